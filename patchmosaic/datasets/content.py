@@ -1,4 +1,4 @@
-"""Raw files known by the SHA-256 of their content, and writing them so that only whole ones exist."""
+"""Raw files known by the SHA-256 of their content, written so that only whole ones exist."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ GZIP_MAGIC = b"\x1f\x8b"
 
 
 class DatasetError(ValueError):
-    """A dataset, one of its files or a request for it is not what it must be; the text says which."""
+    """A dataset, a file of it or a request for it is not what it must be; the text says which."""
 
 
 class SourceError(Exception):
@@ -60,7 +60,7 @@ def sha256_of(path: Path) -> str:
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """Yield a temporary name beside `path`, which becomes `path` when the block ends without error."""
+    """Yield a temporary name that becomes `path` when the block ends without error."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:

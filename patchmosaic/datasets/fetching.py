@@ -19,7 +19,7 @@ from patchmosaic.datasets.content import (
 from patchmosaic.datasets.image_files import collection_digest
 from patchmosaic.datasets.readers import COLLECTION_LINK
 from patchmosaic.datasets.registry import Dataset, find_dataset
-from patchmosaic.datasets.sources import LocalPath, Source
+from patchmosaic.datasets.sources import LocalPath, Source, Transfer
 
 log = logging.getLogger(__name__)
 
@@ -56,13 +56,16 @@ def fetch(
     local = None if local is None else Path(local)
     if local is not None and not local.exists():
         raise DatasetError(f"{dataset_id}: the local path {local} does not exist")
+    holds = _read_record(directory).get("dataset", dataset_id)
+    if holds != dataset_id:
+        raise DatasetError(f"{directory}: it holds {holds}, not {dataset_id}; use another folder")
     directory.mkdir(parents=True, exist_ok=True)
     if dataset.only_local:
         files = {COLLECTION_LINK: _link_collection(dataset, directory, local)}
     else:
         tried = () if local is None else (LocalPath(local),)
         tried += dataset.sources if sources is None else tuple(sources)
-        files = _fetch_files(dataset, directory, tried, timeout, retries, progress)
+        files = _fetch_files(dataset, directory, tried, Transfer(timeout, retries, progress))
     record = {"dataset": dataset_id, "files": files}
     with written_whole(directory / PROVENANCE) as temporary:
         temporary.write_text(json.dumps(record, indent=2, sort_keys=True) + "\n")
@@ -94,9 +97,7 @@ def _fetch_files(
     dataset: Dataset,
     directory: Path,
     sources: Sequence[Source],
-    timeout: float,
-    retries: int,
-    progress: bool,
+    transfer: Transfer,
 ) -> dict[str, dict[str, object]]:
     known = _read_record(directory).get("files", {})
     origin = {
@@ -106,7 +107,7 @@ def _fetch_files(
     }
     missing = [file for file in dataset.files if file.name not in origin]
     if missing:
-        source = _deliver(dataset, missing, directory, sources, timeout, retries, progress)
+        source = _deliver(dataset, missing, directory, sources, transfer)
         origin |= {file.name: source for file in missing}
     return {
         file.name: {"sha256": file.sha256, "bytes": file.size, "source": origin[file.name]}
@@ -119,18 +120,14 @@ def _deliver(
     files: Sequence[RawFile],
     directory: Path,
     sources: Sequence[Source],
-    timeout: float,
-    retries: int,
-    progress: bool,
+    transfer: Transfer,
 ) -> str:
     """The name of the first source that gave all files, which are in `directory` then."""
     reasons = []
     for source in sources:
         with tempfile.TemporaryDirectory(prefix=".fetch-", dir=directory) as staging:
             try:
-                source.deliver(
-                    files, Path(staging), timeout=timeout, retries=retries, progress=progress
-                )
+                source.deliver(files, Path(staging), transfer)
             except SourceError as error:
                 log.warning("%s: %s gave nothing: %s", dataset.id, source.name, error)
                 reasons.append(f"\n  {len(reasons) + 1}. {source.name}: {error}")
@@ -153,14 +150,14 @@ def _is_there(directory: Path, file: RawFile) -> bool:
 
 def _link_collection(dataset: Dataset, directory: Path, local: Path | None) -> dict[str, object]:
     link = directory / COLLECTION_LINK
-    if local is not None:
-        with written_whole(link) as temporary:
-            temporary.symlink_to(local.resolve())
-    elif not link.exists():
+    if local is None and not link.exists():
         raise DatasetError(
             f"{dataset.id}: it is read only from where you say; name its folder or archive as local"
         )
-    sha256, size = collection_digest(link)
+    sha256, size = collection_digest(local or link)
+    if local is not None:
+        with written_whole(link) as temporary:
+            temporary.symlink_to(local.resolve())
     return {"sha256": sha256, "bytes": size, "source": f"local {link.resolve().name}"}
 
 

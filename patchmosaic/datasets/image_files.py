@@ -13,7 +13,7 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
@@ -30,13 +30,7 @@ def image_names(path: Path) -> list[str]:
     Hidden files are passed over. Raises DatasetError for a collection that is missing, unreadable
     or without images, and for unsafe or repeated names.
     """
-    names = sorted(name for name, _ in _entries(path))
-    if not names:
-        raise DatasetError(f"{path}: no image in it; allowed: {', '.join(IMAGE_SUFFIXES)}")
-    for first, second in pairwise(names):
-        if first == second:
-            raise DatasetError(f"{path}: it holds {first} twice")
-    return names
+    return _checked(path, (name for name, _ in _entries(path)))
 
 
 def read_images(path: Path, wanted: Collection[str]) -> Iterator[tuple[str, bytes]]:
@@ -52,12 +46,24 @@ def collection_digest(path: Path) -> tuple[str, int]:
     The digest runs over the lines "<SHA-256 of the file>  <name>" sorted by name, so a folder and
     an archive of it agree.
     """
-    names, files, size = image_names(path), {}, 0
-    for name, content in read_images(path, set(names)):
+    names, files, size = [], {}, 0
+    for name, read in _entries(path):
+        content = read()
+        names.append(name)
         files[name] = hashlib.sha256(content).hexdigest()
         size += len(content)
-    lines = "".join(f"{files[name]}  {name}\n" for name in names)
+    lines = "".join(f"{files[name]}  {name}\n" for name in _checked(path, names))
     return hashlib.sha256(lines.encode()).hexdigest(), size
+
+
+def _checked(path: Path, names: Iterable[str]) -> list[str]:
+    names = sorted(names)
+    if not names:
+        raise DatasetError(f"{path}: no image in it; allowed: {', '.join(IMAGE_SUFFIXES)}")
+    for first, second in pairwise(names):
+        if first == second:
+            raise DatasetError(f"{path}: it holds {first} twice")
+    return names
 
 
 def _entries(path: Path) -> Iterator[Entry]:

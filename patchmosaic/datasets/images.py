@@ -77,6 +77,8 @@ class Images:
                     f"array {position} has shape {array.shape}, array 0 {arrays[0].shape}; "
                     "all must have one shape"
                 )
+        if labels is not None and np.asarray(labels).dtype.kind not in "iu":
+            raise DatasetError(f"labels are {np.asarray(labels).dtype}, expected whole numbers")
         return cls(
             np.array(arrays),
             None if labels is None else np.asarray(labels, dtype=np.int64),

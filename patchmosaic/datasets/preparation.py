@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import PIL
 from PIL import Image
 from tqdm import tqdm
 
@@ -30,13 +31,13 @@ def prepare(
 ) -> Images:
     """Images (N, channels, size, size) uint8 of one split of a dataset that `fetch` left.
 
-    The preparation is `prepared_picture`, stated in the record as `preparation_text`. For MNIST and
-    Fashion-MNIST the crop does nothing and it is the paper's: 28 x 28 resized to 32 x 32, bilinear.
-    For CelebA the paper gives no more than the size; this is our choice.
+    The preparation is `prepared_picture`, stated in the record as `preparation_text` and the
+    dataset's remark. For MNIST and Fashion-MNIST the crop does nothing and it is the paper's: 28 x
+    28 resized to 32 x 32, bilinear. For CelebA the paper gives no more than the size.
 
     channels: 1 (grayscale) or 3 (RGB), by default the dataset's own, 3 for image_folder. limit: the
     first so many images; with class folders the order takes one image of each class in turn.
-    Raises DatasetError for values that are not allowed and raw files that are not what they must be.
+    Raises DatasetError for values that are not allowed and missing, altered or broken raw files.
     """
     dataset, directory = find_dataset(dataset_id), Path(directory)
     channels = dataset.channels if channels is None else channels
@@ -75,7 +76,10 @@ def prepare(
             "size": size,
             "channels": channels,
             "count": count,
-            "preparation": preparation_text(size, channels),
+            "preparation": "; ".join(
+                filter(None, (preparation_text(size, channels), dataset.remark))
+            ),
+            "pillow": PIL.__version__,
             "sources": provenance["files"],
         },
     )

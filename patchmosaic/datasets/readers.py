@@ -64,8 +64,8 @@ def read_idx(path: Path) -> np.ndarray:
     content = path.read_bytes()
     if len(content) < 4 or content[:3] != bytes((0, 0, IDX_UINT8)) or content[3] == 0:
         raise DatasetError(
-            f"{path}: not an IDX file of uint8: it begins with {content[:4].hex(' ') or 'nothing'}, "
-            "expected 00 00 08 and the number of dimensions"
+            f"{path}: not an IDX file of uint8: it begins with "
+            f"{content[:4].hex(' ') or 'nothing'}, expected 00 00 08 and the number of dimensions"
         )
     start = 4 + 4 * content[3]
     if len(content) < start:
@@ -144,7 +144,7 @@ def _from_arrays(
 
 
 def read_cifar10_jpeg(directory: Path, split: str) -> RawSplit:
-    """JPEG copies of CIFAR-10 as <split>/<class>/<name>; labels in the standard order of classes."""
+    """JPEG copies of CIFAR-10, <split>/<class>/<name>; labels in the standard order of classes."""
     path = directory / COLLECTION_LINK
     labelled = []
     for name in image_names(path):

@@ -21,15 +21,17 @@ from patchmosaic.datasets.sources import DebianPackage, NpmPackage, Source, Web
 class Dataset:
     """A dataset that can be fetched and prepared.
 
-    channels: of the prepared images unless asked otherwise. files: the raw files with SHA-256 and
-    size of their decompressed content. sources: in the order in which they are tried. Where there
-    are none, the images are read only from the folder or archive that the user names.
+    channels: of the prepared images unless asked otherwise. remark: how its preparation stands to
+    the paper's. files: the raw files with SHA-256 and size of their decompressed content. sources:
+    in the order in which they are tried. Where there are no files, the images are read only from
+    the folder or archive that the user names.
     """
 
     id: str
     title: str
     channels: int
     reader: Reader
+    remark: str = ""
     files: tuple[RawFile, ...] = ()
     sources: tuple[Source, ...] = ()
 
@@ -52,6 +54,7 @@ FASHION_MNIST_CLASSES = (
     "Bag",
     "Ankle boot",
 )
+RESIZED_AS_IN_PAPER = "at size 32 this is the paper's bilinear resize of 28 x 28 images"
 
 
 def _idx_files(
@@ -73,6 +76,7 @@ REGISTRY: dict[str, Dataset] = {
             title="MNIST",
             channels=1,
             reader=idx_reader(MNIST_CLASSES),
+            remark=RESIZED_AS_IN_PAPER,
             files=_idx_files(
                 "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
                 "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
@@ -89,6 +93,7 @@ REGISTRY: dict[str, Dataset] = {
             title="Fashion-MNIST",
             channels=1,
             reader=idx_reader(FASHION_MNIST_CLASSES),
+            remark=RESIZED_AS_IN_PAPER,
             files=_idx_files(
                 "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
                 "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
@@ -121,7 +126,13 @@ REGISTRY: dict[str, Dataset] = {
             channels=3,
             reader=read_cifar10_jpeg,
         ),
-        Dataset(id="celeba", title="CelebA", channels=3, reader=read_celeba),
+        Dataset(
+            id="celeba",
+            title="CelebA",
+            channels=3,
+            reader=read_celeba,
+            remark="the paper gives only the size; crop and filter are our choice",
+        ),
         Dataset(id="image_folder", title="Folder of images", channels=3, reader=read_image_folder),
     )
 }

