@@ -1,0 +1,196 @@
+"""How well one set of images agrees with another, seed by seed, and how sure a summary is.
+
+Agreement is pixelwise: all channels and pixels of an image are one long vector, in float64. Three
+numbers are reported side by side because the paper writes "r^2" where its reference evaluation
+computes Pearson's r: an r of .95 is an r^2 of .90, and the coefficient of determination R^2 also
+charges for a difference in mean or contrast, which r does not see.
+
+A constant image has no correlation: its r, r^2 and (where the network's image is constant) R^2 are
+nan here, as is the cosine similarity with an image of zeros. Nothing is dropped;
+:func:`patchmosaic.headline.headline` counts and reports the undefined ones.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtri
+
+Values = NDArray[np.float64]
+
+
+class Interval(NamedTuple):
+    """An estimate between the bounds of its confidence interval."""
+
+    estimate: float
+    low: float
+    high: float
+
+
+def _vectors(a: ArrayLike, b: ArrayLike) -> tuple[Values, Values]:
+    """Two sets of images (n, C, H, W) as float64 vectors (n, C * H * W)."""
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    if a.shape != b.shape or a.ndim != 4 or 0 in a.shape:
+        raise ValueError(
+            f"images have shapes {a.shape} and {b.shape}: expected the same (n, C, H, W), not empty"
+        )
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        raise ValueError("images hold NaN or infinite values")
+    return a.reshape(len(a), -1), b.reshape(len(b), -1)
+
+
+def _centred(vectors: Values) -> Values:
+    """Each vector minus its mean; exactly zero for a constant one, whatever the rounding."""
+    constant = np.ptp(vectors, axis=1, keepdims=True) == 0
+    return np.where(constant, 0.0, vectors - vectors.mean(axis=1, keepdims=True))
+
+
+def _ratio(numerator: Values, denominator: Values) -> Values:
+    """numerator / denominator, nan where the denominator is zero."""
+    undefined = np.full_like(denominator, np.nan)
+    return np.divide(numerator, denominator, out=undefined, where=denominator != 0)
+
+
+def _cosine(a: Values, b: Values) -> Values:
+    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    return np.clip(_ratio((a * b).sum(axis=1), lengths), -1.0, 1.0)
+
+
+def pearson_r(machine: ArrayLike, network: ArrayLike) -> Values:
+    """Pearson's correlation of the pixels of each pair of images.
+
+    The paper's measure of agreement (its reference code's, labelled r^2 there).
+
+    Args:
+        machine, network: (n, C, H, W).
+
+    Returns:
+        (n,) in [-1, 1]; nan where either image is constant.
+    """
+    a, b = _vectors(machine, network)
+    return _cosine(_centred(a), _centred(b))
+
+
+def r_squared(machine: ArrayLike, network: ArrayLike) -> Values:
+    """The square of :func:`pearson_r`, (n,): what is explained after the best linear rescaling."""
+    return pearson_r(machine, network) ** 2
+
+
+def r2_determination(machine: ArrayLike, network: ArrayLike) -> Values:
+    """Coefficient of determination R^2 = 1 - SS_res / SS_tot, (n,), at most 1, without lower bound.
+
+    The network's image is the observation and the machine's the prediction, so exchanging them
+    changes the result. nan where the network's image is constant.
+    """
+    prediction, observation = _vectors(machine, network)
+    residual = ((observation - prediction) ** 2).sum(axis=1)
+    total = (_centred(observation) ** 2).sum(axis=1)
+    return 1.0 - _ratio(residual, total)
+
+
+def cosine_similarity(machine: ArrayLike, network: ArrayLike) -> Values:
+    """Cosine of the angle between the images, not centred, (n,); nan for an image of zeros."""
+    return _cosine(*_vectors(machine, network))
+
+
+def rmse(machine: ArrayLike, network: ArrayLike) -> Values:
+    """Root of the mean squared difference, (n,), in units of the pixels, whose range is [-1, 1]."""
+    a, b = _vectors(machine, network)
+    return np.sqrt(((a - b) ** 2).mean(axis=1))
+
+
+def agreement(
+    machine_images: ArrayLike,
+    network_images: ArrayLike,
+    is_images: ArrayLike,
+    seeds: ArrayLike,
+    labels: ArrayLike | None = None,
+) -> pd.DataFrame:
+    """Agreement of a machine with a network, and of IS with the same network, seed by seed.
+
+    Args:
+        machine_images, network_images, is_images: (n, C, H, W), final images of the same seeds in
+            the same order.
+        seeds: int (n,), all different.
+        labels: int (n,), or None for an unconditional network.
+
+    Returns:
+        One row a seed: seed, label (empty without labels), pearson_r, r_squared, r2_determination,
+        cosine, rmse, is_pearson_r, better_than_is. The last is pearson_r > is_pearson_r; it is
+        false, to the machine's disadvantage, where either is undefined.
+    """
+    r, is_r = pearson_r(machine_images, network_images), pearson_r(is_images, network_images)
+    seeds = np.asarray(seeds)
+    label_column = pd.array([pd.NA] * len(r) if labels is None else np.asarray(labels), "Int64")
+    if seeds.shape != r.shape or len(label_column) != len(r):
+        raise ValueError(
+            f"{len(r)} images, seeds of shape {seeds.shape} and {len(label_column)} labels: "
+            "expected one seed, and one label if any, for each image"
+        )
+    if len(np.unique(seeds)) != len(seeds):
+        raise ValueError("seeds occur more than once")
+    return pd.DataFrame(
+        {
+            "seed": seeds,
+            "label": label_column,
+            "pearson_r": r,
+            "r_squared": r**2,
+            "r2_determination": r2_determination(machine_images, network_images),
+            "cosine": cosine_similarity(machine_images, network_images),
+            "rmse": rmse(machine_images, network_images),
+            "is_pearson_r": is_r,
+            "better_than_is": r > is_r,
+        }
+    )
+
+
+def bootstrap_median(
+    values: ArrayLike, level: float = 0.95, resamples: int = 10_000, seed: int = 0
+) -> Interval:
+    """The median and its percentile bootstrap interval (Efron and Tibshirani 1993, section 13.3).
+
+    The same values, whatever their order, give the same interval.
+
+    Args:
+        values: (n,), finite; n draws with replacement make a resample.
+        level: nominal coverage in (0, 1).
+        resamples: number of resamples.
+        seed: of the resampling.
+    """
+    values = np.sort(np.asarray(values, np.float64))
+    if values.ndim != 1 or len(values) == 0 or not np.isfinite(values).all():
+        raise ValueError(f"values of shape {values.shape}: expected a finite, non-empty (n,)")
+    _check_level(level)
+    drawn = np.random.default_rng(seed).integers(len(values), size=(resamples, len(values)))
+    medians = np.median(values[drawn], axis=1)
+    low, high = np.quantile(medians, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(np.median(values)), float(low), float(high))
+
+
+def proportion(successes: int, n: int, level: float = 0.95) -> Interval:
+    """A proportion and its Wilson score interval (Wilson 1927), which stays within [0, 1].
+
+    Args:
+        successes: out of `n`.
+        n: number of trials, at least 1.
+        level: nominal coverage in (0, 1).
+    """
+    if not 0 <= successes <= n or n < 1:
+        raise ValueError(f"{successes} successes of {n}: expected 0 <= successes <= n, n >= 1")
+    _check_level(level)
+    share, z = successes / n, float(ndtri((1 + level) / 2))
+    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    # At none and at all of n a bound is 0 or 1 exactly, which rounding must not hide.
+    low = 0.0 if successes == 0 else centre - half
+    high = 1.0 if successes == n else centre + half
+    return Interval(share, low, high)
+
+
+def _check_level(level: float) -> None:
+    if not 0 < level < 1:
+        raise ValueError(f"level is {level}: expected a number between 0 and 1")
