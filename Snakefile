@@ -1,0 +1,30 @@
+from pathlib import Path
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: "config.yaml"
+
+
+report: "workflow/report/workflow.rst"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/networks.smk"
+include: "workflow/rules/calibrate.smk"
+include: "workflow/rules/sample.smk"
+include: "workflow/rules/statistics.smk"
+include: "workflow/rules/figures.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        RESULTS / "tables/headline.csv",
+        RESULTS / "tables/agreement.csv",
+        RESULTS / "checks/headline.txt",
+        RESULTS / "report/index.html",
+        RESULTS / "figures/rulegraph.mmd",

@@ -1,0 +1,36 @@
+"""Patch banks: which training images a machine compares with."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from patchmosaic.datasets import DatasetError, Images
+
+
+def choose_bank(images: Images, count: int | None, by_class: bool) -> Images:
+    """The first ``count`` images (None: all), of each class where ``by_class``.
+
+    The order of the training set is kept, and ``ids`` names the images. Without ``by_class`` the
+    bank has no labels, so that machines see one pool.
+
+    Raises:
+        DatasetError: if classes are asked for and the images have none, or there are fewer images
+            than asked for.
+    """
+    if by_class and images.labels is None:
+        raise DatasetError("a class-conditional network needs labels, and these images have none")
+    groups = [np.arange(len(images))]
+    if by_class:
+        groups = [np.flatnonzero(images.labels == c) for c in range(len(images.class_names))]
+    fewest = min(len(group) for group in groups)
+    if count is not None and count > fewest:
+        what = "images of the rarest class" if by_class else "training images"
+        raise DatasetError(f"the bank asks for {count} images, but there are {fewest} {what}")
+    chosen = np.sort(np.concatenate([group[:count] for group in groups]))
+    return Images(
+        images.images[chosen],
+        images.labels[chosen] if by_class else None,
+        images.ids[chosen],
+        images.class_names,
+        {**images.record, "bank_images": len(chosen), "training_set_sha256": images.digest},
+    )

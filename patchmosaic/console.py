@@ -1,0 +1,54 @@
+"""How a job speaks: progress on the terminal and in its log, expected errors as one clear line."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+
+class _Tee:
+    """A text stream that writes to two; it is a terminal when the first is one."""
+
+    def __init__(self, terminal: TextIO, log: TextIO) -> None:
+        self.terminal, self.log = terminal, log
+
+    def write(self, text: str) -> int:
+        self.log.write(text)
+        return self.terminal.write(text)
+
+    def flush(self) -> None:
+        self.log.flush()
+        self.terminal.flush()
+
+    def isatty(self) -> bool:
+        return self.terminal.isatty()
+
+
+@contextmanager
+def logged(log_path: str | Path) -> Iterator[None]:
+    """Copy standard error to a log file while the body runs.
+
+    A ValueError or RuntimeError of the body (bad input, by this package's convention) ends the
+    process with its message alone; the traceback goes to the log.
+    """
+    terminal = sys.stderr
+    Path(log_path).parent.mkdir(parents=True, exist_ok=True)
+    with open(log_path, "w", encoding="utf-8") as log:
+        sys.stderr = _Tee(terminal, log)
+        warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
+        try:
+            yield
+        except (ValueError, RuntimeError) as error:
+            traceback.print_exc(file=log)
+            print(f"error: {error}", file=sys.stderr)
+            raise SystemExit(1) from None
+        except BaseException:
+            traceback.print_exc(file=log)
+            raise
+        finally:
+            sys.stderr = terminal

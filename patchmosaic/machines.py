@@ -1,0 +1,258 @@
+"""The score machines: posterior means over a training set's patches, without trained weights.
+
+A noisy image is ``x_t = sqrt(alpha_bar) x_0 + sqrt(1 - alpha_bar) z``. Each machine answers with
+the posterior mean of ``x_0`` when ``x_0`` is drawn uniformly from its candidates:
+
+====================================  ===============================  =========================
+machine                               what is compared, per pixel      candidates
+====================================  ===============================  =========================
+:class:`IdealScoreMachine`            the whole image                  every training image
+:class:`EquivariantScoreMachine`      the whole image                  all circular translates
+:class:`LocalScoreMachine`            the P x P patch around it        patches at its position
+:class:`EquivariantLocalScoreMachine` the P x P patch around it        patches at all positions
+====================================  ===============================  =========================
+
+Weights are ``exp(-|x_t - sqrt(alpha_bar) y|^2 / (2 (1 - alpha_bar)))`` over what is compared; the
+value of a patch is its centre pixel. Source: Kamb and Ganguli, ICML 2025, sections 3 and 4.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+
+import torch
+from torch import Tensor
+
+from patchmosaic.engines import dense, native
+from patchmosaic.posterior import PosteriorSums
+
+BOUNDARIES = ("zeros", "circular")
+CANDIDATES = ("wrapped", "interior")
+ENGINES = ("auto", "dense", "exact")
+LEAST_VARIANCE = 1e-9
+"""The limit alpha_bar -> 1 (nearest candidate, ties averaged) is taken at this 1 - alpha_bar."""
+
+
+class ScoreMachine:
+    """What all machines share: a bank of training images and the choice among its labels.
+
+    Args:
+        images: (N, C, H, W), finite, in [-1, 1].
+        labels: int (N,); with them, queries name their label and see only its images.
+        boundary: "zeros" (the broken boundary: images extended by zeros, patches compared only
+            with patches that cut the border in the same way) or "circular" (images wrap around).
+        candidates: for "circular", "wrapped" training patches (the paper's text) or only
+            "interior" ones that do not wrap (its reference code).
+        engine: "dense" (plain torch in float64, any device), "exact" (native kernel in float32,
+            CPU) or "auto": exact where the machine has such a kernel and it can be had, else dense.
+        threads: of the exact engine; None uses all cores.
+    """
+
+    kernel = False  # whether it compares patches, which the native engine computes
+    equivariant = False  # whether candidates come from all positions
+
+    def __init__(
+        self,
+        images: Tensor,
+        labels: Tensor | None = None,
+        *,
+        boundary: str = "zeros",
+        candidates: str = "wrapped",
+        engine: str = "auto",
+        threads: int | None = None,
+    ) -> None:
+        for key, value, allowed in (
+            ("boundary", boundary, BOUNDARIES),
+            ("candidates", candidates, CANDIDATES),
+            ("engine", engine, ENGINES),
+        ):
+            if value not in allowed:
+                raise ValueError(f"{key} is {value!r}: choose one of {', '.join(allowed)}")
+        images = torch.as_tensor(images)
+        if images.ndim != 4 or 0 in images.shape or not images.is_floating_point():
+            raise ValueError(
+                f"images are {images.dtype} of shape {tuple(images.shape)}: expected floating "
+                "point (N, C, H, W) with no empty side"
+            )
+        if not torch.isfinite(images).all() or images.abs().max() > 1 + 1e-6:
+            raise ValueError("images hold NaN, infinite values or values outside [-1, 1]")
+        if labels is not None:
+            labels = torch.as_tensor(labels)
+            if labels.shape != images.shape[:1] or labels.is_floating_point():
+                raise ValueError(
+                    f"labels are {labels.dtype} of shape {tuple(labels.shape)}: expected one "
+                    f"integer for each of the {len(images)} images"
+                )
+        self.images, self.labels = images, labels
+        self.boundary, self.candidates, self.threads = boundary, candidates, threads
+        self.engine = self._choose_engine(engine)
+        self._banks: dict[tuple[int | None, str], object] = {}
+
+    def _choose_engine(self, engine: str) -> str:
+        if not self.kernel:
+            if engine == "exact":
+                raise ValueError(f"{type(self).__name__} has no exact engine: choose dense or auto")
+            return "dense"
+        if engine == "dense" or (engine == "auto" and self.images.is_cuda):
+            return "dense"
+        if native.available() and not self.images.is_cuda:
+            return "exact"
+        why = "images are on a GPU" if self.images.is_cuda else native.unavailable_reason()
+        if engine == "exact":
+            raise ValueError(f"engine is 'exact', which is not to be had: {why}")
+        warnings.warn(
+            f"the exact engine is not to be had ({why}); using the dense engine, which is many "
+            "times slower",
+            stacklevel=3,
+        )
+        return "dense"
+
+    def posterior_mean(
+        self,
+        x_t: Tensor,
+        alpha_bar: float,
+        patch_size: int | None = None,
+        labels: Tensor | None = None,
+    ) -> Tensor:
+        """The posterior mean of ``x_0`` given ``x_t``.
+
+        Args:
+            x_t: queries, (B, C, H, W).
+            alpha_bar: signal variance in (0, 1]; 1 - alpha_bar is the noise variance.
+            patch_size: odd side P of the patches in pixels; the machines that compare whole
+                images ignore it.
+            labels: int (B,), when and only when the bank has labels.
+
+        Returns:
+            (B, C, H, W) in the dtype of ``x_t``.
+        """
+        self._check_query(x_t, alpha_bar, patch_size, labels)
+        if labels is None:
+            return self._sums(x_t, None, alpha_bar, patch_size).mean.to(x_t.dtype)
+        result = torch.empty_like(x_t)
+        for label in labels.unique().tolist():
+            chosen = labels == label
+            sums = self._sums(x_t[chosen], label, alpha_bar, patch_size)
+            result[chosen] = sums.mean.to(x_t.dtype)
+        return result
+
+    def score(
+        self,
+        x_t: Tensor,
+        alpha_bar: float,
+        patch_size: int | None = None,
+        labels: Tensor | None = None,
+    ) -> Tensor:
+        """The score ``(sqrt(alpha_bar) posterior_mean - x_t) / (1 - alpha_bar)``, (B, C, H, W)."""
+        if alpha_bar == 1:
+            raise ValueError("alpha_bar is 1: the score is infinite without noise")
+        mean = self.posterior_mean(x_t, alpha_bar, patch_size, labels)
+        return (math.sqrt(alpha_bar) * mean - x_t) / (1 - alpha_bar)
+
+    def _check_query(
+        self, x_t: Tensor, alpha_bar: float, patch_size: int | None, labels: Tensor | None
+    ) -> None:
+        if x_t.ndim != 4 or x_t.shape[1:] != self.images.shape[1:]:
+            raise ValueError(
+                f"x_t has shape {tuple(x_t.shape)}: expected (B, *{tuple(self.images.shape[1:])}), "
+                "the channels and size of the training images"
+            )
+        if not 0 < alpha_bar <= 1:
+            raise ValueError(f"alpha_bar is {alpha_bar}: expected a number in (0, 1]")
+        if self.kernel and (
+            not isinstance(patch_size, int) or patch_size < 1 or patch_size % 2 == 0
+        ):
+            raise ValueError(f"patch_size is {patch_size!r}: expected an odd positive integer")
+        interior = self.boundary == "circular" and self.candidates == "interior"
+        if self.kernel and self.equivariant and interior and patch_size > min(x_t.shape[2:]):
+            raise ValueError(
+                f"patch_size is {patch_size}: no interior candidates in images of "
+                f"{tuple(x_t.shape[2:])} pixels"
+            )
+        if (labels is None) != (self.labels is None):
+            raise ValueError(
+                "the bank has labels, so queries need them"
+                if labels is None
+                else "labels were given, but the bank has none"
+            )
+        if labels is not None:
+            if labels.shape != x_t.shape[:1]:
+                raise ValueError(f"labels have shape {tuple(labels.shape)}: expected ({len(x_t)},)")
+            missing = sorted(set(labels.tolist()) - set(self.labels.unique().tolist()))
+            if missing:
+                raise ValueError(f"labels {missing} have no images in the bank")
+
+    def _bank(self, label: int | None, engine: str) -> object:
+        """The images of one label (all for None), laid out for an engine; made once."""
+        if (label, engine) not in self._banks:
+            images = self.images if label is None else self.images[self.labels == label]
+            bank = native.NativeBank(images) if engine == "exact" else images
+            self._banks[label, engine] = bank
+        return self._banks[label, engine]
+
+    def _sums(
+        self, x: Tensor, label: int | None, alpha_bar: float, patch_size: int | None
+    ) -> PosteriorSums:
+        raise TypeError(f"{type(self).__name__} defines no posterior sums")
+
+    def _dense(self, x: Tensor, label: int | None, alpha_bar: float) -> tuple:
+        """Arguments of the dense engine: float64 queries, float64 bank, alpha_bar, variance."""
+        bank = self._bank(label, "dense").double()
+        return x.to(bank), bank, alpha_bar, max(1 - alpha_bar, LEAST_VARIANCE)
+
+
+class IdealScoreMachine(ScoreMachine):
+    """IS: the exact score of the training set, which can only reproduce training images."""
+
+    def _sums(self, x, label, alpha_bar, patch_size):
+        return dense.ideal(*self._dense(x, label, alpha_bar))
+
+
+class EquivariantScoreMachine(ScoreMachine):
+    """ES: the ideal score of all circular translates of the training images."""
+
+    def _sums(self, x, label, alpha_bar, patch_size):
+        return dense.equivariant(*self._dense(x, label, alpha_bar))
+
+
+class LocalScoreMachine(ScoreMachine):
+    """LS: per pixel, the ideal score of the patches at that pixel's position."""
+
+    kernel = True
+
+    def _sums(self, x, label, alpha_bar, patch_size):
+        if self.engine == "exact" and 1 - alpha_bar >= native.LEAST_VARIANCE:
+            return PosteriorSums(
+                *native.posterior_sums(
+                    x.float(),
+                    self._bank(label, "exact"),
+                    alpha_bar,
+                    patch_size,
+                    boundary=self.boundary,
+                    candidates=self.candidates if self.equivariant else "wrapped",
+                    equivariant=self.equivariant,
+                    threads=self.threads,
+                )
+            )
+        return self._dense_sums(self._dense(x, label, alpha_bar), patch_size)
+
+    def _dense_sums(self, arguments: tuple, patch_size: int) -> PosteriorSums:
+        return dense.local(*arguments, patch_size, self.boundary)
+
+
+class EquivariantLocalScoreMachine(LocalScoreMachine):
+    """ELS: per pixel, the ideal score of the patches at every position the boundary allows."""
+
+    equivariant = True
+
+    def _dense_sums(self, arguments: tuple, patch_size: int) -> PosteriorSums:
+        return dense.equivariant_local(*arguments, patch_size, self.boundary, self.candidates)
+
+
+MACHINES: dict[str, type[ScoreMachine]] = {
+    "is": IdealScoreMachine,
+    "es": EquivariantScoreMachine,
+    "ls": LocalScoreMachine,
+    "els": EquivariantLocalScoreMachine,
+}

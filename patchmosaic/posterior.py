@@ -1,0 +1,38 @@
+"""Streaming posterior sums: what every engine returns, and how shards of a bank are joined."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class PosteriorSums:
+    """Sums over a set of candidates with log-weights ``l_k`` and values ``v_k``, for each query.
+
+    Args:
+        log_max: ``m = max_k l_k``, (B, H, W), or (B, 1, 1) where a whole image shares its weights.
+        weight: ``sum_k exp(l_k - m)``, same shape.
+        weighted_value: ``sum_k exp(l_k - m) v_k``, (B, C, H, W).
+    """
+
+    log_max: Tensor
+    weight: Tensor
+    weighted_value: Tensor
+
+    def merge(self, other: PosteriorSums) -> PosteriorSums:
+        """The sums over both sets of candidates; associative and commutative up to rounding."""
+        log_max = torch.maximum(self.log_max, other.log_max)
+        mine, theirs = (self.log_max - log_max).exp(), (other.log_max - log_max).exp()
+        return PosteriorSums(
+            log_max,
+            mine * self.weight + theirs * other.weight,
+            mine.unsqueeze(1) * self.weighted_value + theirs.unsqueeze(1) * other.weighted_value,
+        )
+
+    @property
+    def mean(self) -> Tensor:
+        """The posterior mean, (B, C, H, W)."""
+        return self.weighted_value / self.weight.unsqueeze(1)

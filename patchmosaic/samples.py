@@ -1,0 +1,89 @@
+"""Noise seeds and samples on disk: npz without pickle, with a record and a digest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+
+class SamplesError(ValueError):
+    """A file of samples that is missing, altered, or does not go with the others."""
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Images that belong to seeds: the noise itself, or what a machine or network made of it.
+
+    Args:
+        images: float32 (n, C, H, W).
+        seeds: int64 (n,).
+        labels: int64 (n,), or None.
+        record: how the images were made (JSON-able).
+    """
+
+    images: np.ndarray
+    seeds: np.ndarray
+    labels: np.ndarray | None
+    record: dict
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over shapes, dtypes and bytes of images, seeds and labels."""
+        digest = hashlib.sha256()
+        for array in (self.images, self.seeds, self.labels):
+            if array is not None:
+                digest.update(f"{array.shape} {array.dtype.str} ".encode())
+                digest.update(np.ascontiguousarray(array))
+        return digest.hexdigest()
+
+    def part(self, first: int, last: int) -> Samples:
+        """The images, seeds and labels from ``first`` up to, not including, ``last``."""
+        labels = None if self.labels is None else self.labels[first:last]
+        return Samples(self.images[first:last], self.seeds[first:last], labels, self.record)
+
+
+def save_samples(path: Path, samples: Samples) -> None:
+    """Write samples, whole or not at all; values must be finite."""
+    if not np.isfinite(samples.images).all():
+        bad = samples.seeds[~np.isfinite(samples.images).all(axis=(1, 2, 3))]
+        raise SamplesError(f"{path}: NaN or infinite pixels for seeds {bad.tolist()}")
+    record = json.dumps({**samples.record, "sha256": samples.digest}, sort_keys=True)
+    arrays = {"images": samples.images, "seeds": samples.seeds, "record": np.array(record)}
+    if samples.labels is not None:
+        arrays["labels"] = samples.labels
+    temporary = path.with_suffix(".partial")
+    with temporary.open("wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)
+    os.replace(temporary, path)
+
+
+def load_samples(path: Path) -> Samples:
+    """Samples that :func:`save_samples` wrote; raises SamplesError naming an altered file."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            record = json.loads(str(arrays["record"]))
+            samples = Samples(arrays["images"], arrays["seeds"], arrays.get("labels"), record)
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise SamplesError(f"{path}: not a file of samples: {error}") from error
+    if samples.digest != record.get("sha256"):
+        raise SamplesError(f"{path}: expected SHA-256 {record.get('sha256')}, found {samples.digest}")
+    return samples
+
+
+def join_shards(paths: list[Path]) -> Samples:
+    """Shards joined in the order of ``paths``; their seeds must not overlap."""
+    shards = [load_samples(path) for path in paths]
+    seeds = np.concatenate([shard.seeds for shard in shards])
+    if len(np.unique(seeds)) != len(seeds):
+        raise SamplesError(f"{', '.join(map(str, paths))}: some seeds occur twice")
+    labels = None
+    if shards[0].labels is not None:
+        labels = np.concatenate([shard.labels for shard in shards])
+    images = np.concatenate([shard.images for shard in shards])
+    return Samples(images, seeds, labels, shards[0].record)

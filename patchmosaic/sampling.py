@@ -1,0 +1,84 @@
+"""Shared noise seeds, and sampling of machines and networks from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from patchmosaic.machines import ScoreMachine
+from patchmosaic.schedule import alpha_bar, ddim, reverse_times, x0_from_noise
+
+LABEL_STREAM = 1  # keeps the labels' random stream apart from the noise's
+
+
+def seed_noise(seeds: list[int], shape: tuple[int, int, int]) -> Tensor:
+    """Standard normal noise, float32 (len(seeds), C, H, W); each image depends on its seed alone."""
+    return torch.stack(
+        [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+    )
+
+
+def seed_labels(seeds: list[int], classes: int) -> Tensor:
+    """A uniform class for each seed, int64 (len(seeds),); each depends on its seed alone."""
+    draws = [np.random.default_rng([LABEL_STREAM, seed]).integers(classes) for seed in seeds]
+    return torch.tensor(draws, dtype=torch.int64)
+
+
+def machine_x0(
+    machine: ScoreMachine,
+    labels: Tensor | None,
+    scales: dict[float, int] | None,
+) -> Callable[[Tensor, float], Tensor]:
+    """The machine's posterior mean as a function of ``(x_t, t)``, for :func:`schedule.ddim`.
+
+    Args:
+        machine: any score machine.
+        labels: int64 (B,), when the machine's bank has labels.
+        scales: locality scale P in pixels at each time; None for machines of whole images.
+    """
+
+    def predict(x_t: Tensor, t: float) -> Tensor:
+        patch_size = None if scales is None else scale_at(scales, t)
+        return machine.posterior_mean(x_t, alpha_bar(t), patch_size, labels)
+
+    return predict
+
+
+def scale_at(scales: dict[float, int], t: float) -> int:
+    """The locality scale of the calibrated time nearest to ``t``, which must be close to it."""
+    nearest = min(scales, key=lambda time: abs(time - t))
+    if abs(nearest - t) > 1e-6:
+        raise ValueError(f"the scales have no entry for t = {t:g}; the nearest is {nearest:g}")
+    return scales[nearest]
+
+
+def network_noise(network: nn.Module, x_t: Tensor, t: float, labels: Tensor | None) -> Tensor:
+    """The network's predicted noise at one time for all of a batch, (B, C, H, W)."""
+    with torch.inference_mode():
+        return network(x_t, torch.full((len(x_t),), t), labels)
+
+
+def network_x0(network: nn.Module, labels: Tensor | None) -> Callable[[Tensor, float], Tensor]:
+    """The network's implied ``x_0`` as a function of ``(x_t, t)``, for :func:`schedule.ddim`."""
+
+    def predict(x_t: Tensor, t: float) -> Tensor:
+        return x0_from_noise(x_t, network_noise(network, x_t, t, labels), alpha_bar(t))
+
+    return predict
+
+
+def sample(
+    predict_x0: Callable[[Tensor, float], Tensor],
+    noise: Tensor,
+    steps: int,
+    start: str = "full",
+    description: str = "sampling",
+) -> Tensor:
+    """DDIM from ``noise`` (B, C, H, W) in ``steps`` steps, with a progress bar."""
+    times = reverse_times(steps, start)
+    with tqdm(total=len(times) - 1, unit="step", desc=description) as bar:
+        return ddim(predict_x0, noise, times, observe=lambda *_: bar.update())

@@ -1,0 +1,248 @@
+"""Training of noise predictors by the paper's recipe, resumable to the same result.
+
+Batch ``k`` of a run (images, times and noise) is a function of the seed and ``k`` alone, so a run
+that is killed and continued from its saved state ends exactly where an uninterrupted one ends, on
+the same machine with the same number of threads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import safetensors
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from patchmosaic.networks import NetworkConfig, build_network
+from patchmosaic.schedule import alpha_bar
+
+PRECISIONS = ("float32", "bfloat16")
+TIME_LEVELS = 1000  # t is drawn from {0, ..., 999} / 1000, as in the paper's reference code
+LOG_STEPS = 50  # optimiser steps between two points of the loss curve; states are saved there too
+SAVE_SECONDS = 60.0
+
+
+class TrainingDiverged(RuntimeError):
+    """The loss is no longer finite; the last good state is kept."""
+
+
+class TrainingStopped(RuntimeError):
+    """The run was asked to stop; its state is saved and a new call continues it."""
+
+
+@dataclass(frozen=True)
+class TrainingRecipe:
+    """How a network is trained. The paper's values are the defaults.
+
+    Args:
+        epochs: passes through the training images.
+        batch_size: images a step.
+        learning_rate: of Adam, at the first step.
+        learning_rate_decay: factor on the learning rate at each step.
+        ema_decay: decay of the moving average of the weights, warmed up as (1 + k) / (10 + k).
+        precision: "float32", or "bfloat16" (autocast; weights and optimiser stay float32).
+        seed: of the initial weights, the order of the images, the times and the noise.
+        snapshots: numbers of images seen at which the averaged weights are also kept.
+    """
+
+    epochs: int = 300
+    batch_size: int = 128
+    learning_rate: float = 1.0e-4
+    learning_rate_decay: float = 0.999965
+    ema_decay: float = 0.999
+    precision: str = "float32"
+    seed: int = 0
+    snapshots: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "snapshots", tuple(self.snapshots))
+        if self.precision not in PRECISIONS:
+            raise ValueError(
+                f"precision is {self.precision!r}: choose one of {', '.join(PRECISIONS)}"
+            )
+
+
+def run_identity(network: NetworkConfig, recipe: TrainingRecipe, dataset_digest: str) -> str:
+    """Sixteen hexadecimal digits that name a run: same network, recipe and data, same digits."""
+    text = json.dumps([asdict(network), asdict(recipe), dataset_digest], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _batch(images: Tensor, recipe: TrainingRecipe, step: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Indices (B,), times (B,) and noise (B, C, H, W) of one step."""
+    steps_an_epoch = len(images) // recipe.batch_size
+    epoch, position = divmod(step, steps_an_epoch)
+    order = np.random.default_rng([recipe.seed, epoch]).permutation(len(images))
+    chosen = order[position * recipe.batch_size : (position + 1) * recipe.batch_size]
+    generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
+    times = torch.randint(TIME_LEVELS, (recipe.batch_size,), generator=generator) / TIME_LEVELS
+    noise = torch.randn((recipe.batch_size, *images.shape[1:]), generator=generator)
+    return torch.from_numpy(chosen), times, noise
+
+
+def _save_state(path: Path, tensors: dict[str, Tensor], notes: dict) -> None:
+    temporary = path.with_suffix(".partial")
+    contiguous = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
+    save_file(contiguous, temporary, metadata={"notes": json.dumps(notes)})
+    os.replace(temporary, path)
+
+
+def train(
+    network_config: NetworkConfig,
+    recipe: TrainingRecipe,
+    images: Tensor,
+    labels: Tensor | None,
+    dataset_digest: str,
+    state_dir: Path,
+    device: str = "cpu",
+    should_stop: Callable[[], bool] = lambda: False,
+) -> tuple[dict[str, Tensor], dict]:
+    """Train a noise predictor: minimise E |network(x_t, t) - z|^2 with Adam.
+
+    Args:
+        network_config: the network to build.
+        recipe: how to train it.
+        images: float32 (N, C, H, W) in [-1, 1].
+        labels: int64 (N,), or None for an unconditional network.
+        dataset_digest: SHA-256 of the prepared images, for the record.
+        state_dir: folder of the resume state and the snapshots.
+        device: "cpu" or "cuda".
+        should_stop: asked every 50 steps; True saves the state and raises
+            :class:`TrainingStopped`.
+
+    Returns:
+        The averaged weights, and the training record (JSON-able).
+
+    Raises:
+        TrainingDiverged: when the loss is not finite.
+    """
+    if (network_config.classes > 0) != (labels is not None):
+        raise ValueError("labels belong to a class-conditional network, and only to one")
+    if recipe.batch_size > len(images):
+        raise ValueError(f"batch_size is {recipe.batch_size}: there are only {len(images)} images")
+    torch.manual_seed(recipe.seed)
+    network = build_network(network_config).to(device, memory_format=torch.channels_last)
+    average = {k: v.detach().clone() for k, v in network.state_dict().items()}
+    optimiser = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate)
+    steps = recipe.epochs * (len(images) // recipe.batch_size)
+    identity = run_identity(network_config, recipe, dataset_digest)
+    state_dir.mkdir(parents=True, exist_ok=True)
+    state_path = state_dir / f"{identity}.safetensors"
+    step, curve, seconds = 0, [], 0.0
+    if state_path.exists():
+        step, curve, seconds = _load_state(state_path, network, average, optimiser)
+    began = saved = time.monotonic()
+    losses: list[Tensor] = []
+
+    def save() -> None:
+        moments = {
+            f"adam.{i}.{key}": value
+            for i, state in optimiser.state_dict()["state"].items()
+            for key, value in state.items()
+        }
+        weights = {f"weights.{k}": v for k, v in network.state_dict().items()}
+        means = {f"average.{k}": v for k, v in average.items()}
+        notes = {"step": step, "curve": curve, "seconds": seconds + time.monotonic() - began}
+        _save_state(state_path, weights | means | moments, notes)
+
+    network.train()
+    with tqdm(total=steps, initial=step, unit="step", mininterval=5, desc="training") as bar:
+        while step < steps:
+            chosen, times, noise = _batch(images, recipe, step)
+            x_0, t, noise = images[chosen].to(device), times.to(device), noise.to(device)
+            a_bar = alpha_bar(t)[:, None, None, None]
+            x_t = a_bar.sqrt() * x_0 + (1 - a_bar).sqrt() * noise
+            x_t = x_t.contiguous(memory_format=torch.channels_last)
+            condition = None if labels is None else labels[chosen].to(device)
+            bfloat16 = recipe.precision == "bfloat16"
+            with torch.autocast(device, dtype=torch.bfloat16, enabled=bfloat16):
+                predicted = network(x_t, t, condition)
+            loss = nn.functional.mse_loss(predicted.float(), noise)
+            rate = recipe.learning_rate * recipe.learning_rate_decay**step
+            optimiser.param_groups[0]["lr"] = rate
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            optimiser.step()
+            losses.append(loss.detach())
+            decay = min(recipe.ema_decay, (1 + step) / (10 + step))
+            with torch.no_grad():
+                for key, value in network.state_dict().items():
+                    average[key].lerp_(value, 1 - decay)
+            seen_before = step * recipe.batch_size
+            step += 1
+            bar.update()
+            seen = step * recipe.batch_size
+            for mark in recipe.snapshots:
+                if seen_before < mark <= seen:
+                    snapshot = state_dir / f"{identity}-{mark}.safetensors"
+                    _save_state(snapshot, average, {"images_seen": seen})
+            if step % LOG_STEPS and step < steps:
+                continue
+            mean = float(torch.stack(losses).mean())
+            if not math.isfinite(mean):
+                raise TrainingDiverged(
+                    f"the loss is {mean} at step {step} (learning rate {rate:.2e}); the last good "
+                    f"state is {state_path}: lower learning_rate and start again"
+                )
+            curve.append({"images_seen": seen, "loss": round(mean, 6)})
+            losses = []
+            bar.set_postfix(loss=f"{mean:.4f}", refresh=False)
+            stopping = should_stop()
+            if stopping or step == steps or time.monotonic() - saved > SAVE_SECONDS:
+                save()
+                saved = time.monotonic()
+            if stopping and step < steps:
+                raise TrainingStopped(f"stopped at step {step} of {steps}; the state is saved")
+    record = {
+        "network": asdict(network_config),
+        "training": asdict(recipe),
+        "dataset_digest": dataset_digest,
+        "images_seen": steps * recipe.batch_size,
+        "steps": steps,
+        "loss_curve": curve,
+        "wall_seconds": round(seconds + time.monotonic() - began, 1),
+        "hardware": hardware(device),
+        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+    }
+    return {k: v.detach().cpu().contiguous() for k, v in average.items()}, record
+
+
+def _load_state(
+    path: Path, network: nn.Module, average: dict[str, Tensor], optimiser: torch.optim.Adam
+) -> tuple[int, list[dict], float]:
+    """Put a saved state back into ``network``, ``average`` and ``optimiser``."""
+    with safetensors.safe_open(path, framework="pt") as file:
+        notes = json.loads(file.metadata()["notes"])
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    weights = {k.removeprefix("weights."): v for k, v in tensors.items() if k[:8] == "weights."}
+    network.load_state_dict(weights)
+    for key in average:
+        average[key].copy_(tensors[f"average.{key}"])
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        if key.startswith("adam."):
+            _, index, name = key.split(".")
+            state.setdefault(int(index), {})[name] = value
+    optimiser.load_state_dict(
+        {"state": state, "param_groups": optimiser.state_dict()["param_groups"]}
+    )
+    return notes["step"], notes["curve"], notes["seconds"]
+
+
+def hardware(device: str) -> dict:
+    """The kind of machine, without its name: processor family, cores, graphics card."""
+    kind = {"machine": platform.machine(), "cores": os.cpu_count(), "device": device}
+    if device == "cuda":
+        kind["card"] = torch.cuda.get_device_name()
+    return kind

@@ -1,0 +1,40 @@
+"""Choose the locality scales of a network."""
+
+from pathlib import Path
+
+import torch
+from snakemake.script import snakemake
+
+from patchmosaic.calibration import choose_scales, cosine_similarities
+from patchmosaic.checkpoints import load_checkpoint
+from patchmosaic.console import logged
+from patchmosaic.datasets import load_images, to_float
+from patchmosaic.machines import EquivariantLocalScoreMachine
+from patchmosaic.samples import load_samples
+
+if __name__ == "__main__":
+    with logged(snakemake.log[0]):
+        torch.set_num_threads(snakemake.threads)
+        settings = snakemake.params
+        network, _ = load_checkpoint(Path(snakemake.input.network))
+        bank, noise = load_images(snakemake.input.bank), load_samples(Path(snakemake.input.noise))
+        conditional = settings.network["conditional"]
+        machine = EquivariantLocalScoreMachine(
+            to_float(bank),
+            torch.from_numpy(bank.labels) if conditional else None,
+            boundary=settings.network["padding"],
+            candidates=settings.candidates,
+            engine=settings.engine,
+            threads=snakemake.threads,
+        )
+        cosines = cosine_similarities(
+            network,
+            machine,
+            torch.from_numpy(noise.images),
+            torch.from_numpy(noise.labels) if conditional else None,
+            settings.steps,
+            settings.patch_sizes,
+            settings.start,
+        )
+        cosines.to_csv(snakemake.output.cosines, index=False)
+        choose_scales(cosines).to_csv(snakemake.output.scales, index=False)

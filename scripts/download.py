@@ -1,0 +1,16 @@
+"""Fetch and verify a dataset's raw files."""
+
+from pathlib import Path
+
+from snakemake.script import snakemake
+
+from patchmosaic.console import logged
+from patchmosaic.datasets import fetch
+
+if __name__ == "__main__":
+    with logged(snakemake.log[0]):
+        fetch(
+            snakemake.params.source,
+            Path(snakemake.output[0]).parent,
+            local=snakemake.params.local,
+        )

@@ -1,0 +1,23 @@
+"""Draw the noise and labels of every seed."""
+
+from pathlib import Path
+
+import numpy as np
+from snakemake.script import snakemake
+
+from patchmosaic.console import logged
+from patchmosaic.datasets import load_images
+from patchmosaic.samples import Samples, save_samples
+from patchmosaic.sampling import seed_labels, seed_noise
+
+if __name__ == "__main__":
+    with logged(snakemake.log[0]):
+        images, first = load_images(snakemake.input[0]), snakemake.params.first
+        seeds = list(range(first, first + snakemake.params.count))
+        labels = None
+        if images.labels is not None:
+            labels = seed_labels(seeds, len(images.class_names)).numpy()
+        noise = seed_noise(seeds, images.images.shape[1:]).numpy()
+        record = {"dataset": snakemake.wildcards.dataset, "purpose": snakemake.wildcards.purpose}
+        samples = Samples(noise, np.array(seeds), labels, record)
+        save_samples(Path(snakemake.output[0]), samples)

@@ -1,0 +1,53 @@
+"""Run a score machine from a shard of the seeds."""
+
+from pathlib import Path
+
+import pandas as pd
+import torch
+from snakemake.script import snakemake
+
+from patchmosaic.console import logged
+from patchmosaic.datasets import load_images, to_float
+from patchmosaic.machines import MACHINES
+from patchmosaic.samples import Samples, load_samples, save_samples
+from patchmosaic.sampling import machine_x0, sample
+
+if __name__ == "__main__":
+    with logged(snakemake.log[0]):
+        torch.set_num_threads(snakemake.threads)
+        settings, name = snakemake.params, snakemake.wildcards.machine
+        conditional = settings.network["conditional"]
+        bank, size = load_images(snakemake.input.bank), settings.shard_size
+        first = int(snakemake.wildcards.shard) * size
+        noise = load_samples(Path(snakemake.input.noise)).part(first, first + size)
+        labels = noise.labels if conditional else None
+        scales = None
+        if snakemake.input.scales:
+            table = pd.read_csv(snakemake.input.scales)
+            scales = dict(zip(table["t"], table["patch_size"].tolist(), strict=True))
+        machine = MACHINES[name](
+            to_float(bank),
+            torch.from_numpy(bank.labels) if conditional else None,
+            boundary=settings.network["padding"],
+            candidates=settings.candidates,
+            engine=settings.engine if MACHINES[name].kernel else "dense",
+            threads=snakemake.threads,
+        )
+        images = sample(
+            machine_x0(machine, None if labels is None else torch.from_numpy(labels), scales),
+            torch.from_numpy(noise.images),
+            settings.steps,
+            settings.start,
+            description=f"{snakemake.wildcards.network} {name}",
+        )
+        record = {
+            "machine": name,
+            "engine": machine.engine,
+            "steps": settings.steps,
+            "start": settings.start,
+            "bank_images": len(bank),
+            "bank_sha256": bank.digest,
+            "noise_sha256": noise.record["sha256"],
+        }
+        result = Samples(images.numpy(), noise.seeds, labels, record)
+        save_samples(Path(snakemake.output[0]), result)

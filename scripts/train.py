@@ -1,0 +1,41 @@
+"""Train a network by its recipe, or continue an interrupted run."""
+
+import signal
+from pathlib import Path
+
+import torch
+from snakemake.script import snakemake
+
+from patchmosaic.checkpoints import save_checkpoint
+from patchmosaic.console import logged
+from patchmosaic.datasets import load_images, to_float
+from patchmosaic.networks import NetworkConfig
+from patchmosaic.training import TrainingRecipe, train
+
+if __name__ == "__main__":
+    with logged(snakemake.log[0]):
+        stop_requests = []
+        signal.signal(signal.SIGTERM, lambda *_: stop_requests.append(True))
+        torch.set_num_threads(snakemake.threads)
+        network, images = snakemake.params.network, load_images(snakemake.input.images)
+        config = NetworkConfig(
+            architecture=network["architecture"],
+            image_channels=images.images.shape[1],
+            size=images.images.shape[2],
+            channels=network["channels"],
+            padding=network["padding"],
+            classes=len(images.class_names) if network["conditional"] else 0,
+            **({"layers": network["layers"]} if "layers" in network else {}),
+        )
+        weights, record = train(
+            config,
+            TrainingRecipe(**snakemake.params.recipe),
+            to_float(images),
+            torch.from_numpy(images.labels) if network["conditional"] else None,
+            images.digest,
+            Path(snakemake.params.state),
+            device="cuda" if torch.cuda.is_available() else "cpu",
+            should_stop=lambda: bool(stop_requests),
+        )
+        record["dataset"] = network["dataset"]
+        save_checkpoint(Path(snakemake.output.weights), weights, record)

@@ -1,0 +1,252 @@
+"""The machines against float64 brute force written from the definitions, and their properties."""
+
+import numpy as np
+import pytest
+import torch
+
+from patchmosaic import reference
+from patchmosaic.engines import native
+from patchmosaic.machines import (
+    EquivariantLocalScoreMachine,
+    EquivariantScoreMachine,
+    IdealScoreMachine,
+    LocalScoreMachine,
+)
+from patchmosaic.schedule import alpha_bar, ddim, reverse_times
+
+TIMES = (0.05, 0.3, 0.7, 1.0)
+ENGINES = ["dense", pytest.param("exact", marks=pytest.mark.skipif(
+    not native.available(), reason=f"no exact engine: {native.unavailable_reason()}"))]
+TOLERANCE = {"dense": 1e-9, "exact": 1e-4}  # float64 sums; the exact engine's stated error
+BOUNDARIES = [("zeros", "wrapped"), ("circular", "wrapped"), ("circular", "interior")]
+
+
+def made_images(count, channels, size, seed=0):
+    """Images of few gray levels, so that patches repeat, with a duplicate and a constant image."""
+    values = np.random.default_rng(seed).integers(0, 4, (count, channels, size, size)) / 1.5 - 1
+    values[-1] = values[0]
+    values[1] = -1
+    return torch.from_numpy(values)
+
+
+def noisy(images, t, count=2, seed=1):
+    noise = torch.randn((count, *images.shape[1:]), generator=torch.Generator().manual_seed(seed))
+    a_bar = alpha_bar(t)
+    return a_bar**0.5 * images[:count] + (1 - a_bar) ** 0.5 * noise.double()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(("boundary", "candidates"), BOUNDARIES)
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("patch_size", [1, 3, 5, 7, 9, 13])
+def test_els_is_brute_force(engine, boundary, candidates, channels, patch_size):
+    images = made_images(4, channels, 6)
+    if candidates == "interior" and patch_size > 6:
+        pytest.skip("no interior candidates: refused, see test_bad_queries_are_refused")
+    machine = EquivariantLocalScoreMachine(
+        images, boundary=boundary, candidates=candidates, engine=engine
+    )
+    for t in TIMES:
+        x = noisy(images, t)
+        mean = machine.posterior_mean(x, alpha_bar(t), patch_size=patch_size)
+        for query, result in zip(x, mean, strict=True):
+            expected = reference.equivariant_local(
+                query.numpy(), images.numpy(), alpha_bar(t), patch_size, boundary, candidates
+            )
+            assert np.abs(result.numpy() - expected).max() < TOLERANCE[engine]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("boundary", ["zeros", "circular"])
+@pytest.mark.parametrize("patch_size", [1, 3, 7, 11])
+def test_ls_is_brute_force(engine, boundary, patch_size):
+    images = made_images(5, 2, 5)
+    machine = LocalScoreMachine(images, boundary=boundary, engine=engine)
+    for t in TIMES:
+        x = noisy(images, t)
+        mean = machine.posterior_mean(x, alpha_bar(t), patch_size=patch_size)
+        for query, result in zip(x, mean, strict=True):
+            expected = reference.local(
+                query.numpy(), images.numpy(), alpha_bar(t), patch_size, boundary
+            )
+            assert np.abs(result.numpy() - expected).max() < TOLERANCE[engine]
+
+
+@pytest.mark.parametrize(
+    ("machine_class", "brute_force"),
+    [(IdealScoreMachine, reference.ideal), (EquivariantScoreMachine, reference.equivariant)],
+)
+def test_whole_image_machines_are_brute_force(machine_class, brute_force):
+    images = made_images(6, 3, 5)
+    for t in TIMES:
+        x = noisy(images, t)
+        mean = machine_class(images).posterior_mean(x, alpha_bar(t))
+        for query, result in zip(x, mean, strict=True):
+            expected = brute_force(query.numpy(), images.numpy(), alpha_bar(t))
+            assert np.abs(result.numpy() - expected).max() < 1e-9
+
+
+def test_reference_by_hand():
+    """Two one-pixel images at alpha_bar .5: the posterior mean is a tanh of the query."""
+    bank, x = np.array([[[[1.0]]], [[[-1.0]]]]), np.array([[[0.3]]])
+    expected = np.tanh(0.3 * np.sqrt(0.5) / 0.5)
+    assert reference.ideal(x, bank, 0.5)[0, 0, 0] == pytest.approx(expected, abs=1e-12)
+    for patch_size in (1, 3):
+        found = reference.equivariant_local(x, bank, 0.5, patch_size)
+        assert found[0, 0, 0] == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_broken_boundary_keeps_border_patches_at_the_border(engine):
+    """A bright border stays where it is: interior pixels cannot take border values."""
+    images = torch.full((1, 1, 9, 9), -1.0)
+    images[:, :, 0, :] = 1.0
+    machine = EquivariantLocalScoreMachine(images, engine=engine)
+    mean = machine.posterior_mean(torch.zeros(1, 1, 9, 9), 0.01, patch_size=3)[0, 0]
+    assert torch.allclose(mean[0], torch.ones(9), atol=1e-5)
+    assert torch.allclose(mean[1:], -torch.ones(8, 9), atol=1e-5)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("machine_class", [EquivariantLocalScoreMachine, EquivariantScoreMachine])
+def test_circular_machines_are_equivariant(engine, machine_class):
+    if engine == "exact" and not machine_class.kernel:
+        pytest.skip("ES has only the dense engine")
+    images = made_images(5, 1, 8).float()
+    machine = machine_class(images, boundary="circular", engine=engine)
+    x = noisy(images, 0.4).float()
+    shifted = torch.roll(x, (3, -2), dims=(2, 3))
+    mean = machine.posterior_mean(x, alpha_bar(0.4), patch_size=5)
+    moved = machine.posterior_mean(shifted, alpha_bar(0.4), patch_size=5)
+    assert torch.allclose(moved, torch.roll(mean, (3, -2), dims=(2, 3)), atol=2e-5)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_ls_is_is_when_the_patch_covers_the_image(engine):
+    images = made_images(7, 1, 6)
+    x = noisy(images, 0.6)
+    ideal = IdealScoreMachine(images).posterior_mean(x, alpha_bar(0.6))
+    local = LocalScoreMachine(images, engine=engine)
+    els = EquivariantLocalScoreMachine(images, engine=engine)
+    for machine in (local, els):
+        mean = machine.posterior_mean(x, alpha_bar(0.6), patch_size=11)
+        assert torch.allclose(mean, ideal, atol=TOLERANCE[engine])
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_one_training_image_is_returned_as_it_is(engine):
+    image = made_images(3, 3, 8)[2:]
+    x = noisy(image, 0.8, count=1)
+    machines = [IdealScoreMachine(image), LocalScoreMachine(image, engine=engine)]
+    for machine in machines:
+        mean = machine.posterior_mean(x, alpha_bar(0.8), patch_size=3)
+        assert torch.allclose(mean, image, atol=1e-6)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("boundary", ["zeros", "circular"])
+def test_batch_order_and_chunks_do_not_matter(engine, boundary, monkeypatch):
+    images = made_images(37, 1, 8)
+    x = noisy(images, 0.5, count=5)
+    machine = EquivariantLocalScoreMachine(images, boundary=boundary, engine=engine)
+    together = machine.posterior_mean(x, alpha_bar(0.5), patch_size=3)
+    one_by_one = torch.cat(
+        [machine.posterior_mean(q[None], alpha_bar(0.5), patch_size=3) for q in x]
+    )
+    order = torch.randperm(37, generator=torch.Generator().manual_seed(0))
+    shuffled = EquivariantLocalScoreMachine(images[order], boundary=boundary, engine=engine)
+    monkeypatch.setattr("patchmosaic.engines.dense.BLOCK", 20_000)
+    reordered = shuffled.posterior_mean(x, alpha_bar(0.5), patch_size=3)
+    tolerance = {"dense": 1e-12, "exact": 2e-5}[engine]
+    assert torch.allclose(together, one_by_one, atol=tolerance)
+    assert torch.allclose(together, reordered, atol=tolerance)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_labels_choose_the_bank(engine):
+    images = made_images(12, 1, 6)
+    labels = torch.arange(12) % 3
+    machine = EquivariantLocalScoreMachine(images, labels, engine=engine)
+    x = noisy(images, 0.5, count=4)
+    asked = torch.tensor([2, 0, 2, 1])
+    mean = machine.posterior_mean(x, alpha_bar(0.5), patch_size=3, labels=asked)
+    for query, label, result in zip(x, asked, mean, strict=True):
+        alone = EquivariantLocalScoreMachine(images[labels == label], engine=engine)
+        expected = alone.posterior_mean(query[None], alpha_bar(0.5), patch_size=3)[0]
+        assert torch.allclose(result, expected, atol=1e-6)
+
+
+def test_theorem_4_1_the_last_image_is_locally_consistent():
+    """At the end of the reverse process every pixel is the centre of its nearest allowed patch."""
+    rng = np.random.default_rng(5)
+    images = torch.from_numpy(rng.choice([-1.0, 1.0], (3, 1, 8, 8)))
+    machine = EquivariantLocalScoreMachine(images, engine="dense")
+    noise = torch.randn((1, 1, 8, 8), generator=torch.Generator().manual_seed(3)).double()
+    times = reverse_times(400)
+    final = ddim(lambda x, t: machine.posterior_mean(x, alpha_bar(t), 3), noise, times)
+    nearest = machine.posterior_mean(final, 1.0, patch_size=3)
+    assert torch.allclose(final, nearest, atol=1e-3)
+    assert torch.allclose(final.abs(), torch.ones_like(final), atol=1e-3)
+
+
+def test_without_noise_the_nearest_candidate_wins():
+    images = made_images(9, 1, 6)
+    machine = EquivariantLocalScoreMachine(images, engine="dense")
+    assert torch.allclose(machine.posterior_mean(images[3:4], 1.0, patch_size=3), images[3:4])
+
+
+def test_score_is_that_of_the_posterior_mean():
+    images = made_images(6, 1, 6)
+    machine, x, a_bar = IdealScoreMachine(images), noisy(images, 0.5), alpha_bar(0.5)
+    # the score is the gradient of the log-density of the noisy mixture
+    x.requires_grad_()
+    squares = (x[:, None] - a_bar**0.5 * images).square().sum((2, 3, 4))
+    density = torch.logsumexp(-squares / (2 * (1 - a_bar)), dim=1).sum()
+    (gradient,) = torch.autograd.grad(density, x)
+    assert torch.allclose(machine.score(x.detach(), a_bar), gradient, atol=1e-9)
+
+
+def test_bad_banks_are_refused():
+    images = made_images(4, 1, 6)
+    els = EquivariantLocalScoreMachine
+    for arguments, options, message in [
+        ((images[0],), {}, "expected floating point"),
+        ((images * 2,), {}, r"outside \[-1, 1\]"),
+        ((images * float("nan"),), {}, "NaN"),
+        ((images, torch.zeros(3, dtype=torch.int64)), {}, "one integer for each of the 4"),
+        ((images,), {"boundary": "mirror"}, "boundary is 'mirror': choose one of zeros, circular"),
+        ((images,), {"engine": "fast"}, "engine is 'fast': choose one of auto, dense"),
+        ((images,), {"candidates": "all"}, "candidates is 'all'"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            els(*arguments, **options)
+
+
+def test_bad_queries_are_refused():
+    images = made_images(4, 1, 6)
+    machine = EquivariantLocalScoreMachine(images, engine="dense")
+    x, labels = images[:1], torch.tensor([0])
+    for arguments, message in [
+        ((x, 0.5, 4), "patch_size is 4: expected an odd"),
+        ((x, 0.5, -3), "patch_size is -3: expected an odd"),
+        ((x, 0.5, None), "patch_size is None: expected an odd"),
+        ((x, 0.0, 3), r"alpha_bar is 0.0: expected a number in \(0, 1\]"),
+        ((x, 1.1, 3), "alpha_bar is 1.1"),
+        ((x[:, :, :5], 0.5, 3), "x_t has shape"),
+        ((x.repeat(1, 3, 1, 1), 0.5, 3), "the channels and size of the training images"),
+        ((x, 0.5, 3, labels), "the bank has none"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            machine.posterior_mean(*arguments)
+    with pytest.raises(ValueError, match="infinite without noise"):
+        machine.score(x, 1.0, 3)
+    labelled = EquivariantLocalScoreMachine(images, torch.tensor([0, 0, 1, 1]), engine="dense")
+    with pytest.raises(ValueError, match="queries need them"):
+        labelled.posterior_mean(x, 0.5, 3)
+    with pytest.raises(ValueError, match=r"labels \[7\] have no images"):
+        labelled.posterior_mean(x, 0.5, 3, torch.tensor([7]))
+    interior = EquivariantLocalScoreMachine(
+        images, boundary="circular", candidates="interior", engine="dense"
+    )
+    with pytest.raises(ValueError, match="no interior"):
+        interior.posterior_mean(x, 0.5, 7)

@@ -1,0 +1,60 @@
+"""Locality scales: computed from the network's trajectories, or packaged."""
+
+COMPUTED = config["calibration"]["source"] == "computed"
+
+
+rule calibrate:
+    """Choose, at each time, the patch size at which the machine best predicts the network."""
+    input:
+        network=RESULTS / "networks/{network}.safetensors",
+        bank=lambda w: bank(w, config["calibration"]["bank_images"]),
+        noise=lambda w: RESULTS / f"noise/{dataset_of(w)}-calibration.npz",
+    output:
+        scales=RESULTS / "calibration/{network}.scales.csv",
+        cosines=RESULTS / "calibration/{network}.cosines.csv",
+    wildcard_constraints:
+        network="|".join(NETWORKS) if COMPUTED else "(?!)",
+    log:
+        RESULTS / "logs/calibrate-{network}.log",
+    benchmark:
+        RESULTS / "benchmarks/calibrate-{network}.tsv"
+    threads: 8
+    resources:
+        mem_mb=3000,
+        runtime=240,
+    params:
+        network=network,
+        patch_sizes=config["calibration"]["patch_sizes"],
+        candidates=config["bank"]["candidates"],
+        engine=config["engine"],
+        steps=config["sampling"]["machine_steps"],
+        start=config["sampling"]["machine_start"],
+        code=[MACHINE_CODE, NETWORK_CODE, code("calibration.py")],
+    message:
+        "Calibrating the locality scales of {wildcards.network}"
+    script:
+        "../../scripts/calibrate.py"
+
+
+rule packaged_scales:
+    """Copy the packaged locality scales of a network to the results."""
+    input:
+        scales=CHECKPOINTS / "{network}.scales.csv",
+        cosines=CHECKPOINTS / "{network}.cosines.csv",
+    output:
+        scales=RESULTS / "calibration/{network}.scales.csv",
+        cosines=RESULTS / "calibration/{network}.cosines.csv",
+    wildcard_constraints:
+        network="(?!)" if COMPUTED else "|".join(NETWORKS),
+    log:
+        RESULTS / "logs/packaged_scales-{network}.log",
+    benchmark:
+        RESULTS / "benchmarks/packaged_scales-{network}.tsv"
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=5,
+    message:
+        "Using the packaged locality scales of {wildcards.network}"
+    script:
+        "../../scripts/packaged_scales.py"

@@ -1,0 +1,70 @@
+"""What the rules share: the validated config, its folders, and digests of the code."""
+
+import hashlib
+import sys
+
+sys.path.insert(0, str(Path(workflow.basedir) / "workflow"))
+
+from snakemake.exceptions import WorkflowError
+
+from validation import ConfigError, validate_config
+
+CHECKPOINTS = Path(workflow.basedir) / "checkpoints"
+
+try:
+    validate_config(config, CHECKPOINTS)
+except ConfigError as error:
+    raise WorkflowError(f"the config cannot be run:\n{error}")
+
+DATA = Path(config["directories"]["data"])
+RESULTS = Path(config["directories"]["results"])
+NETWORKS = config["configurations"]
+TRAINED = [n for n in NETWORKS if config["networks"][n]["checkpoint"] == "trained"]
+PACKAGED = [n for n in NETWORKS if config["networks"][n]["checkpoint"] == "packaged"]
+SEEDS = config["seeds"]["evaluation"]
+SHARDS = [f"{i:03d}" for i in range(-(-SEEDS["count"] // SEEDS["shard_size"]))]
+
+
+wildcard_constraints:
+    dataset="|".join(config["datasets"]),
+    network="|".join(NETWORKS),
+    machine="|".join(config["machines"]),
+    steps=r"\d+",
+    shard=r"\d{3}",
+    purpose="evaluation|calibration",
+
+
+def code(*modules):
+    """SHA-256 of the package files that define a result, so that a change to them reruns it."""
+    package, digest = Path(workflow.basedir) / "patchmosaic", hashlib.sha256()
+    for module in sorted(modules):
+        path = package / module
+        for file in sorted(path.glob("*.[pc]*")) if path.is_dir() else [path]:
+            digest.update(file.name.encode())
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def network(wildcards):
+    """The config of the network a job is about."""
+    return config["networks"][wildcards.network]
+
+
+def dataset_of(wildcards):
+    """Name of the dataset of the network a job is about."""
+    return network(wildcards)["dataset"]
+
+
+def prepared(dataset):
+    """The prepared training images of a dataset."""
+    return DATA / f"prepared/{dataset}-{config['datasets'][dataset]['size']}-train.npz"
+
+
+def bank(wildcards, images):
+    """The bank of a network: labelled where the network is class-conditional."""
+    kind = "classes" if network(wildcards)["conditional"] else "pooled"
+    return RESULTS / f"banks/{dataset_of(wildcards)}-{kind}-{images}.npz"
+
+
+MACHINE_CODE = code("machines.py", "posterior.py", "engines", "schedule.py", "sampling.py")
+NETWORK_CODE = code("networks.py", "schedule.py", "sampling.py")

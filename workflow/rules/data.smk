@@ -1,0 +1,68 @@
+"""Images: download, preparation, patch banks."""
+
+
+rule download:
+    """Fetch a dataset's raw files from the first source that has them, and verify them."""
+    output:
+        DATA / "raw/{dataset}/provenance.json",
+    log:
+        DATA / "logs/download-{dataset}.log",
+    benchmark:
+        DATA / "benchmarks/download-{dataset}.tsv"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=60,
+    params:
+        source=lambda w: config["datasets"][w.dataset]["source"],
+        local=lambda w: config["datasets"][w.dataset].get("local"),
+    message:
+        "Downloading {wildcards.dataset}"
+    script:
+        "../../scripts/download.py"
+
+
+rule prepare:
+    """Crop and resize the training images to the size of the experiment."""
+    input:
+        DATA / "raw/{dataset}/provenance.json",
+    output:
+        DATA / "prepared/{dataset}-{size,\\d+}-train.npz",
+    log:
+        DATA / "logs/prepare-{dataset}-{size}.log",
+    benchmark:
+        DATA / "benchmarks/prepare-{dataset}-{size}.tsv"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        source=lambda w: config["datasets"][w.dataset]["source"],
+        channels=lambda w: config["datasets"][w.dataset].get("channels"),
+        code=code("datasets"),
+    message:
+        "Preparing {wildcards.dataset} at {wildcards.size} x {wildcards.size} pixels"
+    script:
+        "../../scripts/prepare.py"
+
+
+rule bank:
+    """Choose the training images whose patches the machines compare with."""
+    input:
+        lambda w: prepared(w.dataset),
+    output:
+        RESULTS / "banks/{dataset}-{kind,classes|pooled}-{images,all|\\d+}.npz",
+    log:
+        RESULTS / "logs/bank-{dataset}-{kind}-{images}.log",
+    benchmark:
+        RESULTS / "benchmarks/bank-{dataset}-{kind}-{images}.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        code=code("banks.py"),
+    message:
+        "Making the bank of {wildcards.images} images of {wildcards.dataset} ({wildcards.kind})"
+    script:
+        "../../scripts/bank.py"

@@ -1,0 +1,53 @@
+"""Networks: trained here, or packaged with the project."""
+
+
+rule train:
+    """Train a network by its recipe; continues where an interrupted run stopped."""
+    input:
+        images=lambda w: prepared(dataset_of(w)),
+    output:
+        weights=RESULTS / "networks/{network}.safetensors",
+        record=RESULTS / "networks/{network}.json",
+    wildcard_constraints:
+        network="|".join(TRAINED) or "(?!)",
+    log:
+        RESULTS / "logs/train-{network}.log",
+    benchmark:
+        RESULTS / "benchmarks/train-{network}.tsv"
+    threads: 8
+    resources:
+        mem_mb=4000,
+        runtime=1440,
+    params:
+        network=network,
+        recipe=lambda w: config["recipes"][network(w)["recipe"]],
+        state=lambda w: DATA / f"training/{w.network}",
+        code=code("networks.py", "training.py", "schedule.py"),
+    message:
+        "Training {wildcards.network}"
+    script:
+        "../../scripts/train.py"
+
+
+rule packaged_checkpoint:
+    """Verify a packaged network and copy it to the results."""
+    input:
+        weights=CHECKPOINTS / "{network}.safetensors",
+        record=CHECKPOINTS / "{network}.json",
+    output:
+        weights=RESULTS / "networks/{network}.safetensors",
+        record=RESULTS / "networks/{network}.json",
+    wildcard_constraints:
+        network="|".join(PACKAGED) or "(?!)",
+    log:
+        RESULTS / "logs/packaged_checkpoint-{network}.log",
+    benchmark:
+        RESULTS / "benchmarks/packaged_checkpoint-{network}.tsv"
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=5,
+    message:
+        "Using the packaged network {wildcards.network}"
+    script:
+        "../../scripts/packaged_checkpoint.py"

@@ -1,0 +1,83 @@
+"""Noise shared by all, and the samples that machines and networks make of it."""
+
+
+rule noise:
+    """Draw the noise (and labels) of every seed; the same file serves machines and networks."""
+    input:
+        lambda w: prepared(w.dataset),
+    output:
+        RESULTS / "noise/{dataset}-{purpose}.npz",
+    log:
+        RESULTS / "logs/noise-{dataset}-{purpose}.log",
+    benchmark:
+        RESULTS / "benchmarks/noise-{dataset}-{purpose}.tsv"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=5,
+    params:
+        first=lambda w: config["seeds"][w.purpose]["first"],
+        count=lambda w: config["seeds"][w.purpose]["count"],
+        code=code("sampling.py"),
+    message:
+        "Drawing the {wildcards.purpose} noise for {wildcards.dataset}"
+    script:
+        "../../scripts/noise.py"
+
+
+rule sample_machine:
+    """Run a score machine from a shard of the seeds."""
+    input:
+        bank=lambda w: bank(w, config["bank"]["images"]),
+        noise=lambda w: RESULTS / f"noise/{dataset_of(w)}-evaluation.npz",
+        scales=lambda w: (
+            RESULTS / f"calibration/{w.network}.scales.csv" if w.machine in ("ls", "els") else []
+        ),
+    output:
+        RESULTS / "samples/{network}/{machine}/{shard}.npz",
+    log:
+        RESULTS / "logs/sample-{network}-{machine}-{shard}.log",
+    benchmark:
+        RESULTS / "benchmarks/sample-{network}-{machine}-{shard}.tsv"
+    threads: 8
+    resources:
+        mem_mb=4000,
+        runtime=720,
+    params:
+        network=network,
+        shard_size=SEEDS["shard_size"],
+        candidates=config["bank"]["candidates"],
+        engine=config["engine"],
+        steps=config["sampling"]["machine_steps"],
+        start=config["sampling"]["machine_start"],
+        code=MACHINE_CODE,
+    message:
+        "Sampling the {wildcards.machine} machine of {wildcards.network}, shard {wildcards.shard}"
+    script:
+        "../../scripts/sample_machine.py"
+
+
+rule sample_network:
+    """Run a trained network from a shard of the seeds."""
+    input:
+        network=RESULTS / "networks/{network}.safetensors",
+        noise=lambda w: RESULTS / f"noise/{dataset_of(w)}-evaluation.npz",
+    output:
+        RESULTS / "samples/{network}/network-{steps}/{shard}.npz",
+    log:
+        RESULTS / "logs/sample-{network}-network-{steps}-{shard}.log",
+    benchmark:
+        RESULTS / "benchmarks/sample-{network}-network-{steps}-{shard}.tsv"
+    threads: 8
+    resources:
+        mem_mb=2000,
+        runtime=240,
+    params:
+        network=network,
+        shard_size=SEEDS["shard_size"],
+        start=config["sampling"]["network_start"],
+        code=NETWORK_CODE,
+    message:
+        "Sampling {wildcards.network} in {wildcards.steps} steps, shard {wildcards.shard}"
+    script:
+        "../../scripts/sample_network.py"

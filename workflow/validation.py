@@ -1,0 +1,188 @@
+"""Checks a config before any work starts; every message names the key, the value and the cure."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+import yaml
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError, best_match
+
+from patchmosaic.checkpoints import CheckpointError, load_record
+from patchmosaic.datasets import REGISTRY, DatasetError, find_dataset
+from patchmosaic.networks import NetworkConfig
+
+SCHEMA = Path(__file__).parent / "schemas" / "config.schema.yaml"
+MOST_SHARDS = 1000
+
+
+class ConfigError(ValueError):
+    """A config that cannot be run."""
+
+
+def validate_config(config: dict, checkpoints: Path) -> None:
+    """Raise ConfigError unless ``config`` fits the schema and is consistent in itself."""
+    schema = yaml.safe_load(SCHEMA.read_text())
+    errors = list(Draft202012Validator(schema).iter_errors(config))
+    if errors:
+        raise ConfigError("\n".join(sorted({_readable(error) for error in errors})))
+    _check_seeds(config["seeds"])
+    for key, sizes in (("calibration.patch_sizes", config["calibration"]["patch_sizes"]),):
+        for size in sizes:
+            if size % 2 == 0:
+                raise ConfigError(f"{key}: {size} is even; patch sizes are odd, like {size + 1}")
+        if sizes != sorted(sizes):
+            raise ConfigError(f"{key}: {sizes} is not in increasing order")
+    for name, dataset in config["datasets"].items():
+        _check_dataset(name, dataset)
+    for name in config["configurations"]:
+        _check_network(name, config, checkpoints)
+
+
+def _key(path) -> str:
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return text.lstrip(".") or "the config"
+
+
+def _did_you_mean(value: object, allowed) -> str:
+    close = difflib.get_close_matches(str(value), [str(a) for a in allowed], n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def _readable(error: ValidationError) -> str:
+    """One line for a schema error: where, what was found, what is allowed."""
+    key = _key(error.absolute_path)
+    if error.validator == "additionalProperties":
+        allowed = error.schema.get("properties", {})
+        unknown = [k for k in error.instance if k not in allowed]
+        names = ", ".join(f"{k!r}{_did_you_mean(k, allowed)}" for k in unknown)
+        return f"{key}: unknown key {names}; allowed: {', '.join(allowed)}"
+    if error.validator == "required":
+        missing = [k for k in error.validator_value if k not in error.instance]
+        return f"{key}: missing key {', '.join(missing)}"
+    if error.validator == "enum":
+        allowed = ", ".join(map(str, error.validator_value))
+        hint = _did_you_mean(error.instance, error.validator_value)
+        return f"{key}: {error.instance!r} is not allowed{hint}; choose one of {allowed}"
+    if error.validator == "pattern":
+        return f"{key}: {error.instance!r} is no name; use small letters, digits, - and _"
+    if error.validator == "contains":
+        return f"{key}: 'is' is missing; it is the baseline of every comparison"
+    if error.validator == "oneOf":
+        reason = best_match(error.context).message
+        return f"{key}: {error.instance!r} is not allowed: {reason}; {error.schema['description']}"
+    hint = ""
+    if error.validator == "type" and "number" in str(error.validator_value):
+        hint = " (write 1.0e-4, not 1e-4, which YAML reads as text)"
+    return f"{key}: {error.message}{hint}"
+
+
+def _check_seeds(seeds: dict) -> None:
+    evaluation, calibration = seeds["evaluation"], seeds["calibration"]
+    shards = -(-evaluation["count"] // evaluation["shard_size"])
+    if shards > MOST_SHARDS:
+        raise ConfigError(
+            f"seeds.evaluation.count: {evaluation['count']} seeds do not fit into {MOST_SHARDS} "
+            f"shards of {evaluation['shard_size']}; raise seeds.evaluation.shard_size to at least "
+            f"{-(-evaluation['count'] // MOST_SHARDS)}"
+        )
+    first, last = evaluation["first"], evaluation["first"] + evaluation["count"]
+    if calibration["first"] < last and first < calibration["first"] + calibration["count"]:
+        raise ConfigError(
+            f"seeds.calibration.first: {calibration['first']} makes calibration use seeds of the "
+            f"evaluation ({first} to {last - 1}); choose at least {last}"
+        )
+
+
+def _check_dataset(name: str, dataset: dict) -> None:
+    try:
+        source = find_dataset(dataset["source"])
+    except DatasetError as error:
+        raise ConfigError(f"datasets.{name}.source: {error}") from None
+    if name in REGISTRY and name != dataset["source"]:
+        raise ConfigError(
+            f"datasets.{name}: this name belongs to the registry's own {name!r}; images from "
+            f"{dataset['source']!r} need another one"
+        )
+    local = dataset.get("local")
+    if local is not None and not Path(local).exists():
+        raise ConfigError(f"datasets.{name}.local: {local} does not exist")
+    if source.only_local and local is None:
+        raise ConfigError(
+            f"datasets.{name}.local: {source.title} cannot be downloaded; name the folder or "
+            "archive that holds it"
+        )
+
+
+def _check_network(name: str, config: dict, checkpoints: Path) -> None:
+    networks, where = config["networks"], f"networks.{name}"
+    if name not in networks:
+        hint = _did_you_mean(name, networks)
+        raise ConfigError(
+            f"configurations: there is no network {name!r}{hint}; networks has {', '.join(networks)}"
+        )
+    network = networks[name]
+    for key, table in (("dataset", config["datasets"]), ("recipe", config["recipes"])):
+        if network[key] not in table:
+            hint = _did_you_mean(network[key], table)
+            raise ConfigError(
+                f"{where}.{key}: {network[key]!r} is not defined{hint}; "
+                f"{key}s has {', '.join(table)}"
+            )
+    if ("layers" in network) != (network["architecture"] == "resnet"):
+        wanted = "needs" if network["architecture"] == "resnet" else "is not used by"
+        raise ConfigError(f"{where}.layers: {wanted} a {network['architecture']}")
+    size = config["datasets"][network["dataset"]]["size"]
+    if network["padding"] == "circular" and config["bank"]["candidates"] == "interior":
+        largest = config["calibration"]["patch_sizes"][-1]
+        if largest > size:
+            raise ConfigError(
+                f"calibration.patch_sizes: {largest} exceeds the image size {size}, so a circular "
+                "machine has no interior candidates"
+            )
+    try:
+        expected = network_config(config, name)
+    except ValueError as error:
+        raise ConfigError(f"{where}: {error}") from None
+    if network["checkpoint"] == "packaged":
+        _check_checkpoint(where, expected, checkpoints / f"{name}.safetensors")
+    if config["calibration"]["source"] == "packaged":
+        scales = checkpoints / f"{name}.scales.csv"
+        if not scales.exists():
+            raise ConfigError(f"calibration.source: packaged, but {scales} does not exist")
+
+
+def network_config(config: dict, name: str, classes: int | None = None) -> NetworkConfig:
+    """The package's description of a network of the config.
+
+    ``classes`` is known once the images are; until then a class-conditional network counts as
+    having one.
+    """
+    network = config["networks"][name]
+    dataset = config["datasets"][network["dataset"]]
+    optional = {"layers": network["layers"]} if "layers" in network else {}
+    channels = dataset.get("channels", find_dataset(dataset["source"]).channels)
+    return NetworkConfig(
+        architecture=network["architecture"],
+        image_channels=channels,
+        size=dataset["size"],
+        channels=network["channels"],
+        padding=network["padding"],
+        classes=int(network["conditional"]) if classes is None else classes,
+        **optional,
+    )
+
+
+def _check_checkpoint(where: str, expected: NetworkConfig, path: Path) -> None:
+    try:
+        record = load_record(path)
+    except CheckpointError as error:
+        raise ConfigError(f"{where}.checkpoint: packaged, but {error}") from None
+    found = dict(record["network"])
+    found["classes"] = min(found["classes"], 1)
+    if differences := expected.differences(found):
+        raise ConfigError(
+            f"{where}.checkpoint: {path} does not fit this config: {'; '.join(differences)}; "
+            "mend the config, or set checkpoint to trained"
+        )
