@@ -111,5 +111,3 @@ def _inflated(content: Iterable[bytes]) -> Iterator[bytes]:
         while block:
             yield inflater.decompress(block, BLOCK_BYTES)
             block = inflater.unconsumed_tail
-    if inflater is not None:
-        yield inflater.flush()
