@@ -38,7 +38,9 @@ def load_record(path: Path) -> dict:
     try:
         return json.loads(record_path(path).read_text())
     except (OSError, json.JSONDecodeError) as error:
-        raise CheckpointError(f"{record_path(path)}: no readable training record: {error}") from None
+        raise CheckpointError(
+            f"{record_path(path)}: no readable training record: {error}"
+        ) from None
 
 
 def verify_checkpoint(path: Path) -> dict:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, fields
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -164,11 +165,11 @@ class UNet(nn.Module):
         self.up = _conv(config.image_channels, widths[0], padding)
         self.down_blocks = nn.ModuleList(ResidualBlock(w, w, condition, padding) for w in widths)
         self.shrink = nn.ModuleList(
-            _conv(a, b, padding, stride=2) for a, b in zip(widths, widths[1:], strict=False)
+            _conv(a, b, padding, stride=2) for a, b in pairwise(widths)
         )
         self.middle = ResidualBlock(widths[-1], widths[-1], condition, padding)
         self.grow = nn.ModuleList(
-            _conv(b, a, padding) for a, b in zip(widths, widths[1:], strict=False)
+            _conv(b, a, padding) for a, b in pairwise(widths)
         )
         self.up_blocks = nn.ModuleList(
             ResidualBlock(2 * w, w, condition, padding) for w in widths[:-1]

@@ -72,7 +72,9 @@ def load_samples(path: Path) -> Samples:
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise SamplesError(f"{path}: not a file of samples: {error}") from error
     if samples.digest != record.get("sha256"):
-        raise SamplesError(f"{path}: expected SHA-256 {record.get('sha256')}, found {samples.digest}")
+        raise SamplesError(
+            f"{path}: expected SHA-256 {record.get('sha256')}, found {samples.digest}"
+        )
     return samples
 
 

@@ -16,7 +16,7 @@ LABEL_STREAM = 1  # keeps the labels' random stream apart from the noise's
 
 
 def seed_noise(seeds: list[int], shape: tuple[int, int, int]) -> Tensor:
-    """Standard normal noise, float32 (len(seeds), C, H, W); each image depends on its seed alone."""
+    """Standard normal noise, float32 (len(seeds), C, H, W); an image depends on its seed alone."""
     return torch.stack(
         [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
     )

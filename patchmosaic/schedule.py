@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -72,7 +73,7 @@ def ddim(
         The image at t = 0, shape (B, C, H, W); not clamped.
     """
     x = seed
-    for t, t_next in zip(times[:-1], times[1:], strict=True):
+    for t, t_next in pairwise(times):
         x0 = predict_x0(x, t)
         if observe is not None:
             observe(t, x, x0)

@@ -13,7 +13,7 @@ from patchmosaic.sampling import seed_labels, seed_noise
 if __name__ == "__main__":
     with logged(snakemake.log[0]):
         images, first = load_images(snakemake.input[0]), snakemake.params.first
-        seeds = list(range(first, first + snakemake.params.count))
+        seeds = list(range(first, first + snakemake.params.seeds))
         labels = None
         if images.labels is not None:
             labels = seed_labels(seeds, len(images.class_names)).numpy()

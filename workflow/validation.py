@@ -120,7 +120,8 @@ def _check_network(name: str, config: dict, checkpoints: Path) -> None:
     if name not in networks:
         hint = _did_you_mean(name, networks)
         raise ConfigError(
-            f"configurations: there is no network {name!r}{hint}; networks has {', '.join(networks)}"
+            f"configurations: there is no network {name!r}{hint}; "
+            f"networks has {', '.join(networks)}"
         )
     network = networks[name]
     for key, table in (("dataset", config["datasets"]), ("recipe", config["recipes"])):

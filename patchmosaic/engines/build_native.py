@@ -15,7 +15,9 @@ import sys
 from pathlib import Path
 
 SOURCE = Path(__file__).with_name("native.c")
-FLAGS = "-O3 -std=gnu11 -shared -fPIC -fvisibility=hidden -ffp-contract=fast -fno-math-errno".split()
+FLAGS = (
+    "-O3 -std=gnu11 -shared -fPIC -fvisibility=hidden -ffp-contract=fast -fno-math-errno".split()
+)
 X86_64 = {
     "avx512": "-mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprefer-vector-width=512",
     "avx2": "-mavx2 -mfma",

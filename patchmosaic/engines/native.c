@@ -36,9 +36,11 @@
 #endif
 #endif
 
-#define VECS 2              /* vectors a tile: they share the query's loads and the accumulators */
-#define TILE (VECS * LANES) /* training images a tile */
-#define BLOCK 4             /* windows that share a core, in both directions */
+/* A tile holds vecs * LANES training images: two vectors share the query's loads and the accumulators,
+ * but the rows of the tile that one window needs must stay in the first cache. */
+#define MOST_VECS 2
+#define MOST_CHAINS 4
+#define BLOCK 4 /* windows that share a core, in both directions */
 #define EXPECTED 0.7213475f /* of each squared difference, if it is noise alone: log2(e) / 2 */
 #define NEVER 3e38f         /* the reference distance before the first candidate */
 
@@ -50,55 +52,61 @@ typedef int32_t vi __attribute__((vector_size(4 * LANES)));
 
 INLINE vf splat(float a) { return a - (vf){0}; }
 
+/* The few operations that compilers do not derive from vector types. A `mask` is what a comparison gives:
+ * bits of a mask register, or all-ones and all-zeros lanes. scaled(p, n) is p 2^n for integers n <= 0. */
 #if LANES == 16
+typedef __mmask16 mask;
+INLINE mask below(vf a, float b) {
+    return _mm512_cmp_ps_mask((__m512)a, _mm512_set1_ps(b), _CMP_LT_OQ);
+}
+INLINE mask either(mask a, mask b) { return _kor_mask16(a, b); }
+INLINE int any(mask m) { return !_kortestz_mask16_u8(m, m); }
 INLINE vf vmin(vf a, vf b) { return (vf)_mm512_min_ps((__m512)a, (__m512)b); }
-INLINE vf vmax(vf a, vf b) { return (vf)_mm512_max_ps((__m512)a, (__m512)b); }
-INLINE int any_below(vf a, float b) {
-    return _mm512_cmp_ps_mask((__m512)a, _mm512_set1_ps(b), _CMP_LT_OQ) != 0;
-}
-#elif LANES == 8
-INLINE vf vmin(vf a, vf b) { return (vf)_mm256_min_ps((__m256)a, (__m256)b); }
-INLINE vf vmax(vf a, vf b) { return (vf)_mm256_max_ps((__m256)a, (__m256)b); }
-INLINE int any_below(vf a, float b) {
-    return _mm256_movemask_ps(_mm256_cmp_ps((__m256)a, _mm256_set1_ps(b), _CMP_LT_OQ)) != 0;
-}
-#elif defined(__SSE2__)
-INLINE vf vmin(vf a, vf b) { return (vf)_mm_min_ps((__m128)a, (__m128)b); }
-INLINE vf vmax(vf a, vf b) { return (vf)_mm_max_ps((__m128)a, (__m128)b); }
-INLINE int any_below(vf a, float b) {
-    return _mm_movemask_ps(_mm_cmplt_ps((__m128)a, _mm_set1_ps(b))) != 0;
-}
-#elif defined(__aarch64__)
-INLINE vf vmin(vf a, vf b) { return (vf)vminq_f32((float32x4_t)a, (float32x4_t)b); }
-INLINE vf vmax(vf a, vf b) { return (vf)vmaxq_f32((float32x4_t)a, (float32x4_t)b); }
-INLINE int any_below(vf a, float b) { return vminvq_f32((float32x4_t)a) < b; }
+INLINE vf nearest_integer(vf a) { return (vf)_mm512_roundscale_ps((__m512)a, 0); }
+INLINE vf scaled(vf p, vf n) { return (vf)_mm512_scalef_ps((__m512)p, (__m512)n); }
 #else
+typedef vi mask;
+INLINE mask below(vf a, float b) { return a < splat(b); }
+INLINE mask either(mask a, mask b) { return a | b; }
+#if LANES == 8
+INLINE int any(mask m) { return _mm256_movemask_ps((__m256)m) != 0; }
+INLINE vf vmin(vf a, vf b) { return (vf)_mm256_min_ps((__m256)a, (__m256)b); }
+#elif defined(__SSE2__)
+INLINE int any(mask m) { return _mm_movemask_ps((__m128)m) != 0; }
+INLINE vf vmin(vf a, vf b) { return (vf)_mm_min_ps((__m128)a, (__m128)b); }
+#elif defined(__aarch64__)
+INLINE int any(mask m) { return vmaxvq_u32((uint32x4_t)m) != 0; }
+INLINE vf vmin(vf a, vf b) { return (vf)vminq_f32((float32x4_t)a, (float32x4_t)b); }
+#else
+INLINE int any(mask m) { return (m[0] | m[1] | m[2] | m[3]) != 0; }
 INLINE vf vmin(vf a, vf b) {
-    for (int i = 0; i < LANES; i++) a[i] = a[i] < b[i] ? a[i] : b[i];
-    return a;
+    const vi less = a < b;
+    return (vf)(((vi)a & less) | ((vi)b & ~less));
 }
-INLINE vf vmax(vf a, vf b) {
-    for (int i = 0; i < LANES; i++) a[i] = a[i] > b[i] ? a[i] : b[i];
-    return a;
+#endif
+INLINE vf nearest_integer(vf a) { /* for |a| < 2^22; what it gives beyond, scaled() takes to 0 */
+    const vf shifter = splat(12582912.0f); /* 1.5 * 2^23 */
+    return (a + shifter) - shifter;
 }
-INLINE int any_below(vf a, float b) {
-    int any = 0;
-    for (int i = 0; i < LANES; i++) any |= a[i] < b;
-    return any;
+INLINE vf scaled(vf p, vf n) {
+    const vi normal = n > splat(-120.0f); /* beyond: 0 */
+    return (vf)((((vi)p + (__builtin_convertvector(n, vi) << 23))) & normal);
 }
 #endif
 
-/* 2^t for t <= 0, relative error below 3e-6; anything below 2^-125 becomes 2^-125. */
-INLINE vf exp2_nonpositive(vf t) {
-    const vf shifter = splat(12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer */
-    t = vmax(t, splat(-125.0f));
-    vf u = t + shifter;
-    vf f = t - (u - shifter); /* in [-1/2, 1/2] */
-    vf p = splat(0.00957010191f) * f + splat(0.0559178603f); /* minimax for the relative error */
-    p = p * f + splat(0.240247448f);
-    p = p * f + splat(0.693121815f);
-    p = p * f + splat(0.999999261f);
-    return (vf)((vi)p + ((vi)u << 23)); /* the integer goes into the exponent bits */
+/* t[i] becomes 2^t[i], for t <= 0; relative error below 3e-6. Stage by stage over n vectors, so that
+ * their chains of dependent operations overlap. */
+INLINE void exp2_nonpositive(int n, vf *t) {
+    vf integer[MOST_CHAINS], p[MOST_CHAINS];
+#define STAGE for (int i = 0; i < n; i++)
+    STAGE integer[i] = nearest_integer(t[i]);
+    STAGE t[i] = t[i] - integer[i]; /* the fraction, in [-1/2, 1/2] */
+    STAGE p[i] = splat(0.00957010191f) * t[i] + splat(0.0559178603f); /* minimax, relative error */
+    STAGE p[i] = p[i] * t[i] + splat(0.240247448f);
+    STAGE p[i] = p[i] * t[i] + splat(0.693121815f);
+    STAGE p[i] = p[i] * t[i] + splat(0.999999261f);
+    STAGE t[i] = scaled(p[i], integer[i]);
+#undef STAGE
 }
 
 /* One query, its running sums, and the tile of training images at hand. Positions: p in the query, q in
@@ -108,12 +116,13 @@ typedef struct {
     int vcols;           /* columns of the tile: width + 2 h */
     int xcols;           /* columns of the extended query */
     const float *query;  /* at position (0, 0), channel 0; layout (row, channel, column) */
-    const float *tile;   /* at position (0, 0), channel 0; layout (row, channel, column, TILE) */
+    const float *tile;   /* at position (0, 0), channel 0; layout (row, channel, column, image) */
     float *lanes;        /* (height * width, 1 + channels, LANES): sums of weights and weighted values */
     float *nearest;      /* (height * width): smallest distance so far; weights are relative to it */
     float *cutoff;       /* (height * width): candidates beyond it are neglected */
     double *sums;        /* (1 + channels, height * width): what earlier tiles left */
-    vf *windows;         /* (BLOCK, vcols + BLOCK, VECS): vertical window sums of one block of rows */
+    vf *windows;         /* (BLOCK, vcols + BLOCK, vecs): vertical window sums of one block of rows */
+    float margin;        /* the cutoff lies this far beyond the nearest */
 } Job;
 
 /* A new nearest candidate: bring the sums so far to its scale. Rare: about log(candidates) times. */
@@ -126,178 +135,211 @@ static __attribute__((noinline)) void lower_reference(const Job *job, int p, vf 
     for (int i = 0; i < (1 + job->channels) * LANES; i++) lanes[i] *= factor;
     for (int i = 0; i < 1 + job->channels; i++) job->sums[(size_t)i * pixels + p] *= factor;
     job->nearest[p] = nearest;
+    if (nearest + job->margin < job->cutoff[p]) job->cutoff[p] = nearest + job->margin;
 }
 
-/* Add the candidates of one position pair, `centre` being their central pixels (channel 0). */
-INLINE void absorb(const Job *job, int channels, int p, const vf *distance, const float *centre,
-                   float margin) {
-    vf nearest = distance[0];
-    for (int k = 1; k < VECS; k++) nearest = vmin(nearest, distance[k]);
-    if (!any_below(nearest, job->cutoff[p])) return;
-    if (any_below(nearest, job->nearest[p])) {
-        lower_reference(job, p, nearest);
-        if (job->nearest[p] + margin < job->cutoff[p]) job->cutoff[p] = job->nearest[p] + margin;
+/* Add the candidates of `n` neighbouring position pairs, the first at p in the query; `centre` points
+ * at their central pixels in the tile. */
+INLINE void absorb(const Job *job, int channels, int vecs, int vcols, int p, int n,
+                   vf distance[BLOCK][MOST_VECS], const float *centre) {
+    vf nearest[BLOCK];
+    mask counts = {0}, record = {0};
+    for (int i = 0; i < n; i++) {
+        nearest[i] = distance[i][0];
+        for (int k = 1; k < vecs; k++) nearest[i] = vmin(nearest[i], distance[i][k]);
+        counts = either(counts, below(nearest[i], job->cutoff[p + i]));
+        record = either(record, below(nearest[i], job->nearest[p + i]));
     }
-    const vf reference = splat(job->nearest[p]);
-    vf weight[VECS];
-    for (int k = 0; k < VECS; k++) weight[k] = exp2_nonpositive(reference - distance[k]);
-    vf *sum = (vf *)job->lanes + (size_t)p * (1 + channels);
-    vf total = weight[0];
-    for (int k = 1; k < VECS; k++) total += weight[k];
-    sum[0] += total;
-    for (int c = 0; c < channels; c++) {
-        const vf *value = (const vf *)(centre + (size_t)c * job->vcols * TILE);
-        vf weighted = sum[1 + c];
-        for (int k = 0; k < VECS; k++) weighted += weight[k] * value[k];
-        sum[1 + c] = weighted;
+    if (!any(counts)) return;
+    if (any(record))
+        for (int i = 0; i < n; i++)
+            if (any(below(nearest[i], job->nearest[p + i]))) lower_reference(job, p + i, nearest[i]);
+
+    const ptrdiff_t plane = (ptrdiff_t)vcols * vecs * LANES;
+    const int together = 1; /* pixels at a time: enough to keep both pipes busy */
+    for (int i = 0; i < n; i += together) {
+        vf weight[MOST_CHAINS];
+        for (int j = 0; j < together; j++)
+            for (int k = 0; k < vecs; k++)
+                weight[j * vecs + k] = splat(job->nearest[p + i + j]) - distance[i + j][k];
+        exp2_nonpositive(together * vecs, weight);
+        for (int j = 0; j < together; j++) {
+            vf *sum = (vf *)job->lanes + (ptrdiff_t)(p + i + j) * (1 + channels);
+            vf total = weight[j * vecs];
+            for (int k = 1; k < vecs; k++) total += weight[j * vecs + k];
+            sum[0] += total;
+            for (int c = 0; c < channels; c++) {
+                const vf *value = (const vf *)(centre + c * plane + (i + j) * vecs * LANES);
+                vf weighted = sum[1 + c];
+                for (int k = 0; k < vecs; k++) weighted += weight[j * vecs + k] * value[k];
+                sum[1 + c] = weighted;
+            }
+        }
     }
 }
 
-/* Sums over n neighbouring windows of length P: out[i] = start + term(i) + ... + term(i + P - 1), n = 1, 2, 4.
- * TERM_ADD(j, s) must give term(j) + s. Their common core is summed once, then extended to the right
- * (running forwards) and to the left (running backwards): P + n - 1 terms and n - 1 further additions.
- * Windows shorter than n + 2 are done in halves. */
-#define WINDOW_SUMS(P, n, first, start, out, TERM_ADD)                            \
-    do {                                                                          \
-        vf right_ = start, left_ = {0};                                           \
-        for (int j_ = (n) - 1; j_ < (P); j_++) right_ = TERM_ADD(first + j_, right_); \
-        out[(first)] = right_;                                                    \
-        for (int i_ = 1; i_ < (n); i_++)                                          \
-            out[(first) + i_] = right_ = TERM_ADD(first + (P) - 1 + i_, right_);  \
-        for (int i_ = (n) - 2; i_ >= 0; i_--) {                                   \
-            left_ = TERM_ADD(first + i_, left_);                                  \
-            out[(first) + i_] += left_;                                           \
-        }                                                                         \
+/* Sums over n neighbouring windows of length P, for each vector k of a pixel:
+ * out[i][k] = start + term(i) + ... + term(i + P - 1), n = 1, 2, 4. TERM_ADD(j, k, s) is term(j) + s.
+ * Their common core is summed once, then extended to the right (running forwards) and to the left
+ * (running backwards): P + n - 1 terms and n - 1 further additions. Windows shorter than n are done in
+ * halves. */
+#define EACH for (int k_ = 0; k_ < vecs; k_++)
+#define WINDOW_SUMS(P, n, first, start, out, TERM_ADD)                                     \
+    do {                                                                                   \
+        vf right_[MOST_VECS], left_[MOST_VECS];                                            \
+        EACH right_[k_] = start;                                                           \
+        EACH left_[k_] = (vf){0};                                                          \
+        for (int j_ = (n) - 1; j_ < (P); j_++)                                             \
+            EACH right_[k_] = TERM_ADD((first) + j_, k_, right_[k_]);                      \
+        EACH out[first][k_] = right_[k_];                                                  \
+        for (int i_ = 1; i_ < (n); i_++)                                                   \
+            EACH out[(first) + i_][k_] = right_[k_] =                                      \
+                TERM_ADD((first) + (P) - 1 + i_, k_, right_[k_]);                          \
+        for (int i_ = (n) - 2; i_ >= 0; i_--) {                                            \
+            EACH left_[k_] = TERM_ADD((first) + i_, k_, left_[k_]);                        \
+            EACH out[(first) + i_][k_] += left_[k_];                                       \
+        }                                                                                  \
+    } while (0)
+#define ALL_WINDOW_SUMS(P, n, start, out, TERM_ADD)                                        \
+    do {                                                                                   \
+        if ((P) == 1) {                                                                    \
+            for (int i_ = 0; i_ < (n); i_++) EACH out[i_][k_] = TERM_ADD(i_, k_, start);   \
+        } else if ((n) == 4 && (P) == 3) {                                                 \
+            WINDOW_SUMS(P, 2, 0, start, out, TERM_ADD);                                    \
+            WINDOW_SUMS(P, 2, 2, start, out, TERM_ADD);                                    \
+        } else {                                                                           \
+            WINDOW_SUMS(P, n, 0, start, out, TERM_ADD);                                    \
+        }                                                                                  \
     } while (0)
 
 /* Vertical window sums of squared differences, `rows` output rows, columns [0, cols) of tile and query
  * (both pointing at the first row and column of the first window). */
-INLINE void vertical(const Job *job, int P, int channels, int rows, const float *tile,
-                     const float *query, int cols) {
-    const size_t trow = (size_t)channels * job->vcols * TILE, xrow = (size_t)channels * job->xcols;
-    const size_t pitch = (size_t)(job->vcols + BLOCK) * VECS;
+INLINE void vertical(const Job *job, int P, int channels, int vecs, int width, int rows,
+                     const float *tile, const float *query, int cols) {
+    const int vcols = width + P - 1, xcols = 2 * width + P - 1;
+    const ptrdiff_t plane = (ptrdiff_t)vcols * vecs * LANES, trow = channels * plane;
+    const ptrdiff_t xrow = (ptrdiff_t)channels * xcols;
+    const ptrdiff_t pitch = (ptrdiff_t)(vcols + BLOCK) * vecs;
     const vf start = splat(-EXPECTED * P * channels);
-    for (int col = 0; col < cols; col++) {
-        const float *restrict t0 = tile + (size_t)col * TILE;
-        const float *restrict x0 = query + col;
-        vf *restrict to = job->windows + (size_t)col * VECS;
-#pragma GCC unroll 2
-        for (int k = 0; k < VECS; k++) {
-            vf out[BLOCK];
-#define SQUARES(j, s)                                                                           \
-    ({                                                                                          \
-        vf s_ = (s);                                                                            \
-        for (int c_ = 0; c_ < channels; c_++) {                                                 \
-            vf d_ = splat(x0[(j) * xrow + (size_t)c_ * job->xcols]) -                           \
-                    ((const vf *)(t0 + (j) * trow + (size_t)c_ * job->vcols * TILE))[k];        \
-            s_ = d_ * d_ + s_;                                                                  \
-        }                                                                                       \
-        s_;                                                                                     \
+    vf *to = job->windows;
+    for (int col = 0; col < cols; col++, tile += vecs * LANES, query++, to += vecs) {
+#define SQUARES(j, k, s)                                                          \
+    ({                                                                            \
+        vf s_ = (s);                                                              \
+        for (int c_ = 0; c_ < channels; c_++) {                                   \
+            vf d_ = splat(query[(j) * xrow + c_ * xcols]) -                       \
+                    ((const vf *)(tile + (j) * trow + c_ * plane))[k];            \
+            s_ = d_ * d_ + s_;                                                    \
+        }                                                                         \
+        s_;                                                                       \
     })
-            if (rows == 4 && P == 3) {
-                WINDOW_SUMS(P, 2, 0, start, out, SQUARES);
-                WINDOW_SUMS(P, 2, 2, start, out, SQUARES);
-            } else if (P == 1) {
-                for (int r = 0; r < rows; r++) out[r] = SQUARES(r, start);
-            } else {
-                WINDOW_SUMS(P, rows, 0, start, out, SQUARES);
+        vf out[BLOCK][MOST_VECS];
+        ALL_WINDOW_SUMS(P, rows, start, out, SQUARES);
+        for (int r = 0; r < rows; r++)
+            for (int k = 0; k < vecs; k++) to[r * pitch + k] = out[r][k];
+    }
+}
+
+/* Horizontal window sums along one row, then weights: `count` pixels from p on; `centre` is the tile's
+ * pixel that faces p. */
+INLINE void horizontal(const Job *job, int P, int channels, int vecs, int width, const vf *windows, int p,
+                       int count, const float *centre) {
+    for (int col = 0; col < count; col += BLOCK, windows += BLOCK * vecs, centre += BLOCK * vecs * LANES) {
+#define WINDOW(j, k, s) (windows[(j) * vecs + (k)] + (s))
+        vf distance[BLOCK][MOST_VECS];
+        ALL_WINDOW_SUMS(P, BLOCK, (vf){0}, distance, WINDOW);
+        if (count - col >= BLOCK)
+            absorb(job, channels, vecs, width + P - 1, p + col, BLOCK, distance, centre);
+        else
+            for (int i = 0; i < count - col; i++)
+                absorb(job, channels, vecs, width + P - 1, p + col + i, 1, &distance[i],
+                       centre + i * vecs * LANES);
+    }
+}
+
+/* Bank columns x0 <= q < x1 that a shift by dx pairs with query columns q - dx, modulo the width. */
+typedef struct {
+    int dx, x0, x1;
+} Shift;
+
+/* Bank rows [y, y + rows) and all column shifts: these rows of the tile stay in the first cache. */
+INLINE void row_block(const Job *job, int P, int channels, int vecs, int W, int rows, int y, int dy,
+                      const Shift *shifts, int n_shifts) {
+    const int h = P / 2, H = job->height, pixel = vecs * LANES;
+    const ptrdiff_t trow = (ptrdiff_t)channels * (W + P - 1) * pixel;
+    const ptrdiff_t xrow = (ptrdiff_t)channels * (2 * W + P - 1);
+    for (int s = 0; s < n_shifts; s++) {
+        const int dx = shifts[s].dx, x0 = shifts[s].x0, x1 = shifts[s].x1;
+        vertical(job, P, channels, vecs, W, rows, job->tile + (y - h) * trow + (x0 - h) * pixel,
+                 job->query + (y - dy - h) * xrow + (x0 - dx - h), x1 - x0 + 2 * h);
+        for (int r = 0; r < rows; r++) {
+            const int row = y + r - dy < 0 ? y + r - dy + H : y + r - dy;
+            const vf *windows = job->windows + (ptrdiff_t)r * (W + P - 1 + BLOCK) * vecs;
+            const float *centre = job->tile + (y + r) * trow;
+            int from = x0;
+            while (from < x1) { /* query columns run up to the edge and go on at column 0 */
+                const int wrapped = from < dx;
+                const int to = wrapped && dx < x1 ? dx : x1;
+                horizontal(job, P, channels, vecs, W, windows + (from - x0) * vecs,
+                           row * W + from - dx + (wrapped ? W : 0), to - from,
+                           centre + (ptrdiff_t)from * pixel);
+                from = to;
             }
-            for (int r = 0; r < rows; r++) to[r * pitch + k] = out[r];
         }
     }
 }
 
-/* Horizontal window sums of row r, then weights: `count` pixels from p on; `centre` is the tile's pixel
- * that faces p. */
-INLINE void horizontal(const Job *job, int P, int channels, const vf *windows, int p, int count,
-                       const float *centre, float margin) {
-    for (int col = 0; col < count; col += BLOCK) {
-        vf distance[BLOCK][VECS];
-        for (int k = 0; k < VECS; k++) {
-            const vf *from = windows + (size_t)col * VECS + k;
-            vf out[BLOCK];
-#define WINDOW(j, s) (from[(size_t)(j) * VECS] + (s))
-            if (P == 1) {
-                for (int i = 0; i < BLOCK; i++) out[i] = from[(size_t)i * VECS];
-            } else if (P == 3) {
-                WINDOW_SUMS(P, 2, 0, (vf){0}, out, WINDOW);
-                WINDOW_SUMS(P, 2, 2, (vf){0}, out, WINDOW);
-            } else {
-                WINDOW_SUMS(P, BLOCK, 0, (vf){0}, out, WINDOW);
-            }
-            for (int i = 0; i < BLOCK; i++) distance[i][k] = out[i];
-        }
-        const int n = count - col < BLOCK ? count - col : BLOCK;
-        for (int i = 0; i < n; i++)
-            absorb(job, channels, p + col + i, distance[i], centre + (size_t)(col + i) * TILE, margin);
-    }
-}
-
-/* Bank positions q0 <= q < q1 in both directions for one shift; p = q - shift, modulo the image. */
-INLINE void shift_block(const Job *job, int P, int channels, int rows, int y, int dy, int x0, int x1,
-                        int dx, float margin) {
-    const int h = P / 2, H = job->height, W = job->width;
-    const size_t trow = (size_t)channels * job->vcols * TILE, xrow = (size_t)channels * job->xcols;
-    vertical(job, P, channels, rows, job->tile + (y - h) * (ptrdiff_t)trow + (x0 - h) * TILE,
-             job->query + (y - dy - h) * (ptrdiff_t)xrow + (x0 - dx - h), x1 - x0 + 2 * h);
-    for (int r = 0; r < rows; r++) {
-        const int row = y + r - dy < 0 ? y + r - dy + H : y + r - dy;
-        const vf *windows = job->windows + (size_t)r * (job->vcols + BLOCK) * VECS;
-        const float *centre = job->tile + (y + r) * (ptrdiff_t)trow;
-        int from = x0;
-        while (from < x1) { /* p runs up to the image's edge and goes on at column 0 */
-            const int wrapped = from < dx;
-            const int to = wrapped && dx < x1 ? dx : x1;
-            horizontal(job, P, channels, windows + (size_t)(from - x0) * VECS,
-                       row * W + from - dx + (wrapped ? W : 0), to - from,
-                       centre + (ptrdiff_t)from * TILE, margin);
-            from = to;
-        }
-    }
-}
-
-INLINE void shift(const Job *job, int P, int channels, int y0, int y1, int dy, int x0, int x1, int dx,
-                  float margin) {
+/* Bank rows [y0, y1), paired with query rows dy above, modulo the height. */
+INLINE void rows(const Job *job, int P, int channels, int vecs, int W, int y0, int y1, int dy,
+                 const Shift *shifts, int n) {
     int y = y0;
-    for (; y + 4 <= y1; y += 4) shift_block(job, P, channels, 4, y, dy, x0, x1, dx, margin);
+    for (; y + 4 <= y1; y += 4) row_block(job, P, channels, vecs, W, 4, y, dy, shifts, n);
     if (y + 2 <= y1) {
-        shift_block(job, P, channels, 2, y, dy, x0, x1, dx, margin);
+        row_block(job, P, channels, vecs, W, 2, y, dy, shifts, n);
         y += 2;
     }
-    if (y < y1) shift_block(job, P, channels, 1, y, dy, x0, x1, dx, margin);
+    if (y < y1) row_block(job, P, channels, vecs, W, 1, y, dy, shifts, n);
 }
 
-/* The same code with patch size and channels as constants where that pays. */
-typedef void shift_function(const Job *, int, int, int, int, int, int, int, float);
-#define SHIFT(name, P, channels)                                                                   \
-    static void name(const Job *job, int y0, int y1, int dy, int x0, int x1, int dx, int unused,   \
-                     float margin) {                                                               \
-        (void)unused;                                                                              \
-        shift(job, P, channels, y0, y1, dy, x0, x1, dx, margin);                                   \
+/* The same code with patch size, channels and width as constants where that pays. */
+typedef void rows_function(const Job *, int, int, int, const Shift *, int);
+#define ROWS(name, P, channels, vecs, width)                                                       \
+    static void name(const Job *job, int y0, int y1, int dy, const Shift *shifts, int n) {         \
+        rows(job, P, channels, vecs, width, y0, y1, dy, shifts, n);                                \
     }
-SHIFT(shift_any, job->patch, job->channels)
-SHIFT(shift_p1, 1, job->channels)
-SHIFT(shift_p3, 3, job->channels)
-SHIFT(shift_gray_any, job->patch, 1)
-SHIFT(shift_gray_p3, 3, 1)
-SHIFT(shift_gray_p5, 5, 1)
-SHIFT(shift_gray_p7, 7, 1)
-SHIFT(shift_gray_p9, 9, 1)
-SHIFT(shift_rgb_any, job->patch, 3)
-SHIFT(shift_rgb_p3, 3, 3)
-SHIFT(shift_rgb_p5, 5, 3)
-SHIFT(shift_rgb_p7, 7, 3)
-SHIFT(shift_rgb_p9, 9, 3)
+ROWS(rows_any, job->patch, job->channels, 1, job->width)
+ROWS(rows_p1, 1, job->channels, 1, job->width)
+ROWS(rows_p3, 3, job->channels, 1, job->width)
+ROWS(rows_gray_any, job->patch, 1, 1, job->width)
+ROWS(rows_gray_p3, 3, 1, 2, 32)
+ROWS(rows_gray_p5, 5, 1, 2, 32)
+ROWS(rows_gray_p7, 7, 1, 2, 32)
+ROWS(rows_gray_p9, 9, 1, 2, 32)
+ROWS(rows_rgb_any, job->patch, 3, 1, job->width)
+ROWS(rows_rgb_p3, 3, 3, 2, 32)
+ROWS(rows_rgb_p5, 5, 3, 2, 32)
+ROWS(rows_rgb_p7, 7, 3, 1, 32)
+ROWS(rows_rgb_p9, 9, 3, 1, 32)
 
-static shift_function *choose(int P, int channels) {
-    if (P == 1) return shift_p1;
-    if (channels == 1)
-        return P == 3 ? shift_gray_p3 : P == 5 ? shift_gray_p5 : P == 7 ? shift_gray_p7
-             : P == 9 ? shift_gray_p9 : shift_gray_any;
-    if (channels == 3)
-        return P == 3 ? shift_rgb_p3 : P == 5 ? shift_rgb_p5 : P == 7 ? shift_rgb_p7
-             : P == 9 ? shift_rgb_p9 : shift_rgb_any;
-    return P == 3 ? shift_p3 : shift_any;
+static const struct {
+    int patch, channels, width; /* 0: any */
+    int vecs;
+    rows_function *function;
+} variants[] = {
+    {1, 0, 0, 1, rows_p1},        {3, 1, 32, 2, rows_gray_p3}, {5, 1, 32, 2, rows_gray_p5},
+    {7, 1, 32, 2, rows_gray_p7},  {9, 1, 32, 2, rows_gray_p9}, {0, 1, 0, 1, rows_gray_any},
+    {3, 3, 32, 2, rows_rgb_p3},   {5, 3, 32, 2, rows_rgb_p5},  {7, 3, 32, 1, rows_rgb_p7},
+    {9, 3, 32, 1, rows_rgb_p9},   {0, 3, 0, 1, rows_rgb_any},  {3, 0, 0, 1, rows_p3},
+    {0, 0, 0, 1, rows_any},
+};
+
+static int choose(int patch, int channels, int width) {
+    int i = 0;
+    while ((variants[i].patch && variants[i].patch != patch) ||
+           (variants[i].channels && variants[i].channels != channels) ||
+           (variants[i].width && variants[i].width != width))
+        i++;
+    return i;
 }
 
 static int modulo(int a, int n) { return (a % n + n) % n; }
@@ -307,45 +349,53 @@ static int max(int a, int b) { return a > b ? a : b; }
 /* Which candidates a query pixel has; the values are those of patchmosaic/engines/native.py. */
 enum { ZEROS = 0, WRAPPED = 1, INTERIOR = 2 };
 
-/* All relative shifts of one query and one tile. */
-static void all_shifts(const Job *job, int mode, int equivariant, float margin) {
-    const int h = job->patch / 2, H = job->height, W = job->width;
-    shift_function *f = choose(job->patch, job->channels);
-    if (!equivariant) {
-        f(job, 0, H, 0, 0, W, 0, 0, margin);
-    } else if (mode == ZEROS) {
-        /* Pixel pairs that cut the border alike: unshifted, all rows; shifted, both rows interior.
-         * The same for columns, independently. */
-        for (int dy = 1 - H; dy < H; dy++) {
-            const int y0 = dy ? max(h, h + dy) : 0, y1 = dy ? min(H - h, H - h + dy) : H;
-            for (int dx = 1 - W; dx < W && y0 < y1; dx++) {
-                const int x0 = dx ? max(h, h + dx) : 0, x1 = dx ? min(W - h, W - h + dx) : W;
-                if (x0 < x1) f(job, y0, y1, dy, x0, x1, dx, 0, margin);
-            }
-        }
+/* Positions q of one axis that a shift d pairs with query positions. In the broken boundary, pairs cut
+ * the border alike: unshifted, all positions; shifted, both interior. */
+static void axis(int mode, int size, int h, int d, int *from, int *to) {
+    if (mode == ZEROS) {
+        *from = d ? max(h, h + d) : 0;
+        *to = d ? min(size - h, size - h + d) : size;
     } else {
-        const int edge = mode == INTERIOR ? h : 0;
-        for (int dy = 0; dy < H; dy++)
-            for (int dx = 0; dx < W; dx++)
-                f(job, edge, H - edge, dy, edge, W - edge, dx, 0, margin);
+        *from = mode == INTERIOR ? h : 0;
+        *to = size - *from;
     }
 }
 
-/* Training images [first, first + TILE) as (row, channel, column, lane), scaled, with borders. Lanes
+/* All relative shifts of one query and one tile. */
+static void all_shifts(const Job *job, rows_function *function, int mode, int equivariant,
+                       Shift *shifts) {
+    const int h = job->patch / 2, H = job->height, W = job->width;
+    if (!equivariant) {
+        shifts[0] = (Shift){0, 0, W};
+        function(job, 0, H, 0, shifts, 1);
+        return;
+    }
+    int n = 0, from, to;
+    for (int dx = mode == ZEROS ? 1 - W : 0; dx < W; dx++) {
+        axis(mode, W, h, dx, &from, &to);
+        if (from < to) shifts[n++] = (Shift){dx, from, to};
+    }
+    for (int dy = mode == ZEROS ? 1 - H : 0; dy < H; dy++) {
+        axis(mode, H, h, dy, &from, &to);
+        if (from < to) function(job, from, to, dy, shifts, n);
+    }
+}
+
+/* Training images [first, first + lanes) as (row, channel, column, lane), scaled, with borders. Lanes
  * beyond the last image get a value so far away that their weights vanish. */
-static void fill_tile(float *tile, const void *bank, int bytes, int64_t first, int64_t count, float scale,
+static void fill_tile(float *tile, int lanes, const void *bank, int bytes, int64_t first, int64_t count, float scale,
                       float far_away, int C, int H, int W, int h, int wrap) {
     const int64_t image = (int64_t)C * H * W;
     for (int row = -h; row < H + h; row++)
         for (int c = 0; c < C; c++)
-            for (int col = -h; col < W + h; col++, tile += TILE) {
+            for (int col = -h; col < W + h; col++, tile += lanes) {
                 const int inside = row >= 0 && row < H && col >= 0 && col < W;
                 if (!inside && !wrap) {
-                    memset(tile, 0, TILE * sizeof(float));
+                    memset(tile, 0, lanes * sizeof(float));
                     continue;
                 }
                 const int64_t at = ((int64_t)c * H + modulo(row, H)) * W + modulo(col, W);
-                for (int lane = 0; lane < TILE; lane++) {
+                for (int lane = 0; lane < lanes; lane++) {
                     const int64_t index = (first + lane) * image + at;
                     if (first + lane >= count) tile[lane] = far_away;
                     else if (bytes) tile[lane] = (((const uint8_t *)bank)[index] / 127.5f - 1) * scale;
@@ -367,7 +417,7 @@ static void extend_query(float *to, const float *query, int C, int H, int W, int
 /* Empty the lanes into double sums, so that float sums stay short (one tile), and tighten the cutoff:
  * what is neglected weighs at most 2^-margin of the largest weight times the number of candidates, and
  * now that the sum is known, of the sum. */
-static void flush(const Job *job, float margin) {
+static void flush(const Job *job) {
     const int pixels = job->height * job->width, n = 1 + job->channels;
     for (int p = 0; p < pixels; p++) {
         float *lanes = job->lanes + (size_t)p * n * LANES;
@@ -378,7 +428,7 @@ static void flush(const Job *job, float margin) {
         }
         memset(lanes, 0, sizeof(float) * n * LANES);
         if (job->sums[p] > 0) {
-            const float cutoff = job->nearest[p] + margin - (float)log2(job->sums[p]);
+            const float cutoff = job->nearest[p] + job->margin - (float)log2(job->sums[p]);
             if (cutoff < job->cutoff[p]) job->cutoff[p] = cutoff;
         }
     }
@@ -396,32 +446,39 @@ API int native_accumulate(const float *queries, int n_queries, const void *bank,
                           int mode, int equivariant, float margin, float *nearest, float *cutoff,
                           double *sums) {
     const int h = patch / 2, wrap = mode != ZEROS;
+    const int variant = choose(patch, C, W), group = variants[variant].vecs * LANES;
     const int vcols = W + 2 * h, xcols = 2 * W + 2 * h;
     const size_t pixels = (size_t)H * W;
-    const size_t tile_size = (size_t)(H + 2 * h) * C * vcols * TILE;
+    const size_t tile_size = (size_t)(H + 2 * h) * C * vcols * group;
     const size_t query_size = (size_t)(2 * H + 2 * h) * C * xcols;
-    const size_t windows_size = (size_t)BLOCK * (vcols + BLOCK) * TILE;
+    const size_t windows_size = (size_t)BLOCK * (vcols + BLOCK) * group;
     const size_t lanes_size = pixels * (1 + C) * LANES;
     float *memory = calloc(tile_size + windows_size + lanes_size + n_queries * query_size + 16, 4);
-    if (!memory) return 1;
+    Shift *shifts = malloc(2 * W * sizeof(Shift));
+    if (!memory || !shifts) {
+        free(memory);
+        free(shifts);
+        return 1;
+    }
     float *tile = aligned(memory), *windows = tile + tile_size, *lanes = windows + windows_size;
     float *extended = lanes + lanes_size;
     for (int b = 0; b < n_queries; b++)
         extend_query(extended + b * query_size, queries + b * C * pixels, C, H, W, h, wrap);
-    for (int64_t image = first; image < last; image += TILE) {
-        fill_tile(tile, bank, bytes, image, last, scale, far_away, C, H, W, h, wrap);
+    for (int64_t image = first; image < last; image += group) {
+        fill_tile(tile, group, bank, bytes, image, last, scale, far_away, C, H, W, h, wrap);
         for (int b = 0; b < n_queries; b++) {
             const Job job = {
                 .channels = C, .height = H, .width = W, .patch = patch, .vcols = vcols, .xcols = xcols,
                 .query = extended + b * query_size + ((size_t)(H + h) * C) * xcols + W + h,
-                .tile = tile + ((size_t)h * C * vcols + h) * TILE,
+                .tile = tile + ((size_t)h * C * vcols + h) * group,
                 .lanes = lanes, .nearest = nearest + b * pixels, .cutoff = cutoff + b * pixels,
-                .sums = sums + b * (1 + C) * pixels, .windows = (vf *)windows,
+                .sums = sums + b * (1 + C) * pixels, .windows = (vf *)windows, .margin = margin,
             };
-            all_shifts(&job, mode, equivariant, margin);
-            flush(&job, margin);
+            all_shifts(&job, variants[variant].function, mode, equivariant, shifts);
+            flush(&job);
         }
     }
     free(memory);
+    free(shifts);
     return 0;
 }

@@ -45,7 +45,9 @@ class NativeBank:
 
     def __init__(self, images: Tensor) -> None:
         if images.ndim != 4 or 0 in images.shape:
-            raise ValueError(f"a bank is (N, C, H, W) with no empty side, not {tuple(images.shape)}")
+            raise ValueError(
+                f"a bank is (N, C, H, W) with no empty side, not {tuple(images.shape)}"
+            )
         dtype = torch.uint8 if images.dtype == torch.uint8 else torch.float32
         self.images = images.detach().to("cpu", dtype).contiguous()
 
@@ -146,7 +148,9 @@ def posterior_sums(
     elif boundary == "circular" and candidates in ("wrapped", "interior"):
         mode = MODES[candidates if equivariant else "wrapped"]
         if equivariant and candidates == "interior" and patch_size > min(height, width):
-            raise ValueError(f"no {patch_size} x {patch_size} patch fits in {height} x {width} pixels")
+            raise ValueError(
+                f"no {patch_size} x {patch_size} patch fits in {height} x {width} pixels"
+            )
     else:
         raise ValueError(f"boundary is {boundary!r} and candidates {candidates!r}: unknown")
 

@@ -12,12 +12,12 @@ rule calibrate:
     output:
         scales=RESULTS / "calibration/{network}.scales.csv",
         cosines=RESULTS / "calibration/{network}.cosines.csv",
-    wildcard_constraints:
-        network="|".join(NETWORKS) if COMPUTED else "(?!)",
     log:
         RESULTS / "logs/calibrate-{network}.log",
     benchmark:
         RESULTS / "benchmarks/calibrate-{network}.tsv"
+    wildcard_constraints:
+        network="|".join(NETWORKS) if COMPUTED else "(?!)",
     threads: 8
     resources:
         mem_mb=3000,
@@ -44,12 +44,12 @@ rule packaged_scales:
     output:
         scales=RESULTS / "calibration/{network}.scales.csv",
         cosines=RESULTS / "calibration/{network}.cosines.csv",
-    wildcard_constraints:
-        network="(?!)" if COMPUTED else "|".join(NETWORKS),
     log:
         RESULTS / "logs/packaged_scales-{network}.log",
     benchmark:
         RESULTS / "benchmarks/packaged_scales-{network}.tsv"
+    wildcard_constraints:
+        network="(?!)" if COMPUTED else "|".join(NETWORKS),
     threads: 1
     resources:
         mem_mb=500,

@@ -10,6 +10,7 @@ from snakemake.exceptions import WorkflowError
 from validation import ConfigError, validate_config
 
 CHECKPOINTS = Path(workflow.basedir) / "checkpoints"
+EXPECTED = Path(workflow.basedir) / "tests/expected.yaml"
 
 try:
     validate_config(config, CHECKPOINTS)
@@ -66,5 +67,7 @@ def bank(wildcards, images):
     return RESULTS / f"banks/{dataset_of(wildcards)}-{kind}-{images}.npz"
 
 
-MACHINE_CODE = code("machines.py", "posterior.py", "engines", "schedule.py", "sampling.py")
+MACHINE_CODE = code(
+    "machines.py", "posterior.py", "engines", "schedule.py", "sampling.py"
+)
 NETWORK_CODE = code("networks.py", "schedule.py", "sampling.py")

@@ -8,12 +8,12 @@ rule train:
     output:
         weights=RESULTS / "networks/{network}.safetensors",
         record=RESULTS / "networks/{network}.json",
-    wildcard_constraints:
-        network="|".join(TRAINED) or "(?!)",
     log:
         RESULTS / "logs/train-{network}.log",
     benchmark:
         RESULTS / "benchmarks/train-{network}.tsv"
+    wildcard_constraints:
+        network="|".join(TRAINED) or "(?!)",
     threads: 8
     resources:
         mem_mb=4000,
@@ -37,12 +37,12 @@ rule packaged_checkpoint:
     output:
         weights=RESULTS / "networks/{network}.safetensors",
         record=RESULTS / "networks/{network}.json",
-    wildcard_constraints:
-        network="|".join(PACKAGED) or "(?!)",
     log:
         RESULTS / "logs/packaged_checkpoint-{network}.log",
     benchmark:
         RESULTS / "benchmarks/packaged_checkpoint-{network}.tsv"
+    wildcard_constraints:
+        network="|".join(PACKAGED) or "(?!)",
     threads: 1
     resources:
         mem_mb=500,

@@ -17,7 +17,7 @@ rule noise:
         runtime=5,
     params:
         first=lambda w: config["seeds"][w.purpose]["first"],
-        count=lambda w: config["seeds"][w.purpose]["count"],
+        seeds=lambda w: config["seeds"][w.purpose]["count"],
         code=code("sampling.py"),
     message:
         "Drawing the {wildcards.purpose} noise for {wildcards.dataset}"
@@ -31,7 +31,9 @@ rule sample_machine:
         bank=lambda w: bank(w, config["bank"]["images"]),
         noise=lambda w: RESULTS / f"noise/{dataset_of(w)}-evaluation.npz",
         scales=lambda w: (
-            RESULTS / f"calibration/{w.network}.scales.csv" if w.machine in ("ls", "els") else []
+            RESULTS / f"calibration/{w.network}.scales.csv"
+            if w.machine in ("ls", "els")
+            else []
         ),
     output:
         RESULTS / "samples/{network}/{machine}/{shard}.npz",

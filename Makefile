@@ -1,0 +1,28 @@
+# make reproduce: set up an environment and run the default experiment.
+# make test: set up the same environment and run the tests.
+
+PYTHON ?= python3.11
+BIN := .venv/bin
+
+.PHONY: reproduce test lint clean-environment
+
+reproduce: .venv/ready
+	$(BIN)/snakemake --cores all
+	@$(BIN)/python scripts/show_headline.py
+
+test: .venv/ready lint
+	$(BIN)/python -m pytest
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow
+
+# The environment is complete when the file .venv/ready is there.
+.venv/ready: pyproject.toml constraints.txt setup.py patchmosaic/engines/native.c
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+clean-environment:
+	rm -rf .venv

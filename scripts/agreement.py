@@ -1,0 +1,39 @@
+"""Compare machines and a network seed by seed."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from snakemake.script import snakemake
+
+from patchmosaic.console import logged
+from patchmosaic.samples import SamplesError, join_shards
+from patchmosaic.statistics import agreement
+
+if __name__ == "__main__":
+    with logged(snakemake.log[0]):
+        settings, steps = snakemake.params.network, int(snakemake.wildcards.steps)
+        network = join_shards([Path(p) for p in snakemake.input.network])
+        machines = {
+            name: join_shards([Path(p) for p in snakemake.input[name]])
+            for name in snakemake.params.machines
+        }
+        for name, samples in machines.items():
+            if not np.array_equal(samples.seeds, network.seeds):
+                raise SamplesError(
+                    f"{name} and {snakemake.wildcards.network} differ in their seeds"
+                )
+        tables = [
+            agreement(s.images, network.images, machines["is"].images, s.seeds, s.labels).assign(
+                network=snakemake.wildcards.network,
+                dataset=settings["dataset"],
+                architecture=settings["architecture"],
+                padding=settings["padding"],
+                conditional=settings["conditional"],
+                network_steps=steps,
+                machine=name,
+                engine=s.record["engine"],
+            )
+            for name, s in machines.items()
+        ]
+        pd.concat(tables).to_csv(snakemake.output[0], index=False)

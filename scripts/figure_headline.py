@@ -1,0 +1,13 @@
+"""Draw the medians with their intervals beside the paper's."""
+
+import pandas as pd
+from snakemake.script import snakemake
+
+from patchmosaic.console import logged
+from patchmosaic.figures import headline_chart, save_figure
+
+if __name__ == "__main__":
+    with logged(snakemake.log[0]):
+        figure = headline_chart(pd.read_csv(snakemake.input[0]))
+        for path in snakemake.output:
+            save_figure(figure, path)

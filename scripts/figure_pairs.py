@@ -1,0 +1,29 @@
+"""Draw what a network and the machines make of the same noise."""
+
+from pathlib import Path
+
+import pandas as pd
+from snakemake.script import snakemake
+
+from patchmosaic.console import logged
+from patchmosaic.figures import pairs, save_figure
+from patchmosaic.samples import load_samples
+
+MOST_COLUMNS = 10
+
+if __name__ == "__main__":
+    with logged(snakemake.log[0]):
+        steps = snakemake.wildcards.steps
+        network = load_samples(Path(snakemake.input.network)).part(0, MOST_COLUMNS)
+        rows = {f"network, {steps} steps": network.images}
+        table, correlations = pd.read_csv(snakemake.input.agreement), {}
+        for name in reversed(snakemake.params.machines):
+            samples = load_samples(Path(snakemake.input[name])).part(0, MOST_COLUMNS)
+            rows[name.upper()] = samples.images
+            of_machine = table[table["machine"] == name].set_index("seed")
+            correlations[name.upper()] = of_machine.loc[samples.seeds, "pearson_r"].to_numpy()
+        figure = pairs(
+            rows, network.seeds.tolist(), snakemake.wildcards.network, correlations=correlations
+        )
+        for path in snakemake.output:
+            save_figure(figure, path)

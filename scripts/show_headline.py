@@ -1,0 +1,13 @@
+"""Print the headline table of a finished experiment, and where its report is."""
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from patchmosaic.headline import format_headline
+
+if __name__ == "__main__":
+    results = Path(sys.argv[1] if len(sys.argv) > 1 else "results")
+    print(format_headline(pd.read_csv(results / "tables/headline.csv")))
+    print(f"\nReport: {results / 'report/index.html'}")

@@ -1,0 +1,166 @@
+"""Networks, their training and their checkpoints."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict, replace
+
+import pytest
+import torch
+
+from patchmosaic import training
+from patchmosaic.checkpoints import CheckpointError, load_checkpoint, record_path, save_checkpoint
+from patchmosaic.networks import NetworkConfig, build_network
+from patchmosaic.training import TrainingDiverged, TrainingRecipe, TrainingStopped, train
+
+NETWORK = NetworkConfig("resnet", size=8, channels=8, layers=1, classes=2)
+RECIPE = TrainingRecipe(epochs=40, batch_size=8, learning_rate=1e-3, snapshots=(500,))
+STEPS = 40 * (40 // 8)
+
+
+def made_data():
+    images = torch.rand((40, 1, 8, 8), generator=torch.Generator().manual_seed(0)) * 2 - 1
+    return images, torch.arange(40) % 2
+
+
+def run(folder, **options):
+    images, labels = made_data()
+    return train(NETWORK, RECIPE, images, labels, "digest", folder, **options)
+
+
+@pytest.mark.parametrize("architecture", ["resnet", "unet", "unet_attention"])
+@pytest.mark.parametrize("padding", ["zeros", "circular"])
+def test_networks_keep_the_shape_and_use_time_and_class(architecture, padding):
+    torch.manual_seed(0)
+    config = NetworkConfig(
+        architecture, image_channels=3, size=16, channels=8, padding=padding, classes=4
+    )
+    network = build_network(config)
+    x, t, labels = torch.randn(2, 3, 16, 16), torch.tensor([0.1, 0.9]), torch.tensor([0, 3])
+    out = network(x, t, labels)
+    assert out.shape == x.shape
+    assert not torch.allclose(out, network(x, t.flip(0), labels))
+    assert not torch.allclose(out, network(x, t, labels.flip(0)))
+    with pytest.raises(ValueError, match="needs labels"):
+        network(x, t, None)
+
+
+@pytest.mark.parametrize(("layers", "field"), [(6, 17), (2, 9)])
+def test_resnet_sees_its_receptive_field_and_no_more(layers, field):
+    torch.manual_seed(0)
+    config = NetworkConfig("resnet", size=32, channels=8, layers=layers)
+    assert config.receptive_field == field
+    network, half = build_network(config).double(), field // 2
+    x = torch.randn(1, 1, 32, 32, dtype=torch.float64, requires_grad=True)
+    network.conditioning.float()
+    out = network.down(
+        torch.nn.functional.silu(_residual(network, network.up(x)))
+    )
+    (gradient,) = torch.autograd.grad(out[0, 0, 16, 16], x)
+    seen = gradient[0, 0].nonzero()
+    assert seen.min().item() == 16 - half
+    assert seen.max().item() == 16 + half
+
+
+def _residual(network, h):
+    for conv in network.layers:
+        h = h + conv(torch.nn.functional.silu(h))
+    return h
+
+
+def test_circular_resnet_is_equivariant():
+    torch.manual_seed(0)
+    network = build_network(NetworkConfig("resnet", size=8, channels=8, padding="circular"))
+    x, t = torch.randn(1, 1, 8, 8), torch.tensor([0.5])
+    moved = network(torch.roll(x, (2, 3), dims=(2, 3)), t)
+    assert torch.allclose(moved, torch.roll(network(x, t), (2, 3), dims=(2, 3)), atol=1e-5)
+
+
+def test_training_lowers_the_loss_and_records_it(tmp_path):
+    weights, record = run(tmp_path)
+    curve = [point["loss"] for point in record["loss_curve"]]
+    assert curve[-1] < 0.8 * curve[0]
+    assert record["images_seen"] == STEPS * 8 == record["loss_curve"][-1]["images_seen"]
+    assert record["network"] == asdict(NETWORK)
+    assert record["training"]["seed"] == 0
+    assert any("-500" in path.name for path in tmp_path.iterdir())
+    json.dumps(record)
+    build_network(NETWORK).load_state_dict(weights)
+
+
+def test_stopped_training_continues_to_the_same_weights(tmp_path):
+    whole, record = run(tmp_path / "whole")
+    calls = []
+    with pytest.raises(TrainingStopped, match="stopped at step 100 of 200"):
+        run(tmp_path / "parts", should_stop=lambda: calls.append(1) or len(calls) == 2)
+    continued, continued_record = run(tmp_path / "parts")
+    assert all(torch.equal(whole[key], continued[key]) for key in whole)
+    assert record["loss_curve"] == continued_record["loss_curve"]
+
+
+def test_killed_training_continues_to_the_same_weights(tmp_path):
+    whole, _ = run(tmp_path / "whole")
+    code = (
+        "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[2])\n"
+        "import conftest\n"  # one thread, as here
+        "import test_training as t; t.training.SAVE_SECONDS = 0\n"
+        "t.run(Path(sys.argv[1]), should_stop=lambda: t.time.sleep(0.5))\n"
+    )
+    parts = tmp_path / "parts"
+    here = str(__file__).rsplit("/", 1)[0]
+    job = subprocess.Popen([sys.executable, "-c", code, str(parts), here])
+    deadline = time.monotonic() + 120
+    while not list(parts.glob("*[0-9a-f].safetensors")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    job.send_signal(signal.SIGKILL)
+    assert job.wait() == -signal.SIGKILL, "the run ended before it was killed"
+    continued, _ = run(parts)
+    assert all(torch.equal(whole[key], continued[key]) for key in whole)
+
+
+def test_another_recipe_does_not_continue_the_state(tmp_path):
+    run(tmp_path)
+    images, labels = made_data()
+    other = replace(RECIPE, seed=1)
+    weights, _ = train(NETWORK, other, images, labels, "digest", tmp_path)
+    assert not torch.equal(weights["up.weight"], run(tmp_path)[0]["up.weight"])
+
+
+def test_divergence_stops_and_says_what_to_do(tmp_path, monkeypatch):
+    images, labels = made_data()
+    monkeypatch.setattr(training, "LOG_STEPS", 5)
+    with pytest.raises(TrainingDiverged, match="lower learning_rate"):
+        train(NETWORK, replace(RECIPE, learning_rate=1e30), images, labels, "d", tmp_path)
+
+
+def test_checkpoints_are_verified(tmp_path):
+    weights, record = run(tmp_path / "state")
+    path = tmp_path / "network.safetensors"
+    save_checkpoint(path, weights, record)
+    network, loaded = load_checkpoint(path)
+    assert torch.equal(network.state_dict()["up.weight"], weights["up.weight"])
+    assert loaded["dataset_digest"] == "digest"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"network.safetensors: expected SHA-256 \w+, found"):
+        load_checkpoint(path)
+    record_path(path).unlink()
+    with pytest.raises(CheckpointError, match="no readable training record"):
+        load_checkpoint(path)
+
+
+def test_bad_networks_and_recipes_are_refused():
+    with pytest.raises(ValueError, match="architecture is 'rnn': choose one of resnet"):
+        NetworkConfig("rnn")
+    with pytest.raises(ValueError, match="size is 30: a UNet"):
+        NetworkConfig("unet", size=30)
+    with pytest.raises(ValueError, match="precision is 'float8'"):
+        TrainingRecipe(precision="float8")
+    images, labels = made_data()
+    with pytest.raises(ValueError, match="class-conditional"):
+        train(NETWORK, RECIPE, images, None, "d", None)
+    with pytest.raises(ValueError, match="batch_size is 64"):
+        train(NETWORK, replace(RECIPE, batch_size=64), images, labels, "d", None)

@@ -1,0 +1,123 @@
+"""Figures and the report."""
+
+
+rule figure_pairs:
+    """Draw what network and machines make of the same noise (the paper's figures 5, 13 to 24)."""
+    input:
+        **{
+            m: RESULTS / f"samples/{{network}}/{m}/{SHARDS[0]}.npz"
+            for m in config["machines"]
+        },
+        network=lambda w: RESULTS
+        / f"samples/{w.network}/network-{w.steps}/{SHARDS[0]}.npz",
+        agreement=RESULTS / "agreement/{network}-{steps}.csv",
+    output:
+        multiext(
+            str(RESULTS / "figures/pairs-{network}-{steps}"), png=".png", pdf=".pdf"
+        ),
+    log:
+        RESULTS / "logs/figure_pairs-{network}-{steps}.log",
+    benchmark:
+        RESULTS / "benchmarks/figure_pairs-{network}-{steps}.tsv"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        machines=config["machines"],
+        code=code("figures.py", "samples.py"),
+    message:
+        "Drawing pairs of {wildcards.network} in {wildcards.steps} steps"
+    script:
+        "../../scripts/figure_pairs.py"
+
+
+rule figure_scatter:
+    """Draw the agreement of IS against that of LS and ELS (the paper's figures 10 to 12)."""
+    input:
+        RESULTS / "tables/agreement.csv",
+    output:
+        multiext(str(RESULTS / "figures/scatter"), png=".png", pdf=".pdf"),
+    log:
+        RESULTS / "logs/figure_scatter.log",
+    benchmark:
+        RESULTS / "benchmarks/figure_scatter.tsv"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=code("figures.py"),
+    message:
+        "Drawing the agreement of every seed"
+    script:
+        "../../scripts/figure_scatter.py"
+
+
+rule figure_scales:
+    """Draw the locality scale of every network over time (the paper's figure 4b)."""
+    input:
+        [RESULTS / f"calibration/{n}.scales.csv" for n in NETWORKS],
+    output:
+        multiext(str(RESULTS / "figures/scales"), png=".png", pdf=".pdf"),
+    log:
+        RESULTS / "logs/figure_scales.log",
+    benchmark:
+        RESULTS / "benchmarks/figure_scales.tsv"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        networks=NETWORKS,
+        code=code("figures.py"),
+    message:
+        "Drawing the locality scales"
+    script:
+        "../../scripts/figure_scales.py"
+
+
+rule figure_headline:
+    """Draw the medians with their intervals beside the paper's."""
+    input:
+        RESULTS / "tables/headline.csv",
+    output:
+        multiext(str(RESULTS / "figures/headline"), png=".png", pdf=".pdf"),
+    log:
+        RESULTS / "logs/figure_headline.log",
+    benchmark:
+        RESULTS / "benchmarks/figure_headline.tsv"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=code("figures.py"),
+    message:
+        "Drawing the headline numbers"
+    script:
+        "../../scripts/figure_headline.py"
+
+
+rule rulegraph:
+    """Draw the rules and what depends on what, as Mermaid text."""
+    input:
+        Path(workflow.basedir) / "Snakefile",
+        sorted(str(p) for p in Path(workflow.basedir).glob("workflow/rules/*.smk")),
+    output:
+        RESULTS / "figures/rulegraph.mmd",
+    log:
+        RESULTS / "logs/rulegraph.log",
+    benchmark:
+        RESULTS / "benchmarks/rulegraph.tsv"
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=5,
+    params:
+        snakefile=str(workflow.main_snakefile),
+        configfiles=[str(p) for p in workflow.configfiles if str(p) != "config.yaml"],
+    message:
+        "Drawing the rule graph"
+    script:
+        "../../scripts/rulegraph.py"

@@ -1,0 +1,90 @@
+"""From samples to the headline numbers, and their comparison with the committed ones."""
+
+
+def shards(wildcards, kind):
+    """All shards of one kind of sample of a network."""
+    return [
+        RESULTS / f"samples/{wildcards.network}/{kind}/{shard}.npz" for shard in SHARDS
+    ]
+
+
+rule agreement:
+    """Compare machines and network seed by seed."""
+    input:
+        **{m: (lambda w, m=m: shards(w, m)) for m in config["machines"]},
+        network=lambda w: shards(w, f"network-{w.steps}"),
+    output:
+        RESULTS / "agreement/{network}-{steps}.csv",
+    log:
+        RESULTS / "logs/agreement-{network}-{steps}.log",
+    benchmark:
+        RESULTS / "benchmarks/agreement-{network}-{steps}.tsv"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        network=network,
+        machines=config["machines"],
+        code=code("statistics.py", "samples.py"),
+    message:
+        "Comparing the machines with {wildcards.network} in {wildcards.steps} steps"
+    script:
+        "../../scripts/agreement.py"
+
+
+rule tables:
+    """Gather all seeds in one table, and take the medians with their intervals."""
+    input:
+        agreement=expand(
+            RESULTS / "agreement/{network}-{steps}.csv",
+            network=NETWORKS,
+            steps=config["sampling"]["network_steps"],
+        ),
+        expected=EXPECTED,
+    output:
+        agreement=RESULTS / "tables/agreement.csv",
+        headline=report(
+            RESULTS / "tables/headline.csv",
+            category="Headline",
+            caption="../report/headline.rst",
+            labels={"table": "median agreement"},
+        ),
+    log:
+        RESULTS / "logs/tables.log",
+    benchmark:
+        RESULTS / "benchmarks/tables.tsv"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=code("statistics.py", "headline.py"),
+    message:
+        "Taking the medians over seeds"
+    script:
+        "../../scripts/tables.py"
+
+
+rule headline_check:
+    """Fail, with a table of what moved, unless the medians are the committed ones."""
+    input:
+        headline=RESULTS / "tables/headline.csv",
+        expected=EXPECTED,
+    output:
+        RESULTS / "checks/headline.txt",
+    log:
+        RESULTS / "logs/headline_check.log",
+    benchmark:
+        RESULTS / "benchmarks/headline_check.tsv"
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=5,
+    params:
+        experiment=config["experiment"],
+        code=code("headline.py"),
+    message:
+        "Comparing the headline numbers with the committed ones"
+    script:
+        "../../scripts/headline_check.py"
