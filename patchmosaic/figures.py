@@ -106,7 +106,7 @@ def pairs(
         title: above the figure.
         correlations: for rows that show them below each image, Pearson r with the network, (n,).
         labels: (n,) names of classes, under the seeds.
-        columns: seeds side by side; more seeds continue in further bands of rows.
+        columns: most seeds side by side; more seeds continue in further bands, of equal length.
     """
     rows = {name: np.asarray(images, np.float64) for name, images in images_by_name.items()}
     correlations = {name: np.asarray(r) for name, r in (correlations or {}).items()}
@@ -122,15 +122,16 @@ def pairs(
         raise ValueError("correlations need the name of a row and one value a seed")
 
     # All lengths in inches, y downwards: one set of axes holds every image and every word.
-    columns = min(columns, n)
+    bands = math.ceil(n / columns)
+    columns = math.ceil(n / bands)
     names_width = 0.15 + 0.052 * max(len(line) for name in rows for line in name.split("\n"))
     cell = min(0.75, (PAGE_INCHES - names_width) / columns)
     gap, r_height, head = 0.05, 0.11, 0.16 if labels is None else 0.26
     heights = [cell + (r_height if name in correlations else 0.0) for name in rows]
     band = head + sum(heights) + 0.06
-    bands = math.ceil(n / columns)
     top = 0.22 if title else 0.02
-    width, height = names_width + columns * cell, top + bands * band
+    width = max(names_width + columns * cell, 0.1 + 0.07 * len(title))
+    height = top + bands * band
     figure = Figure((width, height))
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
@@ -149,7 +150,8 @@ def pairs(
             extent = (left, left + cell - gap, y + cell - gap, y)
             axes.imshow(_picture(images[i]), extent=extent, interpolation="nearest")
             if name in correlations:
-                text = f"{correlations[name][i]:.2f}"
+                r = correlations[name][i]
+                text = "r undefined" if np.isnan(r) else f"r = {r:.2f}"
                 axes.text(middle, y + cell - gap + 0.02, text, ha="center", va="top", fontsize=5.5)
             y += row_height
     axes.set(xlim=(0, width), ylim=(height, 0), aspect="auto")
@@ -216,49 +218,44 @@ def scatter_is_vs_machine(agreement: pd.DataFrame) -> Figure:
 
 
 @style()
-def scales(tables_by_network: Mapping[str, pd.DataFrame]) -> Figure:
+def scales(tables_by_network: Mapping[str, pd.DataFrame], *, curves: int = 6) -> Figure:
     """The calibrated patch size P(t) of every network (the paper's figure 4b).
 
-    Curves are moved apart by a fraction of a pixel, so that coinciding ones stay visible; P itself
-    is always an odd integer.
+    The curves of a panel are moved apart by a fraction of a pixel, so that coinciding ones stay
+    visible; P itself is always an odd integer.
 
     Args:
         tables_by_network: for each network a table with columns t and patch_size (pixels).
+        curves: most networks in one panel.
     """
     if not tables_by_network:
         raise ValueError("there are no scales to draw")
-    figure = Figure((COLUMN_INCHES, 2.3 + 0.13 * len(tables_by_network)), layout="constrained")
-    axes = figure.subplots()
-    shifts = np.linspace(-1, 1, len(tables_by_network)) * min(0.6, 0.12 * len(tables_by_network))
-    if len(shifts) == 1:
-        shifts = [0.0]
-    largest = 1
-    for i, ((network, table), shift) in enumerate(
-        zip(tables_by_network.items(), shifts, strict=True)
-    ):
+    panels = math.ceil(len(tables_by_network) / curves)
+    curves = math.ceil(len(tables_by_network) / panels)
+    width = COLUMN_INCHES if panels == 1 else PAGE_INCHES
+    figure = Figure((width, 2.3 + 0.13 * curves), layout="constrained")
+    grid = figure.subplots(1, panels, squeeze=False, sharex=True, sharey=True)[0]
+    for i, (network, table) in enumerate(tables_by_network.items()):
         table = table.sort_values("t")
-        largest = max(largest, int(table["patch_size"].max()))
-        axes.step(
+        grid[i // curves].step(
             table["t"],
-            table["patch_size"] + shift,
+            table["patch_size"] + 0.24 * (i % curves - (curves - 1) / 2),
             where="mid",
-            color=CURVE_COLOURS[i % len(CURVE_COLOURS)],
-            linestyle=CURVE_DASHES[i % len(CURVE_DASHES)],
-            marker=CURVE_MARKERS[i % len(CURVE_MARKERS)],
+            color=CURVE_COLOURS[i % curves % len(CURVE_COLOURS)],
+            linestyle=CURVE_DASHES[i % curves % len(CURVE_DASHES)],
+            marker=CURVE_MARKERS[i % curves % len(CURVE_MARKERS)],
             markersize=2.5,
             linewidth=1,
             label=network,
         )
-    every = 2 * math.ceil(largest / 2 / 10)
-    axes.set(
-        xlabel="time t of the reverse process (1: noise, 0: image)",
-        ylabel="locality scale P(t) (pixels)",
-        xlim=(0, 1.02),
-        ylim=(0, largest + 1.5),
-        yticks=range(1, largest + 1, every),
-    )
-    axes.grid(True, axis="y")
-    figure.legend(loc="outside lower left", handlelength=3.5)
+    largest = max(int(table["patch_size"].max()) for table in tables_by_network.values())
+    every = 2 * math.ceil(largest / 20)
+    for axes in grid:
+        axes.set(xlim=(0, 1.02), ylim=(0, largest + 1.5), yticks=range(1, largest + 1, every))
+        axes.grid(True, axis="y")
+        axes.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.22), handlelength=3.5)
+        axes.set_xlabel("time t of the reverse process (1: noise, 0: image)")
+    grid[0].set_ylabel("locality scale P(t) (pixels)")
     return figure
 
 
@@ -273,9 +270,9 @@ def headline_chart(headline: pd.DataFrame) -> Figure:
     steps = sorted(headline["network_steps"].unique())
     machines = [m for m in MACHINES if m in set(headline["machine"])]
     width = PAGE_INCHES if len(steps) > 1 else COLUMN_INCHES + 1
-    figure = Figure((width, 0.9 + 0.42 * len(networks)), layout="constrained")
+    figure = Figure((width, 0.9 + 0.5 * len(networks)), layout="constrained")
     grid = figure.subplots(1, len(steps), squeeze=False, sharex=True, sharey=True)[0]
-    spread = np.linspace(-0.27, 0.27, len(machines)) if len(machines) > 1 else [0.0]
+    spread = (np.arange(len(machines)) - (len(machines) - 1) / 2) * 0.8 / len(machines)
     for axes, count in zip(grid, steps, strict=True):
         for machine, shift in zip(machines, spread, strict=True):
             _medians(axes, headline, networks, count, machine, shift)
@@ -294,7 +291,7 @@ def headline_chart(headline: pd.DataFrame) -> Figure:
     few, many = headline["seeds"].min(), headline["seeds"].max()
     n = f"{many}" if few == many else f"{few} to {many}"
     figure.supxlabel(f"median Pearson r with the network, n = {n} seeds, 95% interval", fontsize=7)
-    _legend(figure, machines, [_key("none", "d", "hollow: the paper's median")])
+    _legend(figure, machines, [_key("none", "d", "paper's median")])
     return figure
 
 
@@ -306,8 +303,11 @@ def _medians(
     colour, marker = MACHINE_LOOKS[machine]
     y = rows["network"].map(networks.index) + shift
     bounds = [rows["pearson_r"] - rows["pearson_r_low"], rows["pearson_r_high"] - rows["pearson_r"]]
-    axes.errorbar(rows["pearson_r"], y, xerr=bounds, color=colour, fmt=marker, elinewidth=1)
-    axes.plot(rows["paper"], y, "d", color=colour, markerfacecolor="white", markersize=4.5)
+    axes.errorbar(
+        rows["pearson_r"], y, xerr=bounds, color=colour, fmt=marker, elinewidth=1, markersize=3.5
+    )
+    # Below ours, so that neither hides the other where they coincide.
+    axes.plot(rows["paper"], y + 0.11, "d", color=colour, markerfacecolor="white", markersize=3.5)
 
 
 def _key(face: str, marker: str, text: str) -> Line2D:
