@@ -348,6 +348,13 @@ def _note(row: object, experiment: str, nothing_committed: bool) -> str:
     return "" if row.ok else "moved beyond its tolerance"
 
 
+def format_interval(estimate: float, low: float, high: float, digits: int) -> str:
+    """Such as "0.92 [0.90, 0.94]"; empty where there is no estimate."""
+    if math.isnan(estimate):
+        return ""
+    return f"{estimate:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
 def format_headline(headline: pd.DataFrame) -> str:
     """The headline as plain text for a terminal, a block of lines for each network.
 
@@ -361,8 +368,10 @@ def format_headline(headline: pd.DataFrame) -> str:
     for network, group in headline.groupby("network"):
         lines.append(f"{network} ({describe_configuration(group.iloc[0])})")
         for row in group.itertuples():
-            r = _interval(row.pearson_r, row.pearson_r_low, row.pearson_r_high, 3)
-            better = _interval(row.fraction_better_than_is, row.fraction_low, row.fraction_high, 2)
+            r = format_interval(row.pearson_r, row.pearson_r_low, row.pearson_r_high, 3)
+            better = format_interval(
+                row.fraction_better_than_is, row.fraction_low, row.fraction_high, 2
+            )
             lines.append(
                 f"  {row.network_steps:>5}  {row.machine.upper():<7}  {row.seeds:>5}"
                 f"  {r:>24}  {row.r_squared:5.3f}  {row.r2_determination:5.2f}"
@@ -400,12 +409,6 @@ def format_comparison(comparison: pd.DataFrame) -> str:
     if nothing.all():
         lines[-1] = f"{comparison['note'].iloc[0]}: {n} numbers found, none of them checked."
     return "\n".join(line.rstrip() for line in lines)
-
-
-def _interval(estimate: float, low: float, high: float, digits: int) -> str:
-    if math.isnan(estimate):
-        return ""
-    return f"{estimate:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
 
 def _cell(value: float, spec: str) -> str:

@@ -164,13 +164,9 @@ class UNet(nn.Module):
         self.conditioning = Conditioning(condition, config.classes)
         self.up = _conv(config.image_channels, widths[0], padding)
         self.down_blocks = nn.ModuleList(ResidualBlock(w, w, condition, padding) for w in widths)
-        self.shrink = nn.ModuleList(
-            _conv(a, b, padding, stride=2) for a, b in pairwise(widths)
-        )
+        self.shrink = nn.ModuleList(_conv(a, b, padding, stride=2) for a, b in pairwise(widths))
         self.middle = ResidualBlock(widths[-1], widths[-1], condition, padding)
-        self.grow = nn.ModuleList(
-            _conv(b, a, padding) for a, b in pairwise(widths)
-        )
+        self.grow = nn.ModuleList(_conv(b, a, padding) for a, b in pairwise(widths))
         self.up_blocks = nn.ModuleList(
             ResidualBlock(2 * w, w, condition, padding) for w in widths[:-1]
         )

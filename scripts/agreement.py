@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from snakemake.script import snakemake
 
 from patchmosaic.console import logged
 from patchmosaic.samples import SamplesError, join_shards

@@ -1,7 +1,5 @@
 """Choose the training images of a patch bank."""
 
-from snakemake.script import snakemake
-
 from patchmosaic.banks import choose_bank
 from patchmosaic.console import logged
 from patchmosaic.datasets import load_images, save_images

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import torch
-from snakemake.script import snakemake
 
 from patchmosaic.calibration import choose_scales, cosine_similarities
 from patchmosaic.checkpoints import load_checkpoint

@@ -1,7 +1,6 @@
 """Draw the medians with their intervals beside the paper's."""
 
 import pandas as pd
-from snakemake.script import snakemake
 
 from patchmosaic.console import logged
 from patchmosaic.figures import headline_chart, save_figure

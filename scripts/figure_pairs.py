@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pandas as pd
-from snakemake.script import snakemake
 
 from patchmosaic.console import logged
 from patchmosaic.figures import pairs, save_figure

@@ -1,7 +1,6 @@
 """Draw the locality scale of every network over time."""
 
 import pandas as pd
-from snakemake.script import snakemake
 
 from patchmosaic.console import logged
 from patchmosaic.figures import save_figure, scales

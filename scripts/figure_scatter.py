@@ -1,7 +1,6 @@
 """Draw the agreement of IS against that of the other machines."""
 
 import pandas as pd
-from snakemake.script import snakemake
 
 from patchmosaic.console import logged
 from patchmosaic.figures import save_figure, scatter_is_vs_machine

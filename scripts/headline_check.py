@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pandas as pd
-from snakemake.script import snakemake
 
 from patchmosaic.console import logged
 from patchmosaic.headline import compare, format_comparison, load_expected

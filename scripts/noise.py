@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-from snakemake.script import snakemake
 
 from patchmosaic.console import logged
 from patchmosaic.datasets import load_images

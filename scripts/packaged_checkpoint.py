@@ -3,8 +3,6 @@
 import shutil
 from pathlib import Path
 
-from snakemake.script import snakemake
-
 from patchmosaic.checkpoints import verify_checkpoint
 from patchmosaic.console import logged
 

@@ -2,8 +2,6 @@
 
 import shutil
 
-from snakemake.script import snakemake
-
 from patchmosaic.console import logged
 
 if __name__ == "__main__":

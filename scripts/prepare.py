@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from snakemake.script import snakemake
-
 from patchmosaic.console import logged
 from patchmosaic.datasets import prepare, save_images
 

@@ -4,8 +4,6 @@ import os
 import subprocess
 import sys
 
-from snakemake.script import snakemake
-
 from patchmosaic.console import logged
 
 if __name__ == "__main__":

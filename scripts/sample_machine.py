@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from snakemake.script import snakemake
 
 from patchmosaic.console import logged
 from patchmosaic.datasets import load_images, to_float

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import torch
-from snakemake.script import snakemake
 
 from patchmosaic.checkpoints import load_checkpoint
 from patchmosaic.console import logged

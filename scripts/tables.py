@@ -1,7 +1,6 @@
 """Gather all seeds in one table, and take the medians."""
 
 import pandas as pd
-from snakemake.script import snakemake
 
 from patchmosaic.console import logged
 from patchmosaic.headline import format_headline, headline, load_expected

@@ -4,7 +4,6 @@ import signal
 from pathlib import Path
 
 import torch
-from snakemake.script import snakemake
 
 from patchmosaic.checkpoints import save_checkpoint
 from patchmosaic.console import logged

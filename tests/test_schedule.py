@@ -91,7 +91,7 @@ def test_samples_survive_disk_and_alterations_are_found(tmp_path):
     content = bytearray(path.read_bytes())
     content[content.find(images.tobytes())] ^= 1
     path.write_bytes(content)
-    with pytest.raises(SamplesError, match="samples.npz: "):
+    with pytest.raises(SamplesError, match=r"samples\.npz: "):
         load_samples(path)
     path.write_bytes(b"no archive")
     with pytest.raises(SamplesError, match="not a file of samples"):

@@ -55,9 +55,7 @@ def test_resnet_sees_its_receptive_field_and_no_more(layers, field):
     network, half = build_network(config).double(), field // 2
     x = torch.randn(1, 1, 32, 32, dtype=torch.float64, requires_grad=True)
     network.conditioning.float()
-    out = network.down(
-        torch.nn.functional.silu(_residual(network, network.up(x)))
-    )
+    out = network.down(torch.nn.functional.silu(_residual(network, network.up(x))))
     (gradient,) = torch.autograd.grad(out[0, 0, 16, 16], x)
     seen = gradient[0, 0].nonzero()
     assert seen.min().item() == 16 - half

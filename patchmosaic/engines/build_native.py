@@ -16,13 +16,10 @@ from pathlib import Path
 
 SOURCE = Path(__file__).with_name("native.c")
 FLAGS = (
-    "-O3 -std=gnu11 -shared -fPIC -fvisibility=hidden -ffp-contract=fast -fno-math-errno".split()
+    *("-O3", "-g0", "-std=gnu11", "-shared", "-fPIC", "-fvisibility=hidden", "-ffp-contract=fast"),
+    *("-fno-math-errno", "-fno-signed-zeros", "-fno-trapping-math"),
 )
-X86_64 = {
-    "avx512": "-mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprefer-vector-width=512",
-    "avx2": "-mavx2 -mfma",
-    "base": "",
-}
+VARIANTS = {"avx512": "x86-64-v4", "avx2": "x86-64-v3", "base": "x86-64"}  # names of native.py
 
 
 def compilers() -> list[list[str]]:
@@ -30,6 +27,13 @@ def compilers() -> list[list[str]]:
     named = [shlex.split(os.environ["CC"])] if os.environ.get("CC") else []
     system = [[path] for name in ("cc", "gcc", "clang") if (path := shutil.which(name))]
     return [*named, *system, [sys.executable, "-m", "ziglang", "cc"]]
+
+
+def target(compiler: list[str], level: str) -> list[str]:
+    """Options that select an x86-64 level, "" being whatever this machine's kind of CPU has."""
+    if "ziglang" in compiler:  # compiles for the very machine unless told otherwise
+        return [f"-mcpu={level.replace('-', '_')}" if level else "-mcpu=baseline"]
+    return [f"-march={level}"] if level else []
 
 
 def build(directory: Path = SOURCE.parent) -> list[Path]:
@@ -40,16 +44,18 @@ def build(directory: Path = SOURCE.parent) -> list[Path]:
     """
     x86 = platform.machine().lower() in ("x86_64", "amd64")
     made = []
-    for variant, target in (X86_64 if x86 else {"base": ""}).items():
+    for variant, level in (VARIANTS if x86 else {"base": ""}).items():
         library = Path(directory) / f"_native_{variant}.so"
+        fresh = library.with_suffix(".new")
         for compiler in compilers():
-            command = [*compiler, *FLAGS, *target.split(), str(SOURCE), "-o", str(library), "-lm"]
+            command = [*compiler, *FLAGS, *target(compiler, level), str(SOURCE)]
+            command += ["-o", str(fresh), "-lm"]
             try:
                 subprocess.run(command, check=True, capture_output=True, text=True)
             except (OSError, subprocess.CalledProcessError) as error:
-                reason = getattr(error, "stderr", None) or error
-                print(f"{shlex.join(command)} failed: {reason}", file=sys.stderr)
+                print(f"{shlex.join(command)}: {getattr(error, 'stderr', error)}", file=sys.stderr)
             else:
+                os.replace(fresh, library)  # a process may have the old one loaded
                 made.append(library)
                 break
     return made

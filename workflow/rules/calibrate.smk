@@ -7,7 +7,7 @@ rule calibrate:
     """Choose, at each time, the patch size at which the machine best predicts the network."""
     input:
         network=RESULTS / "networks/{network}.safetensors",
-        bank=lambda w: bank(w, config["calibration"]["bank_images"]),
+        bank=lambda w: bank_of(w.network, config["calibration"]["bank_images"]),
         noise=lambda w: RESULTS / f"noise/{dataset_of(w)}-calibration.npz",
     output:
         scales=RESULTS / "calibration/{network}.scales.csv",

@@ -61,10 +61,11 @@ def prepared(dataset):
     return DATA / f"prepared/{dataset}-{config['datasets'][dataset]['size']}-train.npz"
 
 
-def bank(wildcards, images):
+def bank_of(name, images):
     """The bank of a network: labelled where the network is class-conditional."""
-    kind = "classes" if network(wildcards)["conditional"] else "pooled"
-    return RESULTS / f"banks/{dataset_of(wildcards)}-{kind}-{images}.npz"
+    chosen = config["networks"][name]
+    kind = "classes" if chosen["conditional"] else "pooled"
+    return RESULTS / f"banks/{chosen['dataset']}-{kind}-{images}.npz"
 
 
 MACHINE_CODE = code(

@@ -121,3 +121,49 @@ rule rulegraph:
         "Drawing the rule graph"
     script:
         "../../scripts/rulegraph.py"
+
+
+rule report:
+    """Gather headline, figures and the origin of every number in one page."""
+    input:
+        agreement=RESULTS / "tables/agreement.csv",
+        headline=RESULTS / "tables/headline.csv",
+        expected=EXPECTED,
+        banks=sorted({bank_of(n, config["bank"]["images"]) for n in NETWORKS}),
+        records=expand(RESULTS / "networks/{network}.json", network=NETWORKS),
+        cosines=expand(RESULTS / "calibration/{network}.cosines.csv", network=NETWORKS),
+        noise=sorted(
+            {
+                RESULTS / f"noise/{config['networks'][n]['dataset']}-evaluation.npz"
+                for n in NETWORKS
+            }
+        ),
+        pairs=expand(
+            RESULTS / "figures/pairs-{network}-{steps}.png",
+            network=NETWORKS,
+            steps=config["sampling"]["network_steps"],
+        ),
+        scatter=RESULTS / "figures/scatter.png",
+        scales=RESULTS / "figures/scales.png",
+        chart=RESULTS / "figures/headline.png",
+    output:
+        RESULTS / "report/index.html",
+    log:
+        RESULTS / "logs/report.log",
+    benchmark:
+        RESULTS / "benchmarks/report.tsv"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        experiment=config["experiment"],
+        networks=NETWORKS,
+        checkpoints=lambda w: {n: config["networks"][n]["checkpoint"] for n in NETWORKS},
+        scales=config["calibration"]["source"],
+        steps=config["sampling"]["network_steps"],
+        code=code("report.py", "report.html.j2", "headline.py"),
+    message:
+        "Writing the report"
+    script:
+        "../../scripts/report.py"

@@ -28,7 +28,7 @@ rule noise:
 rule sample_machine:
     """Run a score machine from a shard of the seeds."""
     input:
-        bank=lambda w: bank(w, config["bank"]["images"]),
+        bank=lambda w: bank_of(w.network, config["bank"]["images"]),
         noise=lambda w: RESULTS / f"noise/{dataset_of(w)}-evaluation.npz",
         scales=lambda w: (
             RESULTS / f"calibration/{w.network}.scales.csv"

@@ -1,0 +1,120 @@
+"""The report: one HTML page that leads from the headline to where each number comes from.
+
+It needs no other file: styles and figures are inside, and nothing is asked of the network.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from importlib.resources import files
+
+import jinja2
+import pandas as pd
+
+from patchmosaic.headline import describe_configuration, format_interval, summary, verdicts
+
+
+@dataclass(frozen=True)
+class ReportFigure:
+    """A figure of the report.
+
+    title: short. caption: what it shows, how it was made, and n. png: the bytes of a PNG file.
+    file: where the figure is on disk, relative to the report. category: figures of one category
+    stand together, in the order in which categories first occur.
+    """
+
+    title: str
+    caption: str
+    png: bytes
+    file: str
+    category: str = "Figures"
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where the numbers come from: a table each, with at least these columns.
+
+    datasets: dataset, images (in the bank), sha256 (of the prepared images), source. checkpoints:
+    network, sha256 (of the weights), images_seen, source (trained here or packaged). scales:
+    network, trajectories, source. machines: machine, network, engine. seeds: first, last, seeds.
+    versions: package, version.
+    """
+
+    datasets: pd.DataFrame
+    checkpoints: pd.DataFrame
+    scales: pd.DataFrame
+    machines: pd.DataFrame
+    seeds: pd.DataFrame
+    versions: pd.DataFrame
+
+    def __post_init__(self) -> None:
+        for name, columns in _PROVENANCE_COLUMNS.items():
+            missing = [c for c in columns if c not in getattr(self, name).columns]
+            if missing:
+                raise ValueError(f"provenance of {name} lacks the columns {', '.join(missing)}")
+
+
+_PROVENANCE_COLUMNS = {
+    "datasets": ("dataset", "images", "sha256", "source"),
+    "checkpoints": ("network", "sha256", "images_seen", "source"),
+    "scales": ("network", "trajectories", "source"),
+    "machines": ("machine", "network", "engine"),
+    "seeds": ("first", "last", "seeds"),
+    "versions": ("package", "version"),
+}
+
+
+def render_report(
+    *,
+    experiment: str,
+    headline: pd.DataFrame,
+    comparison: pd.DataFrame,
+    figures: Sequence[ReportFigure],
+    provenance: Provenance,
+    tables: Mapping[str, str],
+    paper_source: str,
+) -> str:
+    """The report as HTML.
+
+    Args:
+        experiment: its name.
+        headline: as :func:`patchmosaic.headline.headline` makes it.
+        comparison: with the committed numbers, from :func:`patchmosaic.headline.compare`.
+        figures: in the order in which they appear.
+        provenance: where the numbers come from.
+        tables: for each csv, its path relative to the report and what it holds.
+        paper_source: where the paper's numbers stand.
+    """
+    template = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    ).from_string(files("patchmosaic").joinpath("report.html.j2").read_text(encoding="utf-8"))
+    categories: dict[str, list[tuple[ReportFigure, str]]] = {}
+    for figure in figures:
+        image = base64.b64encode(figure.png).decode()
+        categories.setdefault(figure.category, []).append((figure, image))
+    return template.render(
+        experiment=experiment,
+        summary=summary(headline),
+        verdicts=verdicts(headline).to_dict("records"),
+        headline=headline.to_dict("records"),
+        undefined=int(headline["undefined"].sum()),
+        comparison=comparison.to_dict("records"),
+        nothing_committed=comparison["expected"].isna().all(),
+        categories=categories,
+        provenance={
+            field.name: getattr(provenance, field.name).astype(object)
+            for field in fields(provenance)
+        },
+        tables=tables,
+        paper_source=paper_source,
+        describe=describe_configuration,
+        interval=format_interval,
+        number=_number,
+    )
+
+
+def _number(value: float, spec: str = ".2f") -> str:
+    """The value in that format, a dash where there is none."""
+    return "–" if pd.isna(value) else format(value, spec)

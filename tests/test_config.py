@@ -1,0 +1,136 @@
+"""Configs: the shipped ones fit the schema, and bad ones are refused by key, value and cure."""
+
+import copy
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "workflow"))
+
+from validation import SCHEMA, ConfigError, validate_config  # noqa: E402
+
+
+def merged(base, override):
+    """Snakemake's way: mappings merge, everything else is replaced."""
+    result = copy.deepcopy(base)
+    for key, value in override.items():
+        both = isinstance(value, dict) and isinstance(result.get(key), dict)
+        result[key] = merged(result[key], value) if both else value
+    return result
+
+
+DEFAULT = yaml.safe_load((ROOT / "config.yaml").read_text())
+
+
+def validate(*overrides):
+    config = DEFAULT
+    for override in overrides:
+        config = merged(config, override)
+    validate_config(config, ROOT / "checkpoints")
+
+
+def test_shipped_configs_are_valid(tmp_path):
+    validate()
+    validate(yaml.safe_load((ROOT / "config/ci.yaml").read_text()))
+    paper = yaml.safe_load((ROOT / "config/paper.yaml").read_text())
+    validate(paper, {"datasets": {"celeba": {"local": str(tmp_path)}}})
+
+
+def test_schema_describes_every_key():
+    def check(node, where):
+        for key, value in node.get("properties", {}).items():
+            assert "description" in value or "$ref" in value, f"{where}.{key} has no description"
+            check(value, f"{where}.{key}")
+        if isinstance(node.get("additionalProperties"), dict):
+            check(node["additionalProperties"], f"{where}.*")
+        elif node.get("type") == "object":
+            assert node["additionalProperties"] is False, f"{where} takes unknown keys"
+
+    check(yaml.safe_load(SCHEMA.read_text()), "config")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ({"machnes": ["is"]}, "unknown key 'machnes' (did you mean 'machines'?)"),
+        ({"machines": ["is", "elz"]}, "machines[1]: 'elz' is not allowed (did you mean 'els'?)"),
+        ({"machines": ["els"]}, "machines: 'is' is missing"),
+        ({"engine": "fast"}, "engine: 'fast' is not allowed; choose one of auto"),
+        ({"calibration": {"patch_sizes": [3, 6]}}, "6 is even; patch sizes are odd, like 7"),
+        ({"calibration": {"patch_sizes": [5, 3]}}, "not in increasing order"),
+        ({"datasets": {"mnist": {"source": "mnits"}}}, "datasets.mnist.source: there is no dataset"),
+        ({"datasets": {"mnist": {"local": "no/such"}}}, "datasets.mnist.local: no/such does not"),
+        (
+            {"datasets": {"cifar10": {"source": "cifar10_jpeg", "size": 32, "local": "."}}},
+            "datasets.cifar10: this name belongs to the registry's own",
+        ),
+        (
+            {"datasets": {"mine": {"source": "image_folder", "size": 32}}},
+            "datasets.mine.local: Folder of images cannot be downloaded",
+        ),
+        ({"configurations": ["mnist-resnet-zero"]}, "did you mean 'mnist-resnet-zeros'?"),
+        (
+            {"networks": {"mnist-resnet-zeros": {"dataset": "mnst"}}},
+            "networks.mnist-resnet-zeros.dataset: 'mnst' is not defined (did you mean 'mnist'?)",
+        ),
+        (
+            {"networks": {"mnist-resnet-zeros": {"recipe": "papr"}}},
+            "networks.mnist-resnet-zeros.recipe: 'papr' is not defined (did you mean 'paper'?)",
+        ),
+        (
+            {"networks": {"mnist-resnet-zeros": {"channels": 65}}},
+            "does not fit this config: channels: 64 instead of 65",
+        ),
+        (
+            {"networks": {"mnist-resnet-zeros": {"padding": "circular"}}},
+            "padding: 'zeros' instead of 'circular'",
+        ),
+        ({"networks": {"mnist-unet-zeros": {"layers": 6}}}, "layers: is not used by a unet"),
+        (
+            {"seeds": {"evaluation": {"count": 5000, "shard_size": 2}}},
+            "5000 seeds do not fit into 1000 shards of 2; raise seeds.evaluation.shard_size to at",
+        ),
+        (
+            {"seeds": {"calibration": {"first": 10}}},
+            "seeds.calibration.first: 10 makes calibration use seeds of the evaluation (0 to 31)",
+        ),
+        (
+            {"recipes": {"paper": {"learning_rate": "1e-4"}}},
+            "recipes.paper.learning_rate: '1e-4' is not of type 'number' (write 1.0e-4",
+        ),
+        ({"sampling": {"network_steps": [20, 1]}}, "sampling.network_steps[1]: 1 is less than"),
+        ({"bank": {"images": "some"}}, "bank.images: 'some' is not allowed"),
+        ({"experiment": "My run"}, "experiment: 'My run' is no name; use small letters"),
+    ],
+)
+def test_bad_configs_are_refused_by_name(override, message):
+    with pytest.raises(ConfigError) as error:
+        validate(override)
+    assert message in str(error.value)
+
+
+def test_missing_section_is_named():
+    config = {k: v for k, v in DEFAULT.items() if k != "seeds"}
+    with pytest.raises(ConfigError, match="the config: missing key seeds"):
+        validate_config(config, ROOT / "checkpoints")
+
+
+def test_missing_checkpoint_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"checkpoint: packaged, but .*mnist-resnet-zeros\.json"):
+        validate_config(DEFAULT, tmp_path)
+
+
+def test_packaged_records_say_what_they_are():
+    """Every packaged network names its data, recipe, loss curve and kind of machine."""
+    records = sorted((ROOT / "checkpoints").glob("*.json"))
+    assert len(records) >= 4
+    for path in records:
+        record = json.loads(path.read_text())
+        needed = {"network", "training", "dataset", "dataset_digest", "weights_sha256", "versions"}
+        needed |= {"images_seen", "loss_curve", "wall_seconds", "hardware"}
+        assert needed <= set(record), path.name
+        assert path.with_suffix(".safetensors").stat().st_size < 16 * 2**20

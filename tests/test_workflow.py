@@ -1,0 +1,198 @@
+"""The workflow: every config can be planned, a small one runs for real, and only what must, reruns.
+
+The runs work on a copy of the project's workflow, so that files of it can be changed.
+"""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+PARTS = ["Snakefile", "config.yaml", "config", "workflow", "scripts", "profiles", "checkpoints"]
+DATASETS = ("raw", "prepared")
+
+pytestmark = pytest.mark.workflow
+
+
+def copy_project(folder):
+    """A copy of what the workflow needs, in a folder whose name has a space."""
+    for part in PARTS:
+        source = ROOT / part
+        copy = shutil.copytree if source.is_dir() else shutil.copyfile
+        copy(source, folder / part)
+    shutil.copytree(
+        ROOT / "patchmosaic", folder / "patchmosaic", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    (folder / "tests").mkdir()
+    shutil.copyfile(ROOT / "tests/expected.yaml", folder / "tests/expected.yaml")
+    return folder
+
+
+def snakemake(folder, *arguments, check=True):
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
+    result = subprocess.run(
+        command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    assert not check or result.returncode == 0, result.stdout[-6000:]
+    return result.stdout
+
+
+def planned(output):
+    """The rules and job counts of a dry-run's table."""
+    table = re.search(r"^job +count\n[- ]+\n(.*?)^total", output, re.M | re.S)
+    return {} if table is None else {k: int(v) for k, v in re.findall(r"(\w+) +(\d+)", table[1])}
+
+
+@pytest.fixture(scope="module")
+def planning(tmp_path_factory):
+    folder = copy_project(tmp_path_factory.mktemp("plan"))
+    (folder / "data/celeba").mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A project in which config/ci.yaml has been run, and what the run printed."""
+    folder = copy_project(tmp_path_factory.mktemp("a project"))
+    return folder, snakemake(folder, "--configfile", "config/ci.yaml")
+
+
+def test_default_config_is_planned(planning):
+    jobs = planned(snakemake(planning, "-n"))
+    assert jobs["packaged_checkpoint"] == 4
+    assert jobs["calibrate"] == 4
+    assert jobs["sample_network"] == 4 * 2 * jobs["sample_machine"] // (4 * 3)
+    assert jobs["headline_check"] == jobs["report"] == 1
+
+
+def test_paper_config_has_every_row_of_the_paper(planning):
+    jobs = planned(snakemake(planning, "-n", "--configfile", "config/paper.yaml"))
+    assert jobs["train"] == jobs["calibrate"] == 11
+    assert jobs["sample_machine"] == 11 * 3 * 10
+    assert jobs["sample_network"] == 11 * 2 * 10
+    assert jobs["agreement"] == 22  # the rows of tables 1 and 2
+    paper = yaml.safe_load((ROOT / "tests/expected.yaml").read_text())["paper"]
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    override = yaml.safe_load((ROOT / "config/paper.yaml").read_text())
+    networks = {k: config["networks"].get(k, {}) | v for k, v in override["networks"].items()}
+    keys = ("dataset", "architecture", "padding", "conditional")
+    ours = {tuple(networks[name][key] for key in keys) for name in override["configurations"]}
+    assert ours == {tuple(row[key] for key in keys) for row in paper}
+
+
+def test_ci_config_runs_and_agrees(finished):
+    folder, _ = finished
+    headline = pd.read_csv(folder / "results/ci/tables/headline.csv")
+    assert len(headline) == 2 * 3
+    assert (headline["seeds"] == 6).all()
+    medians = headline.set_index(["network", "machine"])["pearson_r"].unstack()
+    assert (medians["els"] > medians["is"] + 0.05).all()
+    agreement = pd.read_csv(folder / "results/ci/tables/agreement.csv")
+    assert len(agreement) == 2 * 3 * 6
+    assert "<html" in (folder / "results/ci/report/index.html").read_text()
+    assert (folder / "results/ci/checks/headline.txt").read_text().strip()
+
+
+def test_every_job_leaves_a_log_and_a_benchmark(finished):
+    folder, output = finished
+    jobs = int(re.search(r"^total +(\d+)", output, re.M)[1]) - 1  # rule all does nothing
+    for kind, suffix in (("logs", "log"), ("benchmarks", "tsv")):
+        files = [*folder.glob(f"results/ci/{kind}/*.{suffix}")]
+        files += folder.glob(f"data/{kind}/*.{suffix}")
+        assert len(files) == jobs
+
+
+def test_second_run_does_nothing(finished):
+    folder, _ = finished
+    assert "Nothing to be done" in snakemake(folder, "--configfile", "config/ci.yaml")
+
+
+CI = ("-n", "--configfile", "config/ci.yaml")
+AFTER_SAMPLES = {"agreement", "tables", "headline_check", "report"}
+AFTER_SAMPLES |= {"figure_pairs", "figure_scatter", "figure_headline"}
+
+
+@pytest.mark.parametrize(
+    ("change", "rerun"),
+    [
+        ({"sampling": {"machine_start": "skip_first"}}, {"sample_machine"} | AFTER_SAMPLES),
+        ({"sampling": {"network_start": "skip_first"}}, {"sample_network"} | AFTER_SAMPLES),
+        (
+            {"bank": {"images": 700}},
+            {"bank", "sample_machine"} | AFTER_SAMPLES,
+        ),
+        (
+            {"seeds": {"evaluation": {"first": 100}}},
+            {"noise", "sample_machine", "sample_network"} | AFTER_SAMPLES,
+        ),
+        ({"recipes": {"paper": {"epochs": 200}}}, set()),
+    ],
+    ids=["machine_start", "network_start", "bank", "seeds", "unused_recipe"],
+)
+def test_changed_parameter_reruns_what_depends_on_it(finished, tmp_path, change, rerun):
+    folder, _ = finished
+    override = tmp_path / "change.yaml"
+    override.write_text(yaml.safe_dump(change))
+    assert set(planned(snakemake(folder, *CI, str(override)))) - {"all"} == rerun
+
+
+@pytest.mark.parametrize(
+    ("module", "rerun"),
+    [
+        ("statistics.py", AFTER_SAMPLES - {"headline_check"}),
+        ("figures.py", {"figure_pairs", "figure_scatter", "figure_headline", "figure_scales"}),
+        ("engines/dense.py", {"sample_machine"} | AFTER_SAMPLES),
+        ("training.py", set()),  # packaged networks are not trained again
+    ],
+)
+def test_changed_package_file_reruns_what_it_defines(finished, module, rerun):
+    folder, _ = finished
+    path = folder / "patchmosaic" / module
+    original = path.read_text()
+    path.write_text(original + "\n# changed\n")
+    try:
+        found = set(planned(snakemake(folder, *CI))) - {"all"}
+    finally:
+        path.write_text(original)
+    assert rerun <= found
+    assert found <= rerun | {"tables", "headline_check", "report"}
+
+
+def test_moved_numbers_fail_with_a_table(finished):
+    """A run whose numbers are not the committed ones ends with an error that shows both."""
+    folder, _ = finished
+    path = folder / "tests/expected.yaml"
+    original = path.read_text()
+    expected = yaml.safe_load(original)
+    row = expected["committed"]["ci"][0]
+    row["pearson_r"] -= row["tolerance"] * 2.5
+    path.write_text(yaml.safe_dump(expected))
+    try:
+        target = "results/ci/checks/headline.txt"
+        output = snakemake(
+            folder, target, "--configfile", "config/ci.yaml", check=False
+        )
+    finally:
+        path.write_text(original)
+    assert "the headline numbers are not the committed ones" in output
+    assert f"{row['pearson_r']:.3f}" in output
+    snakemake(folder, "--configfile", "config/ci.yaml")
+
+
+def test_lint_is_clean(planning):
+    assert "Congratulations" in snakemake(planning, "--lint")
+
+
+def test_bad_config_stops_before_any_work(planning, tmp_path):
+    override = tmp_path / "bad.yaml"
+    override.write_text("calibration: {patch_sizes: [3, 4]}\n")
+    output = snakemake(planning, "--configfile", str(override), check=False)
+    assert "calibration.patch_sizes: 4 is even; patch sizes are odd, like 5" in output
+    assert "Traceback" not in output
+    assert not (planning / "results").exists()
