@@ -355,6 +355,11 @@ def format_interval(estimate: float, low: float, high: float, digits: int) -> st
     return f"{estimate:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
 
+def format_number(value: float, spec: str) -> str:
+    """The value in that format; empty where there is none."""
+    return "" if math.isnan(value) else format(value, spec)
+
+
 def format_headline(headline: pd.DataFrame) -> str:
     """The headline as plain text for a terminal, a block of lines for each network.
 
@@ -368,6 +373,8 @@ def format_headline(headline: pd.DataFrame) -> str:
     for network, group in headline.groupby("network"):
         lines.append(f"{network} ({describe_configuration(group.iloc[0])})")
         for row in group.itertuples():
+            paper = format_number(row.paper, ".2f")
+            difference = format_number(row.difference, "+.3f")
             r = format_interval(row.pearson_r, row.pearson_r_low, row.pearson_r_high, 3)
             better = format_interval(
                 row.fraction_better_than_is, row.fraction_low, row.fraction_high, 2
@@ -375,7 +382,7 @@ def format_headline(headline: pd.DataFrame) -> str:
             lines.append(
                 f"  {row.network_steps:>5}  {row.machine.upper():<7}  {row.seeds:>5}"
                 f"  {r:>24}  {row.r_squared:5.3f}  {row.r2_determination:5.2f}"
-                f"  {better:>23}  {_cell(row.paper, '.2f'):>5}  {_cell(row.difference, '+.3f'):>10}"
+                f"  {better:>23}  {paper:>5}  {difference:>10}"
             )
     lines.append("")
     for text in (summary(headline), *_undefined(headline)):
@@ -399,8 +406,8 @@ def format_comparison(comparison: pd.DataFrame) -> str:
     for row in comparison.itertuples():
         lines.append(
             f"{row.network:<{width}}  {row.network_steps:>5}  {row.machine.upper():<7}"
-            f"  {_cell(row.expected, '.3f'):>8}  {_cell(row.found, '.3f'):>5}"
-            f"  {_cell(row.tolerance, '.3f'):>9}  {_cell(row.moved, '+.3f'):>6}"
+            f"  {format_number(row.expected, '.3f'):>8}  {format_number(row.found, '.3f'):>5}"
+            f"  {format_number(row.tolerance, '.3f'):>9}  {format_number(row.moved, '+.3f'):>6}"
             f"  {'yes' if row.ok else 'NO':<3}  {row.note}"
         )
     good, n = int(comparison["ok"].sum()), len(comparison)
@@ -409,7 +416,3 @@ def format_comparison(comparison: pd.DataFrame) -> str:
     if nothing.all():
         lines[-1] = f"{comparison['note'].iloc[0]}: {n} numbers found, none of them checked."
     return "\n".join(line.rstrip() for line in lines)
-
-
-def _cell(value: float, spec: str) -> str:
-    return "" if math.isnan(value) else format(value, spec)

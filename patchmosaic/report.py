@@ -13,7 +13,15 @@ from importlib.resources import files
 import jinja2
 import pandas as pd
 
-from patchmosaic.headline import describe_configuration, format_interval, summary, verdicts
+from patchmosaic.headline import (
+    describe_configuration,
+    format_interval,
+    format_number,
+    summary,
+    verdicts,
+)
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 @dataclass(frozen=True)
@@ -30,6 +38,20 @@ class ReportFigure:
     png: bytes
     file: str
     category: str = "Figures"
+
+    def __post_init__(self) -> None:
+        if not self.png.startswith(PNG_SIGNATURE):
+            raise ValueError(f"figure {self.title!r} is not a PNG file")
+
+    @property
+    def image(self) -> str:
+        """The PNG file as text in base 64."""
+        return base64.b64encode(self.png).decode()
+
+    @property
+    def width(self) -> int:
+        """Width on the page in CSS pixels: half of the file's, which has 300 dots an inch."""
+        return int.from_bytes(self.png[16:20], "big") // 2
 
 
 @dataclass(frozen=True)
@@ -90,10 +112,9 @@ def render_report(
     template = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     ).from_string(files("patchmosaic").joinpath("report.html.j2").read_text(encoding="utf-8"))
-    categories: dict[str, list[tuple[ReportFigure, str]]] = {}
+    categories: dict[str, list[ReportFigure]] = {}
     for figure in figures:
-        image = base64.b64encode(figure.png).decode()
-        categories.setdefault(figure.category, []).append((figure, image))
+        categories.setdefault(figure.category, []).append(figure)
     return template.render(
         experiment=experiment,
         summary=summary(headline),
@@ -111,10 +132,5 @@ def render_report(
         paper_source=paper_source,
         describe=describe_configuration,
         interval=format_interval,
-        number=_number,
+        number=format_number,
     )
-
-
-def _number(value: float, spec: str = ".2f") -> str:
-    """The value in that format, a dash where there is none."""
-    return "–" if pd.isna(value) else format(value, spec)
