@@ -188,13 +188,13 @@ def scatter_is_vs_machine(agreement: pd.DataFrame) -> Figure:
             colour, marker = MACHINE_LOOKS[machine]
             rows = group[group["machine"] == machine]
             x, y = rows["is_pearson_r"], rows["pearson_r"]
-            axes.scatter(x, y, 9, colour, marker, alpha=0.55, linewidths=0)
+            axes.scatter(x, y, 9, colour, marker=marker, alpha=0.55, linewidths=0)
             axes.scatter(
                 x.median(),
                 y.median(),
                 55,
                 colour,
-                marker,
+                marker=marker,
                 edgecolors="white",
                 linewidths=1,
                 zorder=3,
