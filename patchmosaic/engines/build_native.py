@@ -1,4 +1,4 @@
-"""Compiles the native kernel beside this file, once per instruction set: ``python build_native.py``.
+"""Compiles the native kernel beside this file, once an instruction set; also run by hand.
 
 Standard library only, and nothing of the package: setup.py runs it while the package is not yet
 installed. The compiler is $CC, or the system's, or the one in the ``ziglang`` wheel.

@@ -1,14 +1,15 @@
 """The native engine: LS and ELS on the CPU, exact, by a fused kernel in C (``native.c``).
 
-For one relative shift between query and training image, the squared patch distances of all pixels are
-a box filter of squared differences, so a pair of patches costs the same whatever the patch size. The
-kernel fuses that filter with the exponential and the sums, for many training images at once (one a
-lane of the vector registers), and skips what cannot matter; nothing of size queries x patches exists.
+For one relative shift between query and training image, the squared patch distances of all pixels
+are a box filter of squared differences, so a pair of patches costs the same whatever the patch
+size. The kernel fuses that filter with the exponential and the sums, for many training images at
+once (one a lane of the vector registers), and skips what cannot matter; nothing of size
+queries x patches exists.
 
 Numerics: distances, weights and the sums over one tile of images in float32 (box filters add
-non-negative terms only, nothing cancels), sums over tiles in float64. All neglected candidates together
-weigh less than ``NEGLECTED`` of the whole. The posterior mean is within 1e-4 of a float64 evaluation
-at every variance from ``LEAST_VARIANCE`` to 1 (measured in tests/test_native.py).
+non-negative terms only, nothing cancels), sums over tiles in float64. All neglected candidates
+together weigh less than ``NEGLECTED`` of the whole. The posterior mean is within 1e-4 of a float64
+evaluation at every variance from ``LEAST_VARIANCE`` to 1 (measured in tests/test_native.py).
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ QUERIES_A_TASK = 16
 class NativeBank:
     """Training images (N, C, H, W), prepared once: bytes ``v`` (for ``v / 127.5 - 1``) or float32.
 
-    The kernel lays out each tile of images as it comes, so the bank is all the memory that images take.
+    The kernel lays out each tile of images as it comes, so the bank is all the memory they take.
     """
 
     def __init__(self, images: Tensor) -> None:
@@ -55,30 +56,36 @@ class NativeBank:
         return len(self.images)
 
 
+def _open(variant: str) -> ctypes.CDLL:
+    """The kernel compiled for one instruction set; OSError if there is none."""
+    library = ctypes.CDLL(str(Path(__file__).with_name(f"_native_{variant}.so")))
+    pointer, integer, image = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64
+    library.native_accumulate.restype = integer
+    library.native_accumulate.argtypes = (
+        [pointer, integer, pointer, integer, image, image, ctypes.c_float, ctypes.c_float]
+        + [integer] * 6
+        + [ctypes.c_float, pointer, pointer, pointer]
+    )
+    return library
+
+
+def variants() -> tuple[str, ...]:
+    """Instruction sets that this CPU has, best first; "base" is what any CPU of its kind has."""
+    # torch knows, whatever the operating system.
+    level = {"AVX512": 2, "AVX2": 1}.get(torch.backends.cpu.get_cpu_capability(), 0)
+    return ("avx512", "avx2", "base")[2 - level :]
+
+
 @cache
 def _load() -> tuple[ctypes.CDLL | None, str]:
-    """The compiled kernel for this CPU's instruction set, or None and why there is none."""
-    # torch tells "AVX512", "AVX2" or something else, whatever the operating system.
-    level = {"AVX512": 2, "AVX2": 1}.get(torch.backends.cpu.get_cpu_capability(), 0)
-    why = "it was not compiled when the package was installed (no C compiler?)"
-    for variant in ("avx512", "avx2", "base")[2 - level :]:
-        path = Path(__file__).with_name(f"_native_{variant}.so")
-        if not path.exists():
-            continue
+    """The best compiled kernel for this CPU, or None and why there is none."""
+    reasons = []
+    for variant in variants():
         try:
-            library = ctypes.CDLL(str(path))
+            return _open(variant), ""
         except OSError as error:
-            why = str(error)
-            continue
-        pointer, integer, image = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64
-        library.native_accumulate.restype = integer
-        library.native_accumulate.argtypes = (
-            [pointer, integer, pointer, integer, image, image, ctypes.c_float, ctypes.c_float]
-            + [integer] * 6
-            + [ctypes.c_float, pointer, pointer, pointer]
-        )
-        return library, ""
-    return None, f"the native kernel is missing: {why}"
+            reasons.append(str(error))
+    return None, f"no native kernel was compiled when the package was built: {reasons[0]}"
 
 
 def available() -> bool:
@@ -104,8 +111,8 @@ def posterior_sums(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Sums over all candidate patches, with weights ``exp(-|x_p - sqrt(alpha_bar) y_q|^2 / 2 s2)``.
 
-    The paper's ELS (its equation for the equivariant local score, and the rule for broken boundaries)
-    or LS; ``s2 = 1 - alpha_bar``.
+    The paper's ELS (the posterior mean over all training patches, section 4.3, and its rule for
+    broken boundaries) or LS (section 4.1); ``s2 = 1 - alpha_bar``.
 
     Args:
         x: queries, (B, C, H, W), in the units of x_t.
@@ -113,9 +120,10 @@ def posterior_sums(
         alpha_bar: signal variance, in (0, 1).
         patch_size: odd side of the patches in pixels; may exceed the image.
         boundary: "zeros" (candidates cut the border like the query's patch) or "circular".
-        candidates: with "circular": "wrapped", patches at all positions, or "interior", only those that
-            do not wrap.
-        equivariant: True for ELS; False for LS, whose only candidates are patches at the same position.
+        candidates: with "circular": "wrapped", patches at all positions, or "interior", only those
+            that do not wrap.
+        equivariant: True for ELS; False for LS, whose only candidates are patches at the same
+            position.
         threads: None for all cores that the process may use.
 
     Returns:
