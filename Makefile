@@ -4,7 +4,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: reproduce test lint clean-environment
+.PHONY: reproduce test lint readme clean-environment
 
 reproduce: .venv/ready
 	$(BIN)/snakemake --cores all
@@ -17,6 +17,10 @@ lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow
+
+# Put the numbers and the rule graph of a finished run into README.md.
+readme: .venv/ready
+	$(BIN)/python scripts/update_readme.py
 
 # The environment is complete when the file .venv/ready is there.
 .venv/ready: pyproject.toml constraints.txt setup.py patchmosaic/engines/native.c

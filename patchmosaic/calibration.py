@@ -45,7 +45,8 @@ def cosine_similarities(
     times = reverse_times(steps, start)
     ddim(network_x0(network, labels), noise, times, lambda t, x, _: visited.append((t, x)))
     rows = []
-    with tqdm(total=len(visited) * len(patch_sizes), unit="scale", desc="calibration") as bar:
+    total = len(visited) * len(patch_sizes)
+    with tqdm(total=total, unit="scale", mininterval=2, desc="calibration") as bar:
         for t, x_t in visited:
             predicted = network_noise(network, x_t, t, labels).flatten(1).double()
             for patch_size in patch_sizes:

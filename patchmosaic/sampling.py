@@ -80,5 +80,5 @@ def sample(
 ) -> Tensor:
     """DDIM from ``noise`` (B, C, H, W) in ``steps`` steps, with a progress bar."""
     times = reverse_times(steps, start)
-    with tqdm(total=len(times) - 1, unit="step", desc=description) as bar:
+    with tqdm(total=len(times) - 1, unit="step", mininterval=2, desc=description) as bar:
         return ddim(predict_x0, noise, times, observe=lambda *_: bar.update())

@@ -9,7 +9,7 @@ from patchmosaic.console import logged
 if __name__ == "__main__":
     with logged(snakemake.log[0]):
         command = [sys.executable, "-m", "snakemake", "--rulegraph", "mermaid-js", "--nolock"]
-        command += ["--snakefile", snakemake.params.snakefile]
+        command += ["--snakefile", snakemake.input.snakefile]
         if snakemake.params.configfiles:
             command += ["--configfile", *snakemake.params.configfiles]
         graph = subprocess.run(command, check=True, capture_output=True, text=True).stdout

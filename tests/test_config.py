@@ -62,7 +62,7 @@ def test_schema_describes_every_key():
         ({"engine": "fast"}, "engine: 'fast' is not allowed; choose one of auto"),
         ({"calibration": {"patch_sizes": [3, 6]}}, "6 is even; patch sizes are odd, like 7"),
         ({"calibration": {"patch_sizes": [5, 3]}}, "not in increasing order"),
-        ({"datasets": {"mnist": {"source": "mnits"}}}, "datasets.mnist.source: there is no dataset"),
+        ({"datasets": {"mnist": {"source": "mnits"}}}, "mnist.source: there is no dataset"),
         ({"datasets": {"mnist": {"local": "no/such"}}}, "datasets.mnist.local: no/such does not"),
         (
             {"datasets": {"cifar10": {"source": "cifar10_jpeg", "size": 32, "local": "."}}},

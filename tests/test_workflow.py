@@ -175,9 +175,7 @@ def test_moved_numbers_fail_with_a_table(finished):
     path.write_text(yaml.safe_dump(expected))
     try:
         target = "results/ci/checks/headline.txt"
-        output = snakemake(
-            folder, target, "--configfile", "config/ci.yaml", check=False
-        )
+        output = snakemake(folder, target, "--configfile", "config/ci.yaml", check=False)
     finally:
         path.write_text(original)
     assert "the headline numbers are not the committed ones" in output

@@ -18,6 +18,8 @@ rule calibrate:
         RESULTS / "benchmarks/calibrate-{network}.tsv"
     wildcard_constraints:
         network="|".join(NETWORKS) if COMPUTED else "(?!)",
+    conda:
+        "../../envs/cpu.yaml"
     threads: 8
     resources:
         mem_mb=3000,
@@ -50,6 +52,8 @@ rule packaged_scales:
         RESULTS / "benchmarks/packaged_scales-{network}.tsv"
     wildcard_constraints:
         network="(?!)" if COMPUTED else "|".join(NETWORKS),
+    conda:
+        "../../envs/cpu.yaml"
     threads: 1
     resources:
         mem_mb=500,

@@ -1,9 +1,12 @@
 """What the rules share: the validated config, its folders, and digests of the code."""
 
 import hashlib
+import shlex
 import sys
 
-sys.path.insert(0, str(Path(workflow.basedir) / "workflow"))
+# Workflow and jobs use the package beside this Snakefile, whatever else is installed.
+shell.prefix(f"export PYTHONPATH={shlex.quote(str(workflow.basedir))}; ")
+sys.path[:0] = [str(workflow.basedir), str(Path(workflow.basedir) / "workflow")]
 
 from snakemake.exceptions import WorkflowError
 
@@ -66,6 +69,13 @@ def bank_of(name, images):
     chosen = config["networks"][name]
     kind = "classes" if chosen["conditional"] else "pooled"
     return RESULTS / f"banks/{chosen['dataset']}-{kind}-{images}.npz"
+
+
+def shards(wildcards, kind):
+    """All shards of one kind of sample of a network."""
+    return [
+        RESULTS / f"samples/{wildcards.network}/{kind}/{shard}.npz" for shard in SHARDS
+    ]
 
 
 MACHINE_CODE = code(

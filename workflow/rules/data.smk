@@ -9,6 +9,8 @@ rule download:
         DATA / "logs/download-{dataset}.log",
     benchmark:
         DATA / "benchmarks/download-{dataset}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
     threads: 1
     resources:
         mem_mb=1000,
@@ -32,6 +34,8 @@ rule prepare:
         DATA / "logs/prepare-{dataset}-{size}.log",
     benchmark:
         DATA / "benchmarks/prepare-{dataset}-{size}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
     threads: 1
     resources:
         mem_mb=4000,
@@ -56,6 +60,8 @@ rule bank:
         RESULTS / "logs/bank-{dataset}-{kind}-{images}.log",
     benchmark:
         RESULTS / "benchmarks/bank-{dataset}-{kind}-{images}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
     threads: 1
     resources:
         mem_mb=2000,

@@ -19,6 +19,8 @@ rule figure_pairs:
         RESULTS / "logs/figure_pairs-{network}-{steps}.log",
     benchmark:
         RESULTS / "benchmarks/figure_pairs-{network}-{steps}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
     threads: 1
     resources:
         mem_mb=1000,
@@ -37,11 +39,19 @@ rule figure_scatter:
     input:
         RESULTS / "tables/agreement.csv",
     output:
-        multiext(str(RESULTS / "figures/scatter"), png=".png", pdf=".pdf"),
+        report(
+            RESULTS / "figures/scatter.png",
+            category="Agreement",
+            caption="../report/scatter.rst",
+            labels={"figure": "scatter"},
+        ),
+        RESULTS / "figures/scatter.pdf",
     log:
         RESULTS / "logs/figure_scatter.log",
     benchmark:
         RESULTS / "benchmarks/figure_scatter.tsv"
+    conda:
+        "../../envs/cpu.yaml"
     threads: 1
     resources:
         mem_mb=1000,
@@ -59,11 +69,19 @@ rule figure_scales:
     input:
         [RESULTS / f"calibration/{n}.scales.csv" for n in NETWORKS],
     output:
-        multiext(str(RESULTS / "figures/scales"), png=".png", pdf=".pdf"),
+        report(
+            RESULTS / "figures/scales.png",
+            category="Calibration",
+            caption="../report/scales.rst",
+            labels={"figure": "scales"},
+        ),
+        RESULTS / "figures/scales.pdf",
     log:
         RESULTS / "logs/figure_scales.log",
     benchmark:
         RESULTS / "benchmarks/figure_scales.tsv"
+    conda:
+        "../../envs/cpu.yaml"
     threads: 1
     resources:
         mem_mb=1000,
@@ -82,11 +100,19 @@ rule figure_headline:
     input:
         RESULTS / "tables/headline.csv",
     output:
-        multiext(str(RESULTS / "figures/headline"), png=".png", pdf=".pdf"),
+        report(
+            RESULTS / "figures/headline.png",
+            category="Headline",
+            caption="../report/headline.rst",
+            labels={"figure": "headline"},
+        ),
+        RESULTS / "figures/headline.pdf",
     log:
         RESULTS / "logs/figure_headline.log",
     benchmark:
         RESULTS / "benchmarks/figure_headline.tsv"
+    conda:
+        "../../envs/cpu.yaml"
     threads: 1
     resources:
         mem_mb=1000,
@@ -102,20 +128,23 @@ rule figure_headline:
 rule rulegraph:
     """Draw the rules and what depends on what, as Mermaid text."""
     input:
-        Path(workflow.basedir) / "Snakefile",
-        sorted(str(p) for p in Path(workflow.basedir).glob("workflow/rules/*.smk")),
+        snakefile=workflow.main_snakefile,
+        rules=sorted(
+            str(p) for p in Path(workflow.basedir).glob("workflow/rules/*.smk")
+        ),
     output:
         RESULTS / "figures/rulegraph.mmd",
     log:
         RESULTS / "logs/rulegraph.log",
     benchmark:
         RESULTS / "benchmarks/rulegraph.tsv"
+    conda:
+        "../../envs/cpu.yaml"
     threads: 1
     resources:
         mem_mb=500,
         runtime=5,
     params:
-        snakefile=str(workflow.main_snakefile),
         configfiles=[str(p) for p in workflow.configfiles if str(p) != "config.yaml"],
     message:
         "Drawing the rule graph"
@@ -152,6 +181,8 @@ rule report:
         RESULTS / "logs/report.log",
     benchmark:
         RESULTS / "benchmarks/report.tsv"
+    conda:
+        "../../envs/cpu.yaml"
     threads: 1
     resources:
         mem_mb=1000,

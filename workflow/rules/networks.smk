@@ -14,6 +14,8 @@ rule train:
         RESULTS / "benchmarks/train-{network}.tsv"
     wildcard_constraints:
         network="|".join(TRAINED) or "(?!)",
+    conda:
+        "../../envs/cpu.yaml"
     threads: 8
     resources:
         mem_mb=4000,
@@ -43,6 +45,8 @@ rule packaged_checkpoint:
         RESULTS / "benchmarks/packaged_checkpoint-{network}.tsv"
     wildcard_constraints:
         network="|".join(PACKAGED) or "(?!)",
+    conda:
+        "../../envs/cpu.yaml"
     threads: 1
     resources:
         mem_mb=500,

@@ -11,6 +11,8 @@ rule noise:
         RESULTS / "logs/noise-{dataset}-{purpose}.log",
     benchmark:
         RESULTS / "benchmarks/noise-{dataset}-{purpose}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
     threads: 1
     resources:
         mem_mb=1000,
@@ -41,6 +43,8 @@ rule sample_machine:
         RESULTS / "logs/sample-{network}-{machine}-{shard}.log",
     benchmark:
         RESULTS / "benchmarks/sample-{network}-{machine}-{shard}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
     threads: 8
     resources:
         mem_mb=4000,
@@ -70,6 +74,8 @@ rule sample_network:
         RESULTS / "logs/sample-{network}-network-{steps}-{shard}.log",
     benchmark:
         RESULTS / "benchmarks/sample-{network}-network-{steps}-{shard}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
     threads: 8
     resources:
         mem_mb=2000,

@@ -1,13 +1,6 @@
 """From samples to the headline numbers, and their comparison with the committed ones."""
 
 
-def shards(wildcards, kind):
-    """All shards of one kind of sample of a network."""
-    return [
-        RESULTS / f"samples/{wildcards.network}/{kind}/{shard}.npz" for shard in SHARDS
-    ]
-
-
 rule agreement:
     """Compare machines and network seed by seed."""
     input:
@@ -19,6 +12,8 @@ rule agreement:
         RESULTS / "logs/agreement-{network}-{steps}.log",
     benchmark:
         RESULTS / "benchmarks/agreement-{network}-{steps}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
     threads: 1
     resources:
         mem_mb=1000,
@@ -54,6 +49,8 @@ rule tables:
         RESULTS / "logs/tables.log",
     benchmark:
         RESULTS / "benchmarks/tables.tsv"
+    conda:
+        "../../envs/cpu.yaml"
     threads: 1
     resources:
         mem_mb=1000,
@@ -77,6 +74,8 @@ rule headline_check:
         RESULTS / "logs/headline_check.log",
     benchmark:
         RESULTS / "benchmarks/headline_check.tsv"
+    conda:
+        "../../envs/cpu.yaml"
     threads: 1
     resources:
         mem_mb=500,

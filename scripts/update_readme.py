@@ -1,0 +1,49 @@
+"""Put the headline table and the rule graph of a finished default experiment into README.md."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "results"
+
+
+def headline_table(headline: pd.DataFrame) -> str:
+    """The medians as a Markdown table, a row a network and number of steps."""
+    lines = [
+        "| dataset | network | network steps | seeds | ELS | LS | IS | paper's ELS | difference |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for (dataset, architecture, steps), rows in headline.groupby(
+        ["dataset", "architecture", "network_steps"], sort=False
+    ):
+        by_machine = rows.set_index("machine")
+        els = by_machine.loc["els"]
+        medians = [
+            f"{r.pearson_r:.2f} [{r.pearson_r_low:.2f}, {r.pearson_r_high:.2f}]"
+            for r in (by_machine.loc[m] for m in ("els", "ls", "is"))
+        ]
+        cells = [dataset, architecture, steps, els.seeds, *medians]
+        cells += [f"{els.paper:.2f}", f"{els.difference:+.2f}"]
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
+    return "\n".join(lines)
+
+
+def replaced(text: str, begin: str, end: str, content: str) -> str:
+    """``text`` with what stands between two markers replaced; both must occur once."""
+    pattern = re.compile(f"({re.escape(begin)}\n).*?({re.escape(end)})", re.DOTALL)
+    text, count = pattern.subn(lambda m: f"{m[1]}{content}\n{m[2]}", text)
+    if count != 1:
+        raise ValueError(f"README.md: expected {begin!r} ... {end!r} once, found it {count} times")
+    return text
+
+
+if __name__ == "__main__":
+    readme = ROOT / "README.md"
+    table = headline_table(pd.read_csv(RESULTS / "tables/headline.csv"))
+    graph = (RESULTS / "figures/rulegraph.mmd").read_text().strip()
+    text = readme.read_text()
+    text = replaced(text, "<!-- headline: make readme -->", "<!-- headline: end -->", table)
+    text = replaced(text, "```mermaid", "```", graph)
+    readme.write_text(text)
