@@ -26,7 +26,7 @@ def record_path(weights_path: Path) -> Path:
 def save_checkpoint(path: Path, weights: dict[str, Tensor], record: dict) -> None:
     """Write weights and record; the record names the SHA-256 of the weights and comes last."""
     temporary = path.with_suffix(".partial")
-    safetensors.torch.save_file(weights, temporary)
+    temporary.write_bytes(safetensors.torch.save(weights))
     record = {**record, "weights_sha256": _sha256(temporary)}
     os.replace(temporary, path)
     temporary.write_text(json.dumps(record, indent=1) + "\n")

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import safetensors
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -94,7 +94,7 @@ def _batch(images: Tensor, recipe: TrainingRecipe, step: int) -> tuple[Tensor, T
 def _save_state(path: Path, tensors: dict[str, Tensor], notes: dict) -> None:
     temporary = path.with_suffix(".partial")
     contiguous = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
-    save_file(contiguous, temporary, metadata={"notes": json.dumps(notes)})
+    temporary.write_bytes(save(contiguous, metadata={"notes": json.dumps(notes)}))
     os.replace(temporary, path)
 
 
