@@ -23,7 +23,7 @@ readme: .venv/ready
 	$(BIN)/python scripts/update_readme.py
 
 # The environment is complete when the file .venv/ready is there.
-.venv/ready: pyproject.toml constraints.txt setup.py patchmosaic/engines/native.c
+.venv/ready: pyproject.toml constraints.txt setup.py build_backend.py patchmosaic/engines/native.c
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@

@@ -95,8 +95,8 @@ def test_schema_describes_every_key():
             "5000 seeds do not fit into 1000 shards of 2; raise seeds.evaluation.shard_size to at",
         ),
         (
-            {"seeds": {"calibration": {"first": 10}}},
-            "seeds.calibration.first: 10 makes calibration use seeds of the evaluation (0 to 31)",
+            {"seeds": {"calibration": {"first": 2}}},
+            "seeds.calibration.first: 2 makes calibration use seeds of the evaluation (0 to 3)",
         ),
         (
             {"recipes": {"paper": {"learning_rate": "1e-4"}}},
