@@ -40,7 +40,8 @@
  * but the rows of the tile that one window needs must stay in the first cache. */
 #define MOST_VECS 2
 #define MOST_CHAINS 4
-#define BLOCK 4 /* windows that share a core, in both directions */
+#define BLOCK 4     /* windows that share a core, horizontally */
+#define MOST_ROWS 8 /* the same vertically */
 #define EXPECTED 0.7213475f /* of each squared difference, if it is noise alone: log2(e) / 2 */
 #define NEVER 3e38f         /* the reference distance before the first candidate */
 
@@ -233,7 +234,7 @@ INLINE void vertical(const Job *job, int P, int channels, int vecs, int width, i
         }                                                                         \
         s_;                                                                       \
     })
-        vf out[BLOCK][MOST_VECS];
+        vf out[MOST_ROWS][MOST_VECS];
         ALL_WINDOW_SUMS(P, rows, start, out, SQUARES);
         for (int r = 0; r < rows; r++)
             for (int k = 0; k < vecs; k++) to[r * pitch + k] = out[r][k];
@@ -293,6 +294,8 @@ INLINE void row_block(const Job *job, int P, int channels, int vecs, int W, int 
 INLINE void rows(const Job *job, int P, int channels, int vecs, int W, int y0, int y1, int dy,
                  const Shift *shifts, int n) {
     int y = y0;
+    if (P >= 9) /* the longer the windows, the more of them should share a core */
+        for (; y + 8 <= y1; y += 8) row_block(job, P, channels, vecs, W, 8, y, dy, shifts, n);
     for (; y + 4 <= y1; y += 4) row_block(job, P, channels, vecs, W, 4, y, dy, shifts, n);
     if (y + 2 <= y1) {
         row_block(job, P, channels, vecs, W, 2, y, dy, shifts, n);
@@ -315,6 +318,10 @@ ROWS(rows_gray_p3, 3, 1, 2, 32)
 ROWS(rows_gray_p5, 5, 1, 2, 32)
 ROWS(rows_gray_p7, 7, 1, 2, 32)
 ROWS(rows_gray_p9, 9, 1, 2, 32)
+ROWS(rows_gray_p11, 11, 1, 2, 32)
+ROWS(rows_gray_p13, 13, 1, 2, 32)
+ROWS(rows_gray_p15, 15, 1, 2, 32)
+ROWS(rows_gray_p17, 17, 1, 2, 32)
 ROWS(rows_rgb_any, job->patch, 3, 1, job->width)
 ROWS(rows_rgb_p3, 3, 3, 2, 32)
 ROWS(rows_rgb_p5, 5, 3, 2, 32)
@@ -327,7 +334,9 @@ static const struct {
     rows_function *function;
 } variants[] = {
     {1, 0, 0, 1, rows_p1},        {3, 1, 32, 2, rows_gray_p3}, {5, 1, 32, 2, rows_gray_p5},
-    {7, 1, 32, 2, rows_gray_p7},  {9, 1, 32, 2, rows_gray_p9}, {0, 1, 0, 1, rows_gray_any},
+    {7, 1, 32, 2, rows_gray_p7},  {9, 1, 32, 2, rows_gray_p9}, {11, 1, 32, 2, rows_gray_p11},
+    {13, 1, 32, 2, rows_gray_p13}, {15, 1, 32, 2, rows_gray_p15}, {17, 1, 32, 2, rows_gray_p17},
+    {0, 1, 0, 1, rows_gray_any},
     {3, 3, 32, 2, rows_rgb_p3},   {5, 3, 32, 2, rows_rgb_p5},  {7, 3, 32, 1, rows_rgb_p7},
     {9, 3, 32, 1, rows_rgb_p9},   {0, 3, 0, 1, rows_rgb_any},  {3, 0, 0, 1, rows_p3},
     {0, 0, 0, 1, rows_any},
@@ -451,7 +460,7 @@ API int native_accumulate(const float *queries, int n_queries, const void *bank,
     const size_t pixels = (size_t)H * W;
     const size_t tile_size = (size_t)(H + 2 * h) * C * vcols * group;
     const size_t query_size = (size_t)(2 * H + 2 * h) * C * xcols;
-    const size_t windows_size = (size_t)BLOCK * (vcols + BLOCK) * group;
+    const size_t windows_size = (size_t)MOST_ROWS * (vcols + BLOCK) * group;
     const size_t lanes_size = pixels * (1 + C) * LANES;
     float *memory = calloc(tile_size + windows_size + lanes_size + n_queries * query_size + 16, 4);
     Shift *shifts = malloc(2 * W * sizeof(Shift));
