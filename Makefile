@@ -7,8 +7,8 @@ BIN := .venv/bin
 .PHONY: reproduce test lint readme clean-environment
 
 reproduce: .venv/ready
-	$(BIN)/snakemake --cores all
-	@$(BIN)/python scripts/show_headline.py
+	$(BIN)/snakemake --cores all; status=$$?; \
+	$(BIN)/python scripts/show_headline.py && exit $$status
 
 test: .venv/ready lint
 	$(BIN)/python -m pytest
@@ -23,7 +23,8 @@ readme: .venv/ready
 	$(BIN)/python scripts/update_readme.py
 
 # The environment is complete when the file .venv/ready is there.
-.venv/ready: pyproject.toml constraints.txt setup.py build_backend.py patchmosaic/engines/native.c
+.venv/ready: pyproject.toml constraints.txt setup.py build_backend.py \
+		patchmosaic/engines/build_native.py patchmosaic/engines/native.c
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@

@@ -7,6 +7,8 @@ similarity; keep the best P; take the median over trajectories.
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import torch
@@ -25,7 +27,6 @@ def cosine_similarities(
     labels: Tensor | None,
     steps: int,
     patch_sizes: list[int],
-    start: str = "full",
 ) -> pd.DataFrame:
     """Cosine similarity of machine and network at every step, candidate P and trajectory.
 
@@ -34,15 +35,15 @@ def cosine_similarities(
         machine: the ELS machine, whose bank may be a subset of the training set.
         noise: seeds of the trajectories, (B, C, H, W); never those of the evaluation.
         labels: int64 (B,), or None.
-        steps: of the reverse process, as many as the machine will use.
+        steps: of the reverse process, as many as the machine will use; the trajectory begins at
+            t = 1, whatever time the machine begins at.
         patch_sizes: odd candidates P in pixels.
-        start: see :func:`schedule.reverse_times`.
 
     Returns:
         One row a step, candidate and trajectory: t, patch_size, trajectory, cosine.
     """
     visited: list[tuple[float, Tensor]] = []
-    times = reverse_times(steps, start)
+    times = reverse_times(steps)
     ddim(network_x0(network, labels), noise, times, lambda t, x, _: visited.append((t, x)))
     rows = []
     total = len(visited) * len(patch_sizes)
@@ -75,6 +76,12 @@ def choose_scales(cosines: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for t, group in best.groupby("t"):
         patch_size = int(np.quantile(group["patch_size"], 0.5, method="lower"))
+        if patch_size == cosines["patch_size"].max():
+            warnings.warn(
+                f"at t = {t:g} the largest candidate, P = {patch_size}, fits best: larger ones may "
+                "fit better",
+                stacklevel=2,
+            )
         at = cosines[(cosines["t"] == t) & (cosines["patch_size"] == patch_size)]
         rows.append({"t": t, "patch_size": patch_size, "cosine": at["cosine"].mean()})
     return pd.DataFrame(rows)

@@ -197,9 +197,10 @@ class ScoreMachine:
         raise TypeError(f"{type(self).__name__} defines no posterior sums")
 
     def _dense(self, x: Tensor, label: int | None, alpha_bar: float) -> tuple:
-        """Arguments of the dense engine: float64 queries, float64 bank, alpha_bar, variance."""
-        bank = self._bank(label, "dense").double()
-        return x.to(bank), bank, alpha_bar, max(1 - alpha_bar, LEAST_VARIANCE)
+        """Arguments of the dense engine: float64 queries, the bank, alpha_bar, variance."""
+        bank = self._bank(label, "dense")
+        x = x.to(bank.device, torch.float64)
+        return x, bank, alpha_bar, max(1 - alpha_bar, LEAST_VARIANCE)
 
 
 class IdealScoreMachine(ScoreMachine):

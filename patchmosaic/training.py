@@ -73,9 +73,12 @@ class TrainingRecipe:
             )
 
 
-def run_identity(network: NetworkConfig, recipe: TrainingRecipe, dataset_digest: str) -> str:
-    """Sixteen hexadecimal digits that name a run: same network, recipe and data, same digits."""
-    text = json.dumps([asdict(network), asdict(recipe), dataset_digest], sort_keys=True)
+def run_identity(
+    network: NetworkConfig, recipe: TrainingRecipe, dataset_digest: str, code_digest: str
+) -> str:
+    """Sixteen hexadecimal digits that name a run: same network, recipe, data and code."""
+    parts = [asdict(network), asdict(recipe), dataset_digest, code_digest]
+    text = json.dumps(parts, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -105,6 +108,7 @@ def train(
     labels: Tensor | None,
     dataset_digest: str,
     state_dir: Path,
+    code_digest: str = "",
     device: str = "cpu",
     should_stop: Callable[[], bool] = lambda: False,
 ) -> tuple[dict[str, Tensor], dict]:
@@ -117,6 +121,7 @@ def train(
         labels: int64 (N,), or None for an unconditional network.
         dataset_digest: SHA-256 of the prepared images, for the record.
         state_dir: folder of the resume state and the snapshots.
+        code_digest: of the code that defines the training; a state of other code is not continued.
         device: "cpu" or "cuda".
         should_stop: asked every 50 steps; True saves the state and raises
             :class:`TrainingStopped`.
@@ -131,12 +136,13 @@ def train(
         raise ValueError("labels belong to a class-conditional network, and only to one")
     if recipe.batch_size > len(images):
         raise ValueError(f"batch_size is {recipe.batch_size}: there are only {len(images)} images")
+    torch.backends.cudnn.allow_tf32 = False  # "float32" means float32
     torch.manual_seed(recipe.seed)
     network = build_network(network_config).to(device, memory_format=torch.channels_last)
     average = {k: v.detach().clone() for k, v in network.state_dict().items()}
     optimiser = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate)
     steps = recipe.epochs * (len(images) // recipe.batch_size)
-    identity = run_identity(network_config, recipe, dataset_digest)
+    identity = run_identity(network_config, recipe, dataset_digest, code_digest)
     state_dir.mkdir(parents=True, exist_ok=True)
     state_path = state_dir / f"{identity}.safetensors"
     step, curve, seconds = 0, [], 0.0
@@ -208,6 +214,7 @@ def train(
         "network": asdict(network_config),
         "training": asdict(recipe),
         "dataset_digest": dataset_digest,
+        "code_digest": code_digest,
         "images_seen": steps * recipe.batch_size,
         "steps": steps,
         "loss_curve": curve,

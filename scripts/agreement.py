@@ -11,7 +11,7 @@ from patchmosaic.statistics import agreement
 
 if __name__ == "__main__":
     with logged(snakemake.log[0]):
-        settings, steps = snakemake.params.network, int(snakemake.wildcards.steps)
+        settings, steps = snakemake.params.configuration, int(snakemake.wildcards.steps)
         network = join_shards([Path(p) for p in snakemake.input.network])
         machines = {
             name: join_shards([Path(p) for p in snakemake.input[name]])
@@ -25,10 +25,7 @@ if __name__ == "__main__":
         tables = [
             agreement(s.images, network.images, machines["is"].images, s.seeds, s.labels).assign(
                 network=snakemake.wildcards.network,
-                dataset=settings["dataset"],
-                architecture=settings["architecture"],
-                padding=settings["padding"],
-                conditional=settings["conditional"],
+                **settings,
                 network_steps=steps,
                 machine=name,
                 engine=s.record["engine"],

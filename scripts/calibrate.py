@@ -17,11 +17,11 @@ if __name__ == "__main__":
         settings = snakemake.params
         network, _ = load_checkpoint(Path(snakemake.input.network))
         bank, noise = load_images(snakemake.input.bank), load_samples(Path(snakemake.input.noise))
-        conditional = settings.network["conditional"]
+        conditional = settings.conditional
         machine = EquivariantLocalScoreMachine(
             to_float(bank),
             torch.from_numpy(bank.labels) if conditional else None,
-            boundary=settings.network["padding"],
+            boundary=settings.boundary,
             candidates=settings.candidates,
             engine=settings.engine,
             threads=snakemake.threads,
@@ -33,7 +33,6 @@ if __name__ == "__main__":
             torch.from_numpy(noise.labels) if conditional else None,
             settings.steps,
             settings.patch_sizes,
-            settings.start,
         )
         cosines.to_csv(snakemake.output.cosines, index=False)
         choose_scales(cosines).to_csv(snakemake.output.scales, index=False)

@@ -3,11 +3,18 @@
 import shutil
 from pathlib import Path
 
-from patchmosaic.checkpoints import verify_checkpoint
+from patchmosaic.checkpoints import CheckpointError, verify_checkpoint
 from patchmosaic.console import logged
+from patchmosaic.datasets import load_images
 
 if __name__ == "__main__":
     with logged(snakemake.log[0]):
-        verify_checkpoint(Path(snakemake.input.weights))
+        path, digest = Path(snakemake.input.weights), load_images(snakemake.input.images).digest
+        trained_on = verify_checkpoint(path)["dataset_digest"]
+        if trained_on != digest:
+            raise CheckpointError(
+                f"{path} was trained on images with SHA-256 {trained_on}; "
+                f"{snakemake.input.images} has {digest}"
+            )
         shutil.copyfile(snakemake.input.weights, snakemake.output.weights)
         shutil.copyfile(snakemake.input.record, snakemake.output.record)

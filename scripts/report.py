@@ -94,7 +94,7 @@ if __name__ == "__main__":
                     "trajectories": table["trajectory"].nunique(),
                     "source": settings.scales,
                 }
-                for name, table in zip(settings.networks, cosines, strict=True)
+                for name, table in zip(settings.calibrated, cosines, strict=True)
             ),
             machines=agreement[["machine", "network", "engine"]].drop_duplicates(),
             seeds=pd.DataFrame(

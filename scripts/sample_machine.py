@@ -15,7 +15,7 @@ if __name__ == "__main__":
     with logged(snakemake.log[0]):
         torch.set_num_threads(snakemake.threads)
         settings, name = snakemake.params, snakemake.wildcards.machine
-        conditional = settings.network["conditional"]
+        conditional = settings.conditional
         bank, size = load_images(snakemake.input.bank), settings.shard_size
         first = int(snakemake.wildcards.shard) * size
         noise = load_samples(Path(snakemake.input.noise)).part(first, first + size)
@@ -27,7 +27,7 @@ if __name__ == "__main__":
         machine = MACHINES[name](
             to_float(bank),
             torch.from_numpy(bank.labels) if conditional else None,
-            boundary=settings.network["padding"],
+            boundary=settings.boundary,
             candidates=settings.candidates,
             engine=settings.engine if MACHINES[name].kernel else "dense",
             threads=snakemake.threads,

@@ -17,7 +17,7 @@ if __name__ == "__main__":
         size = settings.shard_size
         first = int(snakemake.wildcards.shard) * size
         noise = load_samples(Path(snakemake.input.noise)).part(first, first + size)
-        labels = noise.labels if settings.network["conditional"] else None
+        labels = noise.labels if settings.conditional else None
         images = sample(
             network_x0(network, None if labels is None else torch.from_numpy(labels)),
             torch.from_numpy(noise.images),

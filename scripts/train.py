@@ -33,6 +33,7 @@ if __name__ == "__main__":
             torch.from_numpy(images.labels) if network["conditional"] else None,
             images.digest,
             Path(snakemake.params.state),
+            snakemake.params.code,
             device="cuda" if torch.cuda.is_available() else "cpu",
             should_stop=lambda: bool(stop_requests),
         )

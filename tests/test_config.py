@@ -89,6 +89,22 @@ def test_schema_describes_every_key():
             {"networks": {"mnist-resnet-zeros": {"padding": "circular"}}},
             "padding: 'zeros' instead of 'circular'",
         ),
+        (
+            {"networks": {"mnist-resnet-zeros": {"dataset": "fashion_mnist"}}},
+            "dataset: 'mnist' instead of 'fashion_mnist'",
+        ),
+        (
+            {"networks": {"mnist-resnet-zeros": {"recipe": "paper"}}},
+            "recipe's epochs: 5 instead of 300",
+        ),
+        (
+            {"networks": {"mnist-resnet-zeros": {"scales_of": "nobody"}}},
+            "scales_of: 'nobody' is not among the configurations",
+        ),
+        (
+            {"calibration": {"source": "packaged"}, "sampling": {"machine_steps": 25}},
+            "sampling.machine_steps: 25, but the packaged scales",
+        ),
         ({"networks": {"mnist-unet-zeros": {"layers": 6}}}, "layers: is not used by a unet"),
         (
             {"seeds": {"evaluation": {"count": 5000, "shard_size": 2}}},

@@ -126,6 +126,15 @@ def test_another_recipe_does_not_continue_the_state(tmp_path):
     assert not torch.equal(weights["up.weight"], run(tmp_path)[0]["up.weight"])
 
 
+def test_other_code_does_not_continue_the_state(tmp_path, monkeypatch):
+    run(tmp_path, code_digest="old")
+    monkeypatch.setattr(training, "TIME_LEVELS", 1)
+    changed, record = run(tmp_path, code_digest="new")
+    fresh, _ = run(tmp_path / "fresh", code_digest="new")
+    assert record["code_digest"] == "new"
+    assert all(torch.equal(changed[key], fresh[key]) for key in fresh)
+
+
 def test_divergence_stops_and_says_what_to_do(tmp_path, monkeypatch):
     images, labels = made_data()
     monkeypatch.setattr(training, "LOG_STEPS", 5)

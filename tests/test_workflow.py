@@ -3,19 +3,21 @@
 The runs work on a copy of the project's workflow, so that files of it can be changed.
 """
 
+import json
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from PIL import Image
 
 ROOT = Path(__file__).parent.parent
 PARTS = ["Snakefile", "config.yaml", "config", "workflow", "scripts", "profiles", "checkpoints"]
-DATASETS = ("raw", "prepared")
 
 pytestmark = pytest.mark.workflow
 
@@ -67,13 +69,15 @@ def test_default_config_is_planned(planning):
     jobs = planned(snakemake(planning, "-n"))
     assert jobs["packaged_checkpoint"] == 4
     assert jobs["calibrate"] == 4
-    assert jobs["sample_network"] == 4 * 2 * jobs["sample_machine"] // (4 * 3)
+    assert jobs["sample_machine"] == 4 * 3
+    assert jobs["sample_network"] == 4 * 2
     assert jobs["headline_check"] == jobs["report"] == 1
 
 
 def test_paper_config_has_every_row_of_the_paper(planning):
     jobs = planned(snakemake(planning, "-n", "--configfile", "config/paper.yaml"))
-    assert jobs["train"] == jobs["calibrate"] == 11
+    assert jobs["train"] == 11
+    assert jobs["calibrate"] == 10  # the UNet with self-attention takes a ResNet's scales
     assert jobs["sample_machine"] == 11 * 3 * 10
     assert jobs["sample_network"] == 11 * 2 * 10
     assert jobs["agreement"] == 22  # the rows of tables 1 and 2
@@ -84,6 +88,12 @@ def test_paper_config_has_every_row_of_the_paper(planning):
     keys = ("dataset", "architecture", "padding", "conditional")
     ours = {tuple(networks[name][key] for key in keys) for name in override["configurations"]}
     assert ours == {tuple(row[key] for key in keys) for row in paper}
+
+
+def test_train_config_trains_every_packaged_network(planning):
+    jobs = planned(snakemake(planning, "-n", "--configfile", "config/train.yaml"))
+    assert jobs["train"] == len(list((ROOT / "checkpoints").glob("*.safetensors")))
+    assert "packaged_checkpoint" not in jobs
 
 
 def test_ci_config_runs_and_agrees(finished):
@@ -97,6 +107,51 @@ def test_ci_config_runs_and_agrees(finished):
     assert len(agreement) == 2 * 3 * 6
     assert "<html" in (folder / "results/ci/report/index.html").read_text()
     assert (folder / "results/ci/checks/headline.txt").read_text().strip()
+
+
+TINY = """
+experiment: tiny
+directories: {data: own data, results: own results}
+datasets: {tiny: {source: image_folder, size: 8, channels: 1, local: pictures}}
+networks:
+  tiny-resnet-circular:
+    {dataset: tiny, architecture: resnet, padding: circular, conditional: true, channels: 4,
+     layers: 1, recipe: tiny, checkpoint: trained}
+recipes:
+  tiny: {epochs: 2, batch_size: 4, learning_rate: 1.0e-3, learning_rate_decay: 1, ema_decay: 0.9,
+         precision: float32, seed: 0, snapshots: []}
+configurations: [tiny-resnet-circular]
+machines: [is, es, ls, els]
+bank: {images: 3, candidates: interior}
+engine: dense
+sampling: {machine_steps: 4, machine_start: skip_first, network_steps: [4]}
+seeds: {evaluation: {first: 0, count: 3, shard_size: 2}, calibration: {first: 50, count: 2}}
+calibration: {source: computed, bank_images: 2, patch_sizes: [3, 5]}
+"""
+
+
+def test_own_images_are_trained_calibrated_and_compared(tmp_path):
+    """The whole chain on somebody's own images, in a folder of its own with spaces in its paths."""
+    folder = copy_project(tmp_path)
+    rng = np.random.default_rng(0)
+    for name in ("cats", "dogs"):
+        (folder / "pictures" / name).mkdir(parents=True)
+        for i in range(4):
+            picture = Image.fromarray(rng.integers(0, 256, (10, 12), dtype=np.uint8))
+            picture.save(folder / "pictures" / name / f"{i}.png")
+    (folder / "tiny.yaml").write_text(TINY)
+    snakemake(folder, "--configfile", "tiny.yaml")
+    scales = pd.read_csv(folder / "own results/calibration/tiny-resnet-circular.scales.csv")
+    assert scales["t"].tolist() == [0.25, 0.5, 0.75, 1.0]
+    assert set(scales["patch_size"]) <= {3, 5}
+    agreement = pd.read_csv(folder / "own results/tables/agreement.csv")
+    assert sorted(agreement["seed"].unique()) == [0, 1, 2]
+    assert set(agreement["machine"]) == {"is", "es", "ls", "els"}
+    ours = agreement[agreement["machine"] == "is"]
+    assert np.allclose(ours["pearson_r"], ours["is_pearson_r"], equal_nan=True)
+    record = json.loads((folder / "own results/networks/tiny-resnet-circular.json").read_text())
+    assert record["images_seen"] == 2 * 8
+    assert "nothing committed" in (folder / "own results/checks/headline.txt").read_text()
 
 
 def test_every_job_leaves_a_log_and_a_benchmark(finished):
@@ -132,8 +187,9 @@ AFTER_SAMPLES |= {"figure_pairs", "figure_scatter", "figure_headline"}
             {"noise", "sample_machine", "sample_network"} | AFTER_SAMPLES,
         ),
         ({"recipes": {"paper": {"epochs": 200}}}, set()),
+        ({"calibration": {"patch_sizes": [3, 5]}}, set()),  # its scales are packaged
     ],
-    ids=["machine_start", "network_start", "bank", "seeds", "unused_recipe"],
+    ids=["machine_start", "network_start", "bank", "seeds", "unused_recipe", "unused_sizes"],
 )
 def test_changed_parameter_reruns_what_depends_on_it(finished, tmp_path, change, rerun):
     folder, _ = finished

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from pathlib import Path
 
+import pandas as pd
 import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError, best_match
@@ -28,12 +29,12 @@ def validate_config(config: dict, checkpoints: Path) -> None:
     if errors:
         raise ConfigError("\n".join(sorted({_readable(error) for error in errors})))
     _check_seeds(config["seeds"])
-    for key, sizes in (("calibration.patch_sizes", config["calibration"]["patch_sizes"]),):
-        for size in sizes:
-            if size % 2 == 0:
-                raise ConfigError(f"{key}: {size} is even; patch sizes are odd, like {size + 1}")
-        if sizes != sorted(sizes):
-            raise ConfigError(f"{key}: {sizes} is not in increasing order")
+    key, sizes = "calibration.patch_sizes", config["calibration"]["patch_sizes"]
+    for size in sizes:
+        if size % 2 == 0:
+            raise ConfigError(f"{key}: {size} is even; patch sizes are odd, like {size + 1}")
+    if sizes != sorted(sizes):
+        raise ConfigError(f"{key}: {sizes} is not in increasing order")
     for name, dataset in config["datasets"].items():
         _check_dataset(name, dataset)
     for name in config["configurations"]:
@@ -147,42 +148,72 @@ def _check_network(name: str, config: dict, checkpoints: Path) -> None:
     except ValueError as error:
         raise ConfigError(f"{where}: {error}") from None
     if network["checkpoint"] == "packaged":
-        _check_checkpoint(where, expected, checkpoints / f"{name}.safetensors")
+        _check_checkpoint(where, network, expected, config, checkpoints / f"{name}.safetensors")
+    scales_of = network.get("scales_of", name)
+    if scales_of not in config["configurations"]:
+        raise ConfigError(
+            f"{where}.scales_of: {scales_of!r} is not among the configurations, so its scales are "
+            "not calibrated"
+        )
     if config["calibration"]["source"] == "packaged":
-        scales = checkpoints / f"{name}.scales.csv"
-        if not scales.exists():
-            raise ConfigError(f"calibration.source: packaged, but {scales} does not exist")
+        _check_scales(scales_of, config["sampling"]["machine_steps"], checkpoints)
 
 
-def network_config(config: dict, name: str, classes: int | None = None) -> NetworkConfig:
+def _check_scales(name: str, steps: int, checkpoints: Path) -> None:
+    for kind in ("scales", "cosines"):
+        path = checkpoints / f"{name}.{kind}.csv"
+        if not path.exists():
+            raise ConfigError(f"calibration.source: packaged, but {path} does not exist")
+    path = checkpoints / f"{name}.scales.csv"
+    times = pd.read_csv(path)["t"]
+    if len(times) != steps or any(abs(t * steps - i - 1) > 1e-6 for i, t in enumerate(times)):
+        raise ConfigError(
+            f"sampling.machine_steps: {steps}, but the packaged scales {path} are for "
+            f"{len(times)} steps; set calibration.source to computed"
+        )
+
+
+def network_config(config: dict, name: str) -> NetworkConfig:
     """The package's description of a network of the config.
 
-    ``classes`` is known once the images are; until then a class-conditional network counts as
-    having one.
+    The number of classes is known once the images are; until then a class-conditional network
+    counts as having one.
     """
     network = config["networks"][name]
     dataset = config["datasets"][network["dataset"]]
     optional = {"layers": network["layers"]} if "layers" in network else {}
-    channels = dataset.get("channels", find_dataset(dataset["source"]).channels)
     return NetworkConfig(
         architecture=network["architecture"],
-        image_channels=channels,
+        image_channels=dataset.get("channels", find_dataset(dataset["source"]).channels),
         size=dataset["size"],
         channels=network["channels"],
         padding=network["padding"],
-        classes=int(network["conditional"]) if classes is None else classes,
+        classes=int(network["conditional"]),
         **optional,
     )
 
 
-def _check_checkpoint(where: str, expected: NetworkConfig, path: Path) -> None:
+def _check_checkpoint(
+    where: str, network: dict, expected: NetworkConfig, config: dict, path: Path
+) -> None:
     try:
         record = load_record(path)
+        found = dict(record["network"])
+        found["classes"] = min(found["classes"], 1)
+        differences = expected.differences(found)
+        if record["dataset"] != network["dataset"]:
+            differences.append(f"dataset: {record['dataset']!r} instead of {network['dataset']!r}")
+        recipe = config["recipes"][network["recipe"]]
+        differences += [
+            f"recipe's {key}: {record['training'].get(key)!r} instead of {value!r}"
+            for key, value in recipe.items()
+            if record["training"].get(key) != value
+        ]
     except CheckpointError as error:
         raise ConfigError(f"{where}.checkpoint: packaged, but {error}") from None
-    found = dict(record["network"])
-    found["classes"] = min(found["classes"], 1)
-    if differences := expected.differences(found):
+    except KeyError as error:
+        raise ConfigError(f"{where}.checkpoint: the record of {path} lacks {error}") from None
+    if differences:
         raise ConfigError(
             f"{where}.checkpoint: {path} does not fit this config: {'; '.join(differences)}; "
             "mend the config, or set checkpoint to trained"

@@ -1,9 +1,9 @@
 """The dense engine: plain torch, blocked, streaming log-sum-exp; any device, readable first.
 
 Every function returns :class:`PosteriorSums` of queries ``x`` (B, C, H, W) over candidates from
-``bank`` (N, C, H, W). All work in the dtype of their arguments (the machines pass float64) and hold
-at most about ``BLOCK`` weights at a time. A log-weight is ``-|x - sqrt(alpha_bar) y|^2 / (2 s2)``
-with ``s2 = 1 - alpha_bar``.
+``bank`` (N, C, H, W). All work in the dtype of the queries (the machines pass float64), convert the
+bank block by block, and hold at most about ``BLOCK`` weights at a time. A log-weight is
+``-|x - sqrt(alpha_bar) y|^2 / (2 s2)`` with ``s2 = 1 - alpha_bar``.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def equivariant_local(
     an_image = height * width * max(batch * height * width, queries.shape[1])
     images_a_block = max(1, BLOCK // an_image)
     for first in range(0, len(bank), images_a_block):
-        block = bank[first : first + images_a_block]
+        block = bank[first : first + images_a_block].to(x.dtype)
         keys = scale * patches(block, patch_size, boundary)  # (n, C P P, H, W)
         for query_rows, query_cols, rows, cols in groups:
             at = (slice(None), slice(None), torch.tensor(query_rows)[:, None], query_cols)
@@ -124,6 +124,7 @@ def local(
     batch, channels, height, width = x.shape
     scale, total = math.sqrt(alpha_bar), None
     for block in bank.split(max(1, BLOCK // (batch * channels * height * width))):
+        block = block.to(x.dtype)
         squares = (x[:, None] - scale * block).square().sum(2)  # (B, n, H, W)
         wide = extend(squares, patch_size // 2, boundary)
         box = F.avg_pool2d(F.avg_pool2d(wide, (patch_size, 1), 1), (1, patch_size), 1)
@@ -140,6 +141,7 @@ def ideal(x: Tensor, bank: Tensor, alpha_bar: float, variance: float) -> Posteri
     """IS: candidates are whole training images (paper, sec. 3.1)."""
     queries, total = x.flatten(1), None
     for block in bank.split(max(1, BLOCK // max(len(x), queries.shape[1]))):
+        block = block.to(x.dtype)
         keys = math.sqrt(alpha_bar) * block.flatten(1)
         squares = queries.square().sum(1)[:, None] + keys.square().sum(1) - 2 * queries @ keys.T
         m, s, u = _softmax_sums(squares / (-2 * variance), block.flatten(1))
@@ -155,6 +157,7 @@ def equivariant(x: Tensor, bank: Tensor, alpha_bar: float, variance: float) -> P
     x_hat = torch.fft.rfft2(x)
     x_square = x.square().sum((1, 2, 3))[:, None, None, None]
     for block in bank.split(max(1, BLOCK // (batch * channels * height * width))):
+        block = block.to(x.dtype)
         block_hat = torch.fft.rfft2(block)
         # correlation[b, n, s] = sum over channels and positions of x[p + s] y[p]
         correlation = torch.fft.irfft2(

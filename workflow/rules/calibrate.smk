@@ -17,7 +17,7 @@ rule calibrate:
     benchmark:
         RESULTS / "benchmarks/calibrate-{network}.tsv"
     wildcard_constraints:
-        network="|".join(NETWORKS) if COMPUTED else "(?!)",
+        network="|".join(CALIBRATED) if COMPUTED else "(?!)",
     conda:
         "../../envs/cpu.yaml"
     threads: 8
@@ -25,12 +25,12 @@ rule calibrate:
         mem_mb=3000,
         runtime=240,
     params:
-        network=network,
+        boundary=lambda w: network(w)["padding"],
+        conditional=lambda w: network(w)["conditional"],
         patch_sizes=config["calibration"]["patch_sizes"],
         candidates=config["bank"]["candidates"],
         engine=config["engine"],
         steps=config["sampling"]["machine_steps"],
-        start=config["sampling"]["machine_start"],
         code=[MACHINE_CODE, NETWORK_CODE, code("calibration.py")],
     message:
         "Calibrating the locality scales of {wildcards.network}"
@@ -51,7 +51,7 @@ rule packaged_scales:
     benchmark:
         RESULTS / "benchmarks/packaged_scales-{network}.tsv"
     wildcard_constraints:
-        network="(?!)" if COMPUTED else "|".join(NETWORKS),
+        network="(?!)" if COMPUTED else "|".join(CALIBRATED),
     conda:
         "../../envs/cpu.yaml"
     threads: 1

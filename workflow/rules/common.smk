@@ -31,7 +31,7 @@ SHARDS = [f"{i:03d}" for i in range(-(-SEEDS["count"] // SEEDS["shard_size"]))]
 
 wildcard_constraints:
     dataset="|".join(config["datasets"]),
-    network="|".join(NETWORKS),
+    network="|".join(config["networks"]),
     machine="|".join(config["machines"]),
     steps=r"\d+",
     shard=r"\d{3}",
@@ -52,6 +52,11 @@ def code(*modules):
 def network(wildcards):
     """The config of the network a job is about."""
     return config["networks"][wildcards.network]
+
+
+def scales_of(name):
+    """The network whose locality scales the machines of a network use: its own by default."""
+    return config["networks"][name].get("scales_of", name)
 
 
 def dataset_of(wildcards):
@@ -78,6 +83,7 @@ def shards(wildcards, kind):
     ]
 
 
+CALIBRATED = sorted({scales_of(name) for name in NETWORKS})
 MACHINE_CODE = code(
     "machines.py", "posterior.py", "engines", "schedule.py", "sampling.py"
 )

@@ -12,9 +12,13 @@ rule figure_pairs:
         / f"samples/{w.network}/network-{w.steps}/{SHARDS[0]}.npz",
         agreement=RESULTS / "agreement/{network}-{steps}.csv",
     output:
-        multiext(
-            str(RESULTS / "figures/pairs-{network}-{steps}"), png=".png", pdf=".pdf"
+        report(
+            RESULTS / "figures/pairs-{network}-{steps}.png",
+            category="Pairs",
+            caption="../report/pairs.rst",
+            labels={"network": "{network}", "network steps": "{steps}"},
         ),
+        RESULTS / "figures/pairs-{network}-{steps}.pdf",
     log:
         RESULTS / "logs/figure_pairs-{network}-{steps}.log",
     benchmark:
@@ -67,7 +71,7 @@ rule figure_scatter:
 rule figure_scales:
     """Draw the locality scale of every network over time (the paper's figure 4b)."""
     input:
-        [RESULTS / f"calibration/{n}.scales.csv" for n in NETWORKS],
+        [RESULTS / f"calibration/{n}.scales.csv" for n in CALIBRATED],
     output:
         report(
             RESULTS / "figures/scales.png",
@@ -87,7 +91,7 @@ rule figure_scales:
         mem_mb=1000,
         runtime=10,
     params:
-        networks=NETWORKS,
+        networks=CALIBRATED,
         code=code("figures.py"),
     message:
         "Drawing the locality scales"
@@ -160,7 +164,9 @@ rule report:
         expected=EXPECTED,
         banks=sorted({bank_of(n, config["bank"]["images"]) for n in NETWORKS}),
         records=expand(RESULTS / "networks/{network}.json", network=NETWORKS),
-        cosines=expand(RESULTS / "calibration/{network}.cosines.csv", network=NETWORKS),
+        cosines=expand(
+            RESULTS / "calibration/{network}.cosines.csv", network=CALIBRATED
+        ),
         noise=sorted(
             {
                 RESULTS / f"noise/{config['networks'][n]['dataset']}-evaluation.npz"
@@ -190,6 +196,7 @@ rule report:
     params:
         experiment=config["experiment"],
         networks=NETWORKS,
+        calibrated=CALIBRATED,
         checkpoints=lambda w: {n: config["networks"][n]["checkpoint"] for n in NETWORKS},
         scales=config["calibration"]["source"],
         steps=config["sampling"]["network_steps"],

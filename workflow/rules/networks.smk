@@ -32,10 +32,11 @@ rule train:
 
 
 rule packaged_checkpoint:
-    """Verify a packaged network and copy it to the results."""
+    """Verify a packaged network and that it was trained on these images, and copy it."""
     input:
         weights=CHECKPOINTS / "{network}.safetensors",
         record=CHECKPOINTS / "{network}.json",
+        images=lambda w: prepared(dataset_of(w)),
     output:
         weights=RESULTS / "networks/{network}.safetensors",
         record=RESULTS / "networks/{network}.json",

@@ -50,7 +50,8 @@ rule sample_machine:
         mem_mb=4000,
         runtime=720,
     params:
-        network=network,
+        boundary=lambda w: network(w)["padding"],
+        conditional=lambda w: network(w)["conditional"],
         shard_size=SEEDS["shard_size"],
         candidates=config["bank"]["candidates"],
         engine=config["engine"],
@@ -81,7 +82,7 @@ rule sample_network:
         mem_mb=2000,
         runtime=240,
     params:
-        network=network,
+        conditional=lambda w: network(w)["conditional"],
         shard_size=SEEDS["shard_size"],
         start=config["sampling"]["network_start"],
         code=NETWORK_CODE,

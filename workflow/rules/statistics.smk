@@ -19,7 +19,10 @@ rule agreement:
         mem_mb=1000,
         runtime=10,
     params:
-        network=network,
+        configuration=lambda w: {
+            key: network(w)[key]
+            for key in ("dataset", "architecture", "padding", "conditional")
+        },
         machines=config["machines"],
         code=code("statistics.py", "samples.py"),
     message:
