@@ -163,6 +163,14 @@ def test_verdicts_follow_the_intervals(els, verdict):
     assert found.loc[0, "is_high"] == bootstrap_median(IS).high
 
 
+def test_few_seeds_are_said_to_cover_less():
+    def of(n):
+        return summary(headline(pd.concat([per_seed(m, ELS[:n], IS[:n]) for m in ("is", "els")])))
+
+    assert "at most 87.5%" in of(4)  # 1 - 2 / 2^4: all of four draws on one side of the median
+    assert "nominal" not in of(10)
+
+
 def test_no_verdict_without_both(table):
     medians = headline(table)
     found = verdicts(medians).set_index(["dataset", "network_steps"])["verdict"]
