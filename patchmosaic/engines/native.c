@@ -39,7 +39,6 @@
 /* A tile holds vecs * LANES training images: two vectors share the query's loads and the accumulators,
  * but the rows of the tile that one window needs must stay in the first cache. */
 #define MOST_VECS 2
-#define MOST_CHAINS 4
 #define BLOCK 4     /* windows that share a core, horizontally */
 #define MOST_ROWS 8 /* the same vertically */
 #define EXPECTED 0.7213475f /* of each squared difference, if it is noise alone: log2(e) / 2 */
@@ -53,8 +52,9 @@ typedef int32_t vi __attribute__((vector_size(4 * LANES)));
 
 INLINE vf splat(float a) { return a - (vf){0}; }
 
-/* The few operations that compilers do not derive from vector types. A `mask` is what a comparison gives:
- * bits of a mask register, or all-ones and all-zeros lanes. scaled(p, n) is p 2^n for integers n <= 0. */
+/* The few operations that compilers do not derive from vector types. A `mask` is what a comparison
+ * gives: bits of a mask register, or all-ones and all-zeros lanes. scaled(p, n) is p 2^n for integers
+ * n <= 0. */
 #if LANES == 16
 typedef __mmask16 mask;
 INLINE mask below(vf a, float b) {
@@ -98,7 +98,7 @@ INLINE vf scaled(vf p, vf n) {
 /* t[i] becomes 2^t[i], for t <= 0; relative error below 3e-6. Stage by stage over n vectors, so that
  * their chains of dependent operations overlap. */
 INLINE void exp2_nonpositive(int n, vf *t) {
-    vf integer[MOST_CHAINS], p[MOST_CHAINS];
+    vf integer[MOST_VECS], p[MOST_VECS];
 #define STAGE for (int i = 0; i < n; i++)
     STAGE integer[i] = nearest_integer(t[i]);
     STAGE t[i] = t[i] - integer[i]; /* the fraction, in [-1/2, 1/2] */
@@ -149,32 +149,26 @@ INLINE void absorb(const Job *job, int channels, int vecs, int vcols, int p, int
         nearest[i] = distance[i][0];
         for (int k = 1; k < vecs; k++) nearest[i] = vmin(nearest[i], distance[i][k]);
         counts = either(counts, below(nearest[i], job->cutoff[p + i]));
-        record = either(record, below(nearest[i], job->nearest[p + i]));
     }
     if (!any(counts)) return;
+    for (int i = 0; i < n; i++)
+        record = either(record, below(nearest[i], job->nearest[p + i]));
     if (any(record))
         for (int i = 0; i < n; i++)
             if (any(below(nearest[i], job->nearest[p + i]))) lower_reference(job, p + i, nearest[i]);
 
-    const ptrdiff_t plane = (ptrdiff_t)vcols * vecs * LANES;
-    const int together = 1; /* pixels at a time: enough to keep both pipes busy */
-    for (int i = 0; i < n; i += together) {
-        vf weight[MOST_CHAINS];
-        for (int j = 0; j < together; j++)
-            for (int k = 0; k < vecs; k++)
-                weight[j * vecs + k] = splat(job->nearest[p + i + j]) - distance[i + j][k];
-        exp2_nonpositive(together * vecs, weight);
-        for (int j = 0; j < together; j++) {
-            vf *sum = (vf *)job->lanes + (ptrdiff_t)(p + i + j) * (1 + channels);
-            vf total = weight[j * vecs];
-            for (int k = 1; k < vecs; k++) total += weight[j * vecs + k];
-            sum[0] += total;
-            for (int c = 0; c < channels; c++) {
-                const vf *value = (const vf *)(centre + c * plane + (i + j) * vecs * LANES);
-                vf weighted = sum[1 + c];
-                for (int k = 0; k < vecs; k++) weighted += weight[j * vecs + k] * value[k];
-                sum[1 + c] = weighted;
-            }
+    for (int i = 0; i < n; i++) {
+        vf *sum = (vf *)job->lanes + (ptrdiff_t)(p + i) * (1 + channels);
+        vf weight[MOST_VECS], total = {0};
+        for (int k = 0; k < vecs; k++) weight[k] = splat(job->nearest[p + i]) - distance[i][k];
+        exp2_nonpositive(vecs, weight);
+        for (int k = 0; k < vecs; k++) total += weight[k];
+        sum[0] += total;
+        for (int c = 0; c < channels; c++) {
+            const vf *value = (const vf *)(centre + ((ptrdiff_t)c * vcols + i) * vecs * LANES);
+            vf weighted = sum[1 + c];
+            for (int k = 0; k < vecs; k++) weighted += weight[k] * value[k];
+            sum[1 + c] = weighted;
         }
     }
 }
@@ -183,7 +177,7 @@ INLINE void absorb(const Job *job, int channels, int vecs, int vcols, int p, int
  * out[i][k] = start + term(i) + ... + term(i + P - 1), n = 1, 2, 4. TERM_ADD(j, k, s) is term(j) + s.
  * Their common core is summed once, then extended to the right (running forwards) and to the left
  * (running backwards): P + n - 1 terms and n - 1 further additions. Windows shorter than n are done in
- * halves. */
+ * parts. */
 #define EACH for (int k_ = 0; k_ < vecs; k_++)
 #define WINDOW_SUMS(P, n, first, start, out, TERM_ADD)                                     \
     do {                                                                                   \
@@ -201,16 +195,11 @@ INLINE void absorb(const Job *job, int channels, int vecs, int vcols, int p, int
             EACH out[(first) + i_][k_] += left_[k_];                                       \
         }                                                                                  \
     } while (0)
+#define PART(P, n) ((P) >= (n) ? (n) : (P) >= 4 ? 4 : (P) >= 2 ? 2 : 1)
 #define ALL_WINDOW_SUMS(P, n, start, out, TERM_ADD)                                        \
     do {                                                                                   \
-        if ((P) == 1) {                                                                    \
-            for (int i_ = 0; i_ < (n); i_++) EACH out[i_][k_] = TERM_ADD(i_, k_, start);   \
-        } else if ((n) == 4 && (P) == 3) {                                                 \
-            WINDOW_SUMS(P, 2, 0, start, out, TERM_ADD);                                    \
-            WINDOW_SUMS(P, 2, 2, start, out, TERM_ADD);                                    \
-        } else {                                                                           \
-            WINDOW_SUMS(P, n, 0, start, out, TERM_ADD);                                    \
-        }                                                                                  \
+        _Pragma("GCC unroll 8") for (int f_ = 0; f_ < (n); f_ += PART(P, n))               \
+            WINDOW_SUMS(P, PART(P, n), f_, start, out, TERM_ADD);                          \
     } while (0)
 
 /* Vertical window sums of squared differences, `rows` output rows, columns [0, cols) of tile and query
@@ -243,9 +232,9 @@ INLINE void vertical(const Job *job, int P, int channels, int vecs, int width, i
 
 /* Horizontal window sums along one row, then weights: `count` pixels from p on; `centre` is the tile's
  * pixel that faces p. */
-INLINE void horizontal(const Job *job, int P, int channels, int vecs, int width, const vf *windows, int p,
-                       int count, const float *centre) {
-    for (int col = 0; col < count; col += BLOCK, windows += BLOCK * vecs, centre += BLOCK * vecs * LANES) {
+INLINE void horizontal(const Job *job, int P, int channels, int vecs, int width, const vf *windows,
+                       int p, int count, const float *centre) {
+    for (int col = 0; col < count; col += BLOCK) {
 #define WINDOW(j, k, s) (windows[(j) * vecs + (k)] + (s))
         vf distance[BLOCK][MOST_VECS];
         ALL_WINDOW_SUMS(P, BLOCK, (vf){0}, distance, WINDOW);
@@ -255,6 +244,8 @@ INLINE void horizontal(const Job *job, int P, int channels, int vecs, int width,
             for (int i = 0; i < count - col; i++)
                 absorb(job, channels, vecs, width + P - 1, p + col + i, 1, &distance[i],
                        centre + i * vecs * LANES);
+        windows += BLOCK * vecs;
+        centre += BLOCK * vecs * LANES;
     }
 }
 
@@ -294,7 +285,7 @@ INLINE void row_block(const Job *job, int P, int channels, int vecs, int W, int 
 INLINE void rows(const Job *job, int P, int channels, int vecs, int W, int y0, int y1, int dy,
                  const Shift *shifts, int n) {
     int y = y0;
-    if (P >= 9) /* the longer the windows, the more of them should share a core */
+    if (P >= 9 || (P >= 5 && channels == 3)) /* where terms are many or dear, share more of them */
         for (; y + 8 <= y1; y += 8) row_block(job, P, channels, vecs, W, 8, y, dy, shifts, n);
     for (; y + 4 <= y1; y += 4) row_block(job, P, channels, vecs, W, 4, y, dy, shifts, n);
     if (y + 2 <= y1) {
@@ -325,21 +316,25 @@ ROWS(rows_gray_p17, 17, 1, 2, 32)
 ROWS(rows_rgb_any, job->patch, 3, 1, job->width)
 ROWS(rows_rgb_p3, 3, 3, 2, 32)
 ROWS(rows_rgb_p5, 5, 3, 2, 32)
-ROWS(rows_rgb_p7, 7, 3, 1, 32)
-ROWS(rows_rgb_p9, 9, 3, 1, 32)
+ROWS(rows_rgb_p7, 7, 3, 2, 32)
+ROWS(rows_rgb_p9, 9, 3, 2, 32)
+ROWS(rows_rgb_p11, 11, 3, 2, 32)
+ROWS(rows_rgb_p13, 13, 3, 2, 32)
+ROWS(rows_rgb_p15, 15, 3, 2, 32)
+ROWS(rows_rgb_p17, 17, 3, 2, 32)
 
 static const struct {
     int patch, channels, width; /* 0: any */
     int vecs;
     rows_function *function;
 } variants[] = {
-    {1, 0, 0, 1, rows_p1},        {3, 1, 32, 2, rows_gray_p3}, {5, 1, 32, 2, rows_gray_p5},
-    {7, 1, 32, 2, rows_gray_p7},  {9, 1, 32, 2, rows_gray_p9}, {11, 1, 32, 2, rows_gray_p11},
-    {13, 1, 32, 2, rows_gray_p13}, {15, 1, 32, 2, rows_gray_p15}, {17, 1, 32, 2, rows_gray_p17},
-    {0, 1, 0, 1, rows_gray_any},
-    {3, 3, 32, 2, rows_rgb_p3},   {5, 3, 32, 2, rows_rgb_p5},  {7, 3, 32, 1, rows_rgb_p7},
-    {9, 3, 32, 1, rows_rgb_p9},   {0, 3, 0, 1, rows_rgb_any},  {3, 0, 0, 1, rows_p3},
-    {0, 0, 0, 1, rows_any},
+    {3, 1, 32, 2, rows_gray_p3},   {5, 1, 32, 2, rows_gray_p5},   {7, 1, 32, 2, rows_gray_p7},
+    {9, 1, 32, 2, rows_gray_p9},   {11, 1, 32, 2, rows_gray_p11}, {13, 1, 32, 2, rows_gray_p13},
+    {15, 1, 32, 2, rows_gray_p15}, {17, 1, 32, 2, rows_gray_p17}, {3, 3, 32, 2, rows_rgb_p3},
+    {5, 3, 32, 2, rows_rgb_p5},    {7, 3, 32, 2, rows_rgb_p7},    {9, 3, 32, 2, rows_rgb_p9},
+    {11, 3, 32, 2, rows_rgb_p11},  {13, 3, 32, 2, rows_rgb_p13},  {15, 3, 32, 2, rows_rgb_p15},
+    {17, 3, 32, 2, rows_rgb_p17},  {1, 0, 0, 1, rows_p1},         {3, 0, 0, 1, rows_p3},
+    {0, 1, 0, 1, rows_gray_any},   {0, 3, 0, 1, rows_rgb_any},    {0, 0, 0, 1, rows_any},
 };
 
 static int choose(int patch, int channels, int width) {
@@ -392,8 +387,8 @@ static void all_shifts(const Job *job, rows_function *function, int mode, int eq
 
 /* Training images [first, first + lanes) as (row, channel, column, lane), scaled, with borders. Lanes
  * beyond the last image get a value so far away that their weights vanish. */
-static void fill_tile(float *tile, int lanes, const void *bank, int bytes, int64_t first, int64_t count, float scale,
-                      float far_away, int C, int H, int W, int h, int wrap) {
+static void fill_tile(float *tile, int lanes, const void *bank, int bytes, int64_t first,
+                      int64_t count, float scale, float far_away, int C, int H, int W, int h, int wrap) {
     const int64_t image = (int64_t)C * H * W;
     for (int row = -h; row < H + h; row++)
         for (int c = 0; c < C; c++)
