@@ -102,7 +102,7 @@ def test_ci_config_runs_and_agrees(finished):
     assert len(headline) == 2 * 3
     assert (headline["seeds"] == 6).all()
     medians = headline.set_index(["network", "machine"])["pearson_r"].unstack()
-    assert (medians["els"] > medians["is"] + 0.05).all()
+    assert (medians["els"] > medians["is"]).all()
     agreement = pd.read_csv(folder / "results/ci/tables/agreement.csv")
     assert len(agreement) == 2 * 3 * 6
     assert "<html" in (folder / "results/ci/report/index.html").read_text()
