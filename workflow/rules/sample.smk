@@ -33,7 +33,7 @@ rule sample_machine:
         bank=lambda w: bank_of(w.network, config["bank"]["images"]),
         noise=lambda w: RESULTS / f"noise/{dataset_of(w)}-evaluation.npz",
         scales=lambda w: (
-            RESULTS / f"calibration/{w.network}.scales.csv"
+            RESULTS / f"calibration/{scales_of(w.network)}.scales.csv"
             if w.machine in ("ls", "els")
             else []
         ),
