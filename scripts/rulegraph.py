@@ -20,8 +20,6 @@ if __name__ == "__main__":
     with logged(snakemake.log[0]):
         command = [sys.executable, "-m", "snakemake", "--rulegraph", "mermaid-js", "--nolock"]
         command += ["--snakefile", snakemake.input.snakefile]
-        if snakemake.params.configfiles:
-            command += ["--configfile", *snakemake.params.configfiles]
         graph = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         temporary = f"{snakemake.output[0]}.partial"
         with open(temporary, "w", encoding="utf-8") as file:

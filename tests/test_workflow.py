@@ -17,7 +17,16 @@ import yaml
 from PIL import Image
 
 ROOT = Path(__file__).parent.parent
-PARTS = ["Snakefile", "config.yaml", "config", "workflow", "scripts", "profiles", "checkpoints"]
+PARTS = [
+    "Snakefile",
+    "config.yaml",
+    "config",
+    "workflow",
+    "scripts",
+    "profiles",
+    "envs",
+    "checkpoints",
+]
 
 pytestmark = pytest.mark.workflow
 

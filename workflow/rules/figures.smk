@@ -130,7 +130,7 @@ rule figure_headline:
 
 
 rule rulegraph:
-    """Draw the rules and what depends on what, as Mermaid text."""
+    """Draw the rules of config.yaml and what depends on what, as Mermaid text."""
     input:
         snakefile=workflow.main_snakefile,
         rules=sorted(
@@ -148,8 +148,6 @@ rule rulegraph:
     resources:
         mem_mb=500,
         runtime=5,
-    params:
-        configfiles=[str(p) for p in workflow.configfiles if str(p) != "config.yaml"],
     message:
         "Drawing the rule graph"
     script:
