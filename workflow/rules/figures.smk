@@ -31,7 +31,7 @@ rule figure_pairs:
         runtime=10,
     params:
         machines=config["machines"],
-        code=code("figures.py", "samples.py"),
+        code=code("figures", "samples.py"),
     message:
         "Drawing pairs of {wildcards.network} in {wildcards.steps} steps"
     script:
@@ -61,7 +61,7 @@ rule figure_scatter:
         mem_mb=1000,
         runtime=10,
     params:
-        code=code("figures.py"),
+        code=code("figures"),
     message:
         "Drawing the agreement of every seed"
     script:
@@ -92,7 +92,7 @@ rule figure_scales:
         runtime=10,
     params:
         networks=CALIBRATED,
-        code=code("figures.py"),
+        code=code("figures"),
     message:
         "Drawing the locality scales"
     script:
@@ -122,7 +122,7 @@ rule figure_headline:
         mem_mb=1000,
         runtime=10,
     params:
-        code=code("figures.py"),
+        code=code("figures"),
     message:
         "Drawing the headline numbers"
     script:

@@ -1,0 +1,20 @@
+"""The figures, in one style: colour-blind safe, readable in gray, at the width of a column.
+
+Every function takes arrays or tables and returns a matplotlib Figure; :func:`save_figure` writes
+the same bytes for the same figure.
+"""
+
+from patchmosaic.figures.agreement import headline_chart, scatter_is_vs_machine
+from patchmosaic.figures.locality import scales
+from patchmosaic.figures.pairs import pairs
+from patchmosaic.figures.style import MACHINE_LOOKS, save_figure, style
+
+__all__ = [
+    "MACHINE_LOOKS",
+    "headline_chart",
+    "pairs",
+    "save_figure",
+    "scales",
+    "scatter_is_vs_machine",
+    "style",
+]
