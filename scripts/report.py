@@ -4,6 +4,7 @@ import json
 from importlib.metadata import version
 from pathlib import Path
 
+import jinja2
 import pandas as pd
 
 from patchmosaic.console import logged
@@ -13,10 +14,13 @@ from patchmosaic.report import Provenance, ReportFigure, render_report
 from patchmosaic.samples import load_samples
 
 
-def figure(title, caption, path, category):
-    """A figure of the report; its files lie beside the report's folder."""
-    path = Path(path)
-    return ReportFigure(title, caption, path.read_bytes(), f"../figures/{path.name}", category)
+def report_figure(figure):
+    """A figure with its caption filled in; the figures lie beside the report's folder."""
+    path, caption = Path(figure["path"]), Path(figure["caption"]).read_text(encoding="utf-8")
+    context = {"config": snakemake.config, "wildcards": figure["wildcards"]}
+    text = jinja2.Template(caption, undefined=jinja2.StrictUndefined).render(snakemake=context)
+    file = f"../figures/{path.name}"
+    return ReportFigure(figure["title"], text, path.read_bytes(), file, figure["category"])
 
 
 def source_of(images):
@@ -29,46 +33,10 @@ if __name__ == "__main__":
         settings, given = snakemake.params, snakemake.input
         headline, agreement = pd.read_csv(given.headline), pd.read_csv(given.agreement)
         expected = load_expected(given.expected)
-        n = int(headline["seeds"].max())
         banks = [load_images(path) for path in given.banks]
         noise = [load_samples(Path(path)) for path in given.noise]
         records = [json.loads(Path(path).read_text()) for path in given.records]
         cosines = [pd.read_csv(path) for path in given.cosines]
-        figures = [
-            figure(
-                "Median agreement",
-                f"Median Pearson r over {n} seeds with its bootstrap 95% interval, for every "
-                "network and machine; open diamonds are the paper's medians.",
-                given.chart,
-                "Headline",
-            ),
-            figure(
-                "Every seed",
-                f"Agreement of IS with the network against that of LS and ELS, a point a seed "
-                f"(n = {n} a panel); the counterpart of the paper's figures 10 to 12.",
-                given.scatter,
-                "Agreement",
-            ),
-            figure(
-                "Locality scales",
-                "Patch side P at which the ELS machine best predicts each network, over time; the "
-                "counterpart of the paper's figure 4b.",
-                given.scales,
-                "Calibration",
-            ),
-        ]
-        names = [(network, steps) for network in settings.networks for steps in settings.steps]
-        for (network, steps), path in zip(names, given.pairs, strict=True):
-            figures.append(
-                figure(
-                    f"{network}, {steps} network steps",
-                    "The same noise through the network and the machines, first seeds in order, "
-                    "not chosen; below each machine's image its Pearson r with the network's. The "
-                    "counterpart of the paper's figures 13 to 24.",
-                    path,
-                    "Pairs",
-                )
-            )
         provenance = Provenance(
             datasets=pd.DataFrame(
                 {
@@ -115,7 +83,7 @@ if __name__ == "__main__":
             experiment=settings.experiment,
             headline=headline,
             comparison=compare(headline, expected, settings.experiment),
-            figures=figures,
+            figures=[report_figure(figure) for figure in settings.figures],
             provenance=provenance,
             tables={
                 "../tables/headline.csv": "medians with intervals, a row a network, number of "

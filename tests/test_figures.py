@@ -1,14 +1,11 @@
 """Figures: what is drawn is what the tables hold, and files are the same every time."""
 
-from unittest.mock import patch
-
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from legibility import assert_legible, texts
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from matplotlib.text import Text
 
 from patchmosaic.figures import (
     MACHINE_LOOKS,
@@ -17,28 +14,9 @@ from patchmosaic.figures import (
     save_figure,
     scales,
     scatter_is_vs_machine,
-    style,
 )
 
 N = 12
-
-
-def words(figure):
-    """Each word that is drawn, with its box in pixels."""
-    drawn, draw = [], Text.draw
-
-    def record(word, renderer, *args):
-        if word.get_visible() and word.get_text():
-            drawn.append((word.get_text(), word.get_window_extent(renderer)))
-        return draw(word, renderer, *args)
-
-    with patch.object(Text, "draw", record), style():
-        FigureCanvasAgg(figure).draw()
-    return drawn
-
-
-def texts(figure):
-    return [text for text, _ in words(figure)]
 
 
 def images(channels=1):
@@ -203,20 +181,6 @@ def test_no_words_overlap_or_leave_other_figures():
     assert_legible(
         pairs(rows, range(10**6, 10**6 + N), "T" * 60, correlations=r, labels=["Ankle boot"] * N)
     )
-
-
-def assert_legible(figure):
-    """No word touches another or leaves the page."""
-    drawn = words(figure)
-    page = figure.bbox
-    assert len(drawn) > 10
-    for i, (word, box) in enumerate(drawn):
-        assert page.x0 <= box.x0, word
-        assert box.x1 <= page.x1, word
-        assert page.y0 <= box.y0, word
-        assert box.y1 <= page.y1, word
-        for other, other_box in drawn[:i]:
-            assert not box.padded(-0.5).overlaps(other_box.padded(-0.5)), (word, other)
 
 
 @pytest.mark.parametrize("suffix", [".pdf", ".png"])

@@ -211,7 +211,10 @@ def test_changed_parameter_reruns_what_depends_on_it(finished, tmp_path, change,
     ("module", "rerun"),
     [
         ("statistics.py", AFTER_SAMPLES - {"headline_check"}),
-        ("figures/style.py", {"figure_pairs", "figure_scatter", "figure_headline", "figure_scales"}),
+        (
+            "figures/style.py",
+            {"figure_pairs", "figure_scatter", "figure_headline", "figure_scales"},
+        ),
         ("engines/dense.py", {"sample_machine"} | AFTER_SAMPLES),
         ("training.py", set()),  # packaged networks are not trained again
     ],

@@ -8,10 +8,13 @@ from patchmosaic.figures.agreement import headline_chart, scatter_is_vs_machine
 from patchmosaic.figures.locality import scales
 from patchmosaic.figures.pairs import pairs
 from patchmosaic.figures.style import MACHINE_LOOKS, save_figure, style
+from patchmosaic.figures.theory import border_dictionaries, mosaics
 
 __all__ = [
     "MACHINE_LOOKS",
+    "border_dictionaries",
     "headline_chart",
+    "mosaics",
     "pairs",
     "save_figure",
     "scales",

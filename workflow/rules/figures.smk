@@ -1,6 +1,32 @@
 """Figures and the report."""
 
 
+def drawn(kind, title, category, **wildcards):
+    """A figure of the report: its file, its words, and the caption it shares with Snakemake's."""
+    return {
+        "path": str(RESULTS / f"figures/{'-'.join([kind, *wildcards.values()])}.png"),
+        "title": title.format(**wildcards),
+        "category": category,
+        "caption": str(Path(workflow.basedir) / f"workflow/report/{kind}.rst"),
+        "wildcards": wildcards,
+    }
+
+
+STEPS = [str(steps) for steps in config["sampling"]["network_steps"]]
+RUNS = [{"network": name, "steps": steps} for name in NETWORKS for steps in STEPS]
+GALLERY = [
+    drawn("headline", "Median agreement", "Headline"),
+    drawn("scatter", "Every seed", "Agreement"),
+    *(
+        drawn("pairs", "{network}, {steps} network steps", "Pairs", **run)
+        for run in RUNS
+    ),
+    drawn("scales", "Locality scales", "Locality"),
+    drawn("mosaics", "Mosaics of two images", "Theory"),
+    drawn("borders", "Border dictionaries", "Theory"),
+]
+
+
 rule figure_pairs:
     """Draw what network and machines make of the same noise (the paper's figures 5, 13 to 24)."""
     input:
@@ -75,7 +101,7 @@ rule figure_scales:
     output:
         report(
             RESULTS / "figures/scales.png",
-            category="Calibration",
+            category="Locality",
             caption="../report/scales.rst",
             labels={"figure": "scales"},
         ),
@@ -129,6 +155,66 @@ rule figure_headline:
         "../../scripts/figure_headline.py"
 
 
+rule figure_borders:
+    """Draw which training patches a query patch is compared with (the paper's figure 9)."""
+    output:
+        report(
+            RESULTS / "figures/borders.png",
+            category="Theory",
+            caption="../report/borders.rst",
+            labels={"figure": "border dictionaries"},
+        ),
+        RESULTS / "figures/borders.pdf",
+    log:
+        RESULTS / "logs/figure_borders.log",
+    benchmark:
+        RESULTS / "benchmarks/figure_borders.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=code("figures", "reference.py"),
+    message:
+        "Drawing the border dictionaries"
+    script:
+        "../../scripts/figure_borders.py"
+
+
+rule figure_mosaics:
+    """Draw mosaics of a black and a white image, with steps too large (the paper's figure 3)."""
+    output:
+        report(
+            RESULTS / "figures/mosaics.png",
+            category="Theory",
+            caption="../report/mosaics.rst",
+            labels={"figure": "two-image mosaics"},
+        ),
+        RESULTS / "figures/mosaics.pdf",
+    log:
+        RESULTS / "logs/figure_mosaics.log",
+    benchmark:
+        RESULTS / "benchmarks/figure_mosaics.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 2
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        size=32,
+        patch_sizes=[3, 5, 9],
+        steps=[5, 10, 20, 100, 1000],
+        seeds=8,
+        code=[MACHINE_CODE, code("figures", "consistency.py")],
+    message:
+        "Drawing mosaics of two images"
+    script:
+        "../../scripts/figure_mosaics.py"
+
+
 rule rulegraph:
     """Draw the rules of config.yaml and what depends on what, as Mermaid text."""
     input:
@@ -171,14 +257,8 @@ rule report:
                 for n in NETWORKS
             }
         ),
-        pairs=expand(
-            RESULTS / "figures/pairs-{network}-{steps}.png",
-            network=NETWORKS,
-            steps=config["sampling"]["network_steps"],
-        ),
-        scatter=RESULTS / "figures/scatter.png",
-        scales=RESULTS / "figures/scales.png",
-        chart=RESULTS / "figures/headline.png",
+        figures=[figure["path"] for figure in GALLERY],
+        captions=sorted({figure["caption"] for figure in GALLERY}),
     output:
         RESULTS / "report/index.html",
     log:
@@ -197,7 +277,7 @@ rule report:
         calibrated=CALIBRATED,
         checkpoints=lambda w: {n: config["networks"][n]["checkpoint"] for n in NETWORKS},
         scales=config["calibration"]["source"],
-        steps=config["sampling"]["network_steps"],
+        figures=GALLERY,
         code=code("report.py", "report.html.j2", "headline.py"),
     message:
         "Writing the report"
