@@ -17,6 +17,8 @@ include: "workflow/rules/networks.smk"
 include: "workflow/rules/calibrate.smk"
 include: "workflow/rules/sample.smk"
 include: "workflow/rules/statistics.smk"
+include: "workflow/rules/gallery.smk"
+include: "workflow/rules/analysis.smk"
 include: "workflow/rules/figures.smk"
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from patchmosaic.console import logged
+from patchmosaic.datasets import load_images
 from patchmosaic.figures import pairs, save_figure
 from patchmosaic.samples import load_samples
 
@@ -21,8 +22,16 @@ if __name__ == "__main__":
             rows[name.upper()] = samples.images
             of_machine = table[table["machine"] == name].set_index("seed")
             correlations[name.upper()] = of_machine.loc[samples.seeds, "pearson_r"].to_numpy()
+        labels = None
+        if network.labels is not None:
+            names = load_images(snakemake.input.bank).class_names
+            labels = [names[label] for label in network.labels]
         figure = pairs(
-            rows, network.seeds.tolist(), snakemake.wildcards.network, correlations=correlations
+            rows,
+            network.seeds.tolist(),
+            snakemake.wildcards.network,
+            correlations=correlations,
+            labels=labels,
         )
         for path in snakemake.output:
             save_figure(figure, path)

@@ -5,8 +5,8 @@ the same bytes for the same figure.
 """
 
 from patchmosaic.figures.agreement import headline_chart, scatter_is_vs_machine
-from patchmosaic.figures.locality import scales
-from patchmosaic.figures.pairs import pairs
+from patchmosaic.figures.locality import jacobians, scales
+from patchmosaic.figures.pairs import inconsistent_garments, pairs
 from patchmosaic.figures.style import MACHINE_LOOKS, save_figure, style
 from patchmosaic.figures.theory import border_dictionaries, mosaics
 
@@ -14,6 +14,8 @@ __all__ = [
     "MACHINE_LOOKS",
     "border_dictionaries",
     "headline_chart",
+    "inconsistent_garments",
+    "jacobians",
     "mosaics",
     "pairs",
     "save_figure",

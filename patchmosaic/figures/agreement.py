@@ -65,6 +65,8 @@ def scatter_is_vs_machine(agreement: pd.DataFrame) -> Figure:
         axes.grid(True)
     for axes in grid.flat[len(panels) :]:
         axes.set_axis_off()
+    for axes in grid.flat[max(0, len(panels) - columns) : len(panels)]:
+        axes.tick_params(labelbottom=True)  # also where the line below ends earlier
     figure.supxlabel("IS and network: Pearson r", fontsize=7)
     figure.supylabel("machine and network: Pearson r", fontsize=7)
     shown = [m for m in MACHINES if m in set(table["machine"])]

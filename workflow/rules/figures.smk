@@ -1,32 +1,6 @@
 """Figures and the report."""
 
 
-def drawn(kind, title, category, **wildcards):
-    """A figure of the report: its file, its words, and the caption it shares with Snakemake's."""
-    return {
-        "path": str(RESULTS / f"figures/{'-'.join([kind, *wildcards.values()])}.png"),
-        "title": title.format(**wildcards),
-        "category": category,
-        "caption": str(Path(workflow.basedir) / f"workflow/report/{kind}.rst"),
-        "wildcards": wildcards,
-    }
-
-
-STEPS = [str(steps) for steps in config["sampling"]["network_steps"]]
-RUNS = [{"network": name, "steps": steps} for name in NETWORKS for steps in STEPS]
-GALLERY = [
-    drawn("headline", "Median agreement", "Headline"),
-    drawn("scatter", "Every seed", "Agreement"),
-    *(
-        drawn("pairs", "{network}, {steps} network steps", "Pairs", **run)
-        for run in RUNS
-    ),
-    drawn("scales", "Locality scales", "Locality"),
-    drawn("mosaics", "Mosaics of two images", "Theory"),
-    drawn("borders", "Border dictionaries", "Theory"),
-]
-
-
 rule figure_pairs:
     """Draw what network and machines make of the same noise (the paper's figures 5, 13 to 24)."""
     input:
@@ -37,6 +11,7 @@ rule figure_pairs:
         network=lambda w: RESULTS
         / f"samples/{w.network}/network-{w.steps}/{SHARDS[0]}.npz",
         agreement=RESULTS / "agreement/{network}-{steps}.csv",
+        bank=lambda w: bank_of(w.network, config["bank"]["images"]),
     output:
         report(
             RESULTS / "figures/pairs-{network}-{steps}.png",
@@ -153,6 +128,111 @@ rule figure_headline:
         "Drawing the headline numbers"
     script:
         "../../scripts/figure_headline.py"
+
+
+rule figure_garments:
+    """Draw extra limbs and other inconsistent garments of Fashion-MNIST (the paper's figure 5c)."""
+    input:
+        **{m: (lambda w, m=m: shards(w, m)) for m in config["machines"]},
+        network=lambda w: shards(w, f"network-{w.steps}"),
+        bank=lambda w: bank_of(w.network, config["bank"]["images"]),
+    output:
+        report(
+            RESULTS / "figures/garments-{network}-{steps}.png",
+            category="Pairs",
+            caption="../report/garments.rst",
+            labels={
+                "network": "{network}",
+                "network steps": "{steps}",
+                "figure": "inconsistent garments",
+            },
+        ),
+        RESULTS / "figures/garments-{network}-{steps}.pdf",
+    log:
+        RESULTS / "logs/figure_garments-{network}-{steps}.log",
+    benchmark:
+        RESULTS / "benchmarks/figure_garments-{network}-{steps}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        machines=config["machines"],
+        code=code("figures", "garments.py", "samples.py", "statistics.py"),
+    message:
+        "Drawing inconsistent garments of {wildcards.network} in {wildcards.steps} steps"
+    script:
+        "../../scripts/figure_garments.py"
+
+
+rule figure_architectures:
+    """Draw ResNet, UNet and the machines of each side by side (the paper's figure 7)."""
+    input:
+        resnet=lambda w: side_by_side(w, "resnet"),
+        unet=lambda w: side_by_side(w, "unet"),
+    output:
+        report(
+            RESULTS / "figures/architectures-{dataset}-{steps}.png",
+            category="Pairs",
+            caption="../report/architectures.rst",
+            labels={
+                "dataset": "{dataset}",
+                "network steps": "{steps}",
+                "figure": "ResNet and UNet",
+            },
+        ),
+        RESULTS / "figures/architectures-{dataset}-{steps}.pdf",
+    log:
+        RESULTS / "logs/figure_architectures-{dataset}-{steps}.log",
+    benchmark:
+        RESULTS / "benchmarks/figure_architectures-{dataset}-{steps}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        machines=LOCAL_MACHINES,
+        code=code("figures", "samples.py", "statistics.py"),
+    message:
+        "Drawing ResNet and UNet of {wildcards.dataset} side by side"
+    script:
+        "../../scripts/figure_architectures.py"
+
+
+rule figure_jacobians:
+    """Draw how far networks look, over time, beside their scales (the paper's figure 4a)."""
+    input:
+        gradients=expand(RESULTS / "jacobians/{network}.npz", network=NETWORKS),
+        scales=[RESULTS / f"calibration/{scales_of(n)}.scales.csv" for n in NETWORKS],
+    output:
+        report(
+            RESULTS / "figures/jacobians.png",
+            category="Locality",
+            caption="../report/jacobians.rst",
+            labels={"figure": "Jacobians"},
+        ),
+        RESULTS / "figures/jacobians.pdf",
+    log:
+        RESULTS / "logs/figure_jacobians.log",
+    benchmark:
+        RESULTS / "benchmarks/figure_jacobians.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        networks=NETWORKS,
+        code=code("figures", "jacobians.py"),
+    message:
+        "Drawing the Jacobians of the networks"
+    script:
+        "../../scripts/figure_jacobians.py"
 
 
 rule figure_borders:

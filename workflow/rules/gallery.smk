@@ -1,0 +1,86 @@
+"""Which figures an experiment has, and what the report shows, in order."""
+
+JACOBIAN_SEEDS = 4  # trajectories that input gradients are averaged over, at most
+LOCAL_MACHINES = [m for m in ("els", "ls") if m in config["machines"]]
+
+
+def drawn(kind, title, category, **wildcards):
+    """A figure of the report: its file, its words, and the caption it shares with Snakemake's."""
+    return {
+        "path": str(RESULTS / f"figures/{'-'.join([kind, *wildcards.values()])}.png"),
+        "title": title.format(**wildcards),
+        "category": category,
+        "caption": str(Path(workflow.basedir) / f"workflow/report/{kind}.rst"),
+        "wildcards": wildcards,
+    }
+
+
+def is_alike(name, other):
+    """Whether two networks differ in their architecture only: dataset, padding, conditioning."""
+    keys = ("dataset", "padding", "conditional")
+    return all(
+        config["networks"][name][k] == config["networks"][other][k] for k in keys
+    )
+
+
+def architecture_pairs():
+    """For each dataset a ResNet and a UNet that differ in their architecture only."""
+    found = {}
+    for name in NETWORKS:
+        for other in NETWORKS:
+            kinds = [config["networks"][n]["architecture"] for n in (name, other)]
+            if kinds == ["resnet", "unet"] and is_alike(name, other):
+                found.setdefault(config["networks"][name]["dataset"], (name, other))
+    return found
+
+
+def side_by_side(wildcards, architecture):
+    """First shards of a dataset's ResNet or UNet, then of its local machines."""
+    name = dict(zip(("resnet", "unet"), SIDE_BY_SIDE[wildcards.dataset]))[architecture]
+    kinds = [f"network-{wildcards.steps}", *LOCAL_MACHINES]
+    return [RESULTS / f"samples/{name}/{kind}/{SHARDS[0]}.npz" for kind in kinds]
+
+
+def has_garments(name):
+    """Whether a network draws Fashion-MNIST's classes, and ELS is there to draw them too."""
+    chosen = config["networks"][name]
+    fashion = config["datasets"][chosen["dataset"]]["source"] == "fashion_mnist"
+    return fashion and chosen["conditional"] and "els" in config["machines"]
+
+
+SIDE_BY_SIDE = architecture_pairs()
+STEPS = [str(steps) for steps in config["sampling"]["network_steps"]]
+RUNS = [{"network": name, "steps": steps} for name in NETWORKS for steps in STEPS]
+GALLERY = [
+    drawn("headline", "Median agreement", "Headline"),
+    drawn("scatter", "Every seed", "Agreement"),
+    *(
+        drawn("pairs", "{network}, {steps} network steps", "Pairs", **run)
+        for run in RUNS
+    ),
+    *(
+        drawn(
+            "architectures",
+            "{dataset}, ResNet and UNet, {steps} network steps",
+            "Pairs",
+            dataset=dataset,
+            steps=steps,
+        )
+        for dataset in SIDE_BY_SIDE
+        for steps in STEPS
+    ),
+    *(
+        drawn(
+            "garments",
+            "Inconsistent garments of {network}, {steps} network steps",
+            "Pairs",
+            **run,
+        )
+        for run in RUNS
+        if has_garments(run["network"])
+    ),
+    drawn("scales", "Locality scales", "Locality"),
+    drawn("jacobians", "How far networks look", "Locality"),
+    drawn("mosaics", "Mosaics of two images", "Theory"),
+    drawn("borders", "Border dictionaries", "Theory"),
+]
