@@ -92,6 +92,7 @@ def render_report(
     *,
     experiment: str,
     headline: pd.DataFrame,
+    paired: pd.DataFrame,
     comparison: pd.DataFrame,
     figures: Sequence[ReportFigure],
     provenance: Provenance,
@@ -103,6 +104,7 @@ def render_report(
     Args:
         experiment: its name.
         headline: as :func:`patchmosaic.headline.headline` makes it.
+        paired: as :func:`patchmosaic.statistics.paired_differences` makes it.
         comparison: with the committed numbers, from :func:`patchmosaic.headline.compare`.
         figures: in the order in which they appear.
         provenance: where the numbers come from.
@@ -120,6 +122,7 @@ def render_report(
         summary=summary(headline),
         verdicts=verdicts(headline).to_dict("records"),
         headline=headline.to_dict("records"),
+        paired=paired.to_dict("records"),
         undefined=int(headline["undefined"].sum()),
         comparison=comparison.to_dict("records"),
         nothing_committed=comparison["expected"].isna().all(),

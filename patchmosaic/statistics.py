@@ -13,12 +13,14 @@ nan here, as is the cosine similarity with an image of zeros. Nothing is dropped
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
+from scipy.stats import binomtest
 
 Values = NDArray[np.float64]
 
@@ -194,3 +196,67 @@ def proportion(successes: int, n: int, level: float = 0.95) -> Interval:
 def _check_level(level: float) -> None:
     if not 0 < level < 1:
         raise ValueError(f"level is {level}: expected a number between 0 and 1")
+
+
+class PairedDifference(NamedTuple):
+    """A median difference between the bounds of its interval, and an exact sign test."""
+
+    estimate: float
+    low: float
+    high: float
+    positive: int
+    negative: int
+    ties: int
+    p_value: float
+
+
+def paired_difference(
+    a: ArrayLike, b: ArrayLike, level: float = 0.95, resamples: int = 10_000, seed: int = 0
+) -> PairedDifference:
+    """The median of a - b over pairs: bootstrap interval over pairs, and the exact sign test.
+
+    The two-sided sign test (Conover 1999, section 3.4) asks whether a - b is as often positive as
+    negative; ties say nothing about that and are left out, so without any other pair p is 1.
+
+    Args:
+        a, b: (n,), finite, of the same seeds in the same order.
+        level: nominal coverage of the interval in (0, 1).
+        resamples: number of resamples.
+        seed: of the resampling.
+    """
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    if a.shape != b.shape:
+        raise ValueError(f"values have shapes {a.shape} and {b.shape}: pairs need the same")
+    differences = a - b
+    interval = bootstrap_median(differences, level, resamples, seed)
+    positive, negative = int((differences > 0).sum()), int((differences < 0).sum())
+    p_value = binomtest(positive, positive + negative).pvalue if positive + negative else 1.0
+    ties = len(differences) - positive - negative
+    return PairedDifference(*interval, positive, negative, ties, float(p_value))
+
+
+def paired_differences(agreement: pd.DataFrame, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
+    """:func:`paired_difference` of Pearson's r between machines, seed by seed.
+
+    As in the headline, an undefined r (a constant image) counts as 0.
+
+    Args:
+        agreement: columns network, network_steps, machine, seed, pearson_r.
+        pairs: names of machines (a, b) to compare; pairs of which one is missing are left out.
+
+    Returns:
+        One row a network, number of steps and pair: network, network_steps, a, b, seeds,
+        difference, low, high, positive, negative, ties, p_value.
+    """
+    rows = []
+    for (network, steps), group in agreement.groupby(["network", "network_steps"]):
+        wide = group.pivot(index="seed", columns="machine", values="pearson_r").fillna(0.0)
+        for a, b in pairs:
+            if {a, b} <= set(wide.columns):
+                found = paired_difference(wide[a], wide[b])._asdict()
+                found["difference"] = found.pop("estimate")
+                row = {"network": network, "network_steps": steps, "a": a, "b": b}
+                rows.append(row | {"seeds": len(wide)} | found)
+    columns = ["network", "network_steps", "a", "b", "seeds", "difference", "low", "high"]
+    columns += ["positive", "negative", "ties", "p_value"]
+    return pd.DataFrame(rows, columns=columns)

@@ -82,6 +82,7 @@ if __name__ == "__main__":
         html = render_report(
             experiment=settings.experiment,
             headline=headline,
+            paired=pd.read_csv(given.paired),
             comparison=compare(headline, expected, settings.experiment),
             figures=[report_figure(figure) for figure in settings.figures],
             provenance=provenance,
@@ -89,6 +90,9 @@ if __name__ == "__main__":
                 "../tables/headline.csv": "medians with intervals, a row a network, number of "
                 "steps and machine",
                 "../tables/agreement.csv": "a row a seed",
+                "../tables/paired.csv": "differences between machines, seed by seed",
+                "../tables/paper.html": "the paper's tables 1 and 2 with ours; also as paper.csv "
+                "and, for LaTeX, paper.tex",
             },
             paper_source=expected.source,
         )

@@ -22,7 +22,7 @@ from patchmosaic.headline import (
     verdicts,
 )
 from patchmosaic.report import Provenance, ReportFigure, render_report
-from patchmosaic.statistics import bootstrap_median, proportion
+from patchmosaic.statistics import bootstrap_median, paired_differences, proportion
 
 EXPECTED = Path(__file__).with_name("expected.yaml")
 
@@ -375,6 +375,7 @@ def arguments(table, expected):
     return {
         "experiment": "default",
         "headline": medians,
+        "paired": paired_differences(table, [("els", "is")]),
         "comparison": compare(medians, committed(), "default"),
         "figures": [
             ReportFigure("Scales", "n = 3 < 4 trajectories", PNG, "figures/scales.pdf", "Scales"),

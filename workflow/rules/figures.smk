@@ -325,6 +325,8 @@ rule report:
     input:
         agreement=RESULTS / "tables/agreement.csv",
         headline=RESULTS / "tables/headline.csv",
+        paired=RESULTS / "tables/paired.csv",
+        paper=RESULTS / "tables/paper.html",
         expected=EXPECTED,
         banks=sorted({bank_of(n, config["bank"]["images"]) for n in NETWORKS}),
         records=expand(RESULTS / "networks/{network}.json", network=NETWORKS),

@@ -1,0 +1,126 @@
+"""Paired comparisons, and the paper's tables with ours in them."""
+
+import math
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from patchmosaic.headline import headline, load_expected
+from patchmosaic.paper_tables import beside_paper, to_html, to_latex
+from patchmosaic.statistics import paired_difference, paired_differences
+
+PAPER = load_expected(Path(__file__).parent / "expected.yaml").paper
+N = 9
+
+
+def per_seed(machine, r, dataset="mnist"):
+    """Agreement of one machine with a network, a row a seed."""
+    table = pd.DataFrame({"seed": range(N), "pearson_r": r, "better_than_is": machine != "is"})
+    for column in ("r_squared", "r2_determination", "cosine", "rmse"):
+        table[column] = 0.5
+    return table.assign(
+        network=f"{dataset}-resnet-zeros",
+        dataset=dataset,
+        architecture="resnet",
+        padding="zeros",
+        conditional=dataset != "mnist",
+        network_steps=150,
+        machine=machine,
+    )
+
+
+ELS, IS = np.linspace(0.8, 0.96, N), np.linspace(0.3, 0.62, N)
+AGREEMENT = pd.concat(
+    [
+        per_seed(machine, r, d)
+        for d in ("mnist", "cifar10_jpeg")
+        for machine, r in (("els", ELS), ("is", IS))
+    ]
+)
+
+
+def test_sign_test_is_the_binomial_one_and_ties_say_nothing():
+    found = paired_difference([1, 2, 3, 4, 0], [0, 0, 0, 5, 0])
+    assert (found.positive, found.negative, found.ties) == (3, 1, 1)
+    assert found.p_value == pytest.approx(2 * (1 + 4) / 16)  # at least 3 of 4, twice
+    assert found.estimate == 1
+    assert found.low <= 1 <= found.high
+    assert paired_difference([1, 1], [1, 1])[:3] == (0, 0, 0)
+    assert paired_difference([1, 1], [1, 1]).p_value == 1
+    with pytest.raises(ValueError, match="pairs need the same"):
+        paired_difference([1, 2], [1])
+
+
+def test_paired_interval_is_free_of_the_spread_between_seeds():
+    between = np.linspace(0, 0.8, N)
+    found = paired_difference(between + 0.1, between)
+    assert (found.low, found.high) == pytest.approx((0.1, 0.1))
+
+
+def test_machines_are_paired_by_seed_and_undefined_counts_as_zero():
+    table = AGREEMENT[AGREEMENT["dataset"] == "mnist"].reset_index(drop=True)
+    table.loc[(table["machine"] == "els") & (table["seed"] == 0), "pearson_r"] = math.nan
+    shuffled = table.sample(frac=1, random_state=0)
+    found = paired_differences(shuffled, [("els", "is"), ("els", "ls")])
+    assert found["b"].tolist() == ["is"]  # there is no LS
+    row = found.iloc[0]
+    assert (row["seeds"], row["positive"], row["negative"]) == (N, N - 1, 1)
+    assert row["difference"] == pytest.approx(np.median(np.r_[-0.3, (ELS - IS)[1:]]))
+
+
+@pytest.fixture(scope="module")
+def table():
+    return beside_paper(headline(AGREEMENT, PAPER), PAPER)
+
+
+def test_every_row_of_the_paper_is_there_and_ours_beside_it(table):
+    assert table["table"].value_counts().to_dict() == {1: 11, 2: 11}
+    ours = table[table["els_ours"].notna()]
+    assert ours["network"].tolist() == ["mnist-resnet-zeros", "cifar10_jpeg-resnet-zeros"]
+    mnist, jpeg = ours.to_dict("records")
+    assert (mnist["table"], mnist["els_paper"], mnist["is_paper"]) == (1, 0.94, 0.61)
+    assert (mnist["els_ours"], mnist["is_ours"]) == pytest.approx((0.88, 0.46))
+    assert mnist["els_low"] < mnist["els_ours"] < mnist["els_high"]
+    assert (mnist["fraction_ours"], mnist["fraction_paper"]) == (1, 1)
+    assert pd.isna(jpeg["table"])  # a dataset that the paper does not have
+    assert math.isnan(jpeg["els_paper"])
+    assert table["ls_ours"].isna().all()
+
+
+class Cells(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.rows, self.data = [], []
+
+    def handle_starttag(self, tag, attributes):
+        self.data = [] if tag == "tr" else self.data
+        if tag == "td":
+            self.data.append("")
+
+    def handle_data(self, data):
+        if self.data:
+            self.data[-1] += data
+
+    def handle_endtag(self, tag):
+        if tag == "tr" and self.data:
+            self.rows.append([cell.strip() for cell in self.data])
+
+
+def test_latex_and_html_hold_the_same_cells(table):
+    reader = Cells()
+    reader.feed(to_html(table))
+    assert len(reader.rows) == 22 + 1
+    latex = to_latex(table)
+    body = [
+        [cell.strip().replace(r"\_", "_") for cell in line.removesuffix(r"\\").split("&")]
+        for line in latex.splitlines()
+        if line.endswith(r"\\") and "multicolumn" not in line and not line.startswith("dataset")
+    ]
+    assert body == reader.rows
+    mnist = next(row for row in body if row[:3] == ["mnist", "resnet", "zeros"])
+    assert mnist[5].startswith("0.88 [")
+    assert mnist[6] == "0.94"
+    assert latex.count(r"\begin{tabular}") == latex.count(r"\end{tabular}") == 3
