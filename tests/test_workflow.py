@@ -4,6 +4,7 @@ The runs work on a copy of the project's workflow, so that files of it can be ch
 """
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -45,10 +46,15 @@ def copy_project(folder):
     return folder
 
 
-def snakemake(folder, *arguments, check=True):
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
+def snakemake(folder, *arguments, check=True, python=sys.executable, **environment):
+    command = [python, "-m", "snakemake", "--cores", "2", *arguments]
     result = subprocess.run(
-        command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        command,
+        cwd=folder,
+        env={**os.environ, **environment},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     )
     assert not check or result.returncode == 0, result.stdout[-6000:]
     return result.stdout
@@ -139,8 +145,9 @@ calibration: {source: computed, bank_images: 2, patch_sizes: [3, 5]}
 """
 
 
-def test_own_images_are_trained_calibrated_and_compared(tmp_path):
-    """The whole chain on somebody's own images, in a folder of its own with spaces in its paths."""
+@pytest.fixture
+def own_images(tmp_path):
+    """A project with a folder of pictures and tiny.yaml, a config about them."""
     folder = copy_project(tmp_path)
     rng = np.random.default_rng(0)
     for name in ("cats", "dogs"):
@@ -149,6 +156,12 @@ def test_own_images_are_trained_calibrated_and_compared(tmp_path):
             picture = Image.fromarray(rng.integers(0, 256, (10, 12), dtype=np.uint8))
             picture.save(folder / "pictures" / name / f"{i}.png")
     (folder / "tiny.yaml").write_text(TINY)
+    return folder
+
+
+def test_own_images_are_trained_calibrated_and_compared(own_images):
+    """The whole chain on somebody's own images, in a folder of its own with spaces in its paths."""
+    folder = own_images
     snakemake(folder, "--configfile", "tiny.yaml")
     scales = pd.read_csv(folder / "own results/calibration/tiny-resnet-circular.scales.csv")
     assert scales["t"].tolist() == [0.25, 0.5, 0.75, 1.0]
@@ -161,6 +174,26 @@ def test_own_images_are_trained_calibrated_and_compared(tmp_path):
     record = json.loads((folder / "own results/networks/tiny-resnet-circular.json").read_text())
     assert record["images_seen"] == 2 * 8
     assert "nothing committed" in (folder / "own results/checks/headline.txt").read_text()
+
+
+RAW = "own data/raw/tiny/provenance.json"
+
+
+def test_environment_in_a_folder_with_a_space(own_images):
+    """Jobs start with the interpreter that runs snakemake, wherever it lies."""
+    environment = own_images / "an environment"
+    environment.symlink_to(sys.prefix)
+    python = str(environment / "bin/python")
+    snakemake(own_images, RAW, "--configfile", "tiny.yaml", python=python)
+    assert json.loads((own_images / RAW).read_text())["dataset"] == "image_folder"
+
+
+def test_jobs_keep_the_user_s_python_path(own_images):
+    """The folder of the workflow comes first, then what PYTHONPATH already says."""
+    script = own_images / "scripts/download.py"
+    script.write_text(script.read_text() + "\nimport os\nprint(os.environ['PYTHONPATH'])\n")
+    output = snakemake(own_images, RAW, "--configfile", "tiny.yaml", PYTHONPATH="/of theirs:/too")
+    assert f"{own_images}:/of theirs:/too\n" in output
 
 
 def test_every_job_leaves_a_log_and_a_benchmark(finished):

@@ -5,12 +5,16 @@ import shlex
 import sys
 
 # Workflow and jobs use the package beside this Snakefile, whatever else is installed.
-shell.prefix(f"export PYTHONPATH={shlex.quote(str(workflow.basedir))}; ")
+BESIDE = shlex.quote(str(workflow.basedir))
+shell.prefix(f"export PYTHONPATH={BESIDE}${{{{PYTHONPATH:+:$PYTHONPATH}}}}; ")
 sys.path[:0] = [str(workflow.basedir), str(Path(workflow.basedir) / "workflow")]
 
 from snakemake.exceptions import WorkflowError
 
 from validation import ConfigError, validate_config
+
+# Snakemake writes this into the command of every script without quotes of its own.
+sys.executable = shlex.quote(sys.executable)
 
 CHECKPOINTS = Path(workflow.basedir) / "checkpoints"
 EXPECTED = Path(workflow.basedir) / "tests/expected.yaml"
