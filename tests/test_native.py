@@ -2,12 +2,16 @@
 
 import contextlib
 import math
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from patchmosaic.engines import native
+from patchmosaic.engines import build_native, native
 
 pytestmark = pytest.mark.skipif(
     not native.available(), reason=f"native engine: {native.unavailable_reason()}"
@@ -215,3 +219,49 @@ def test_bad_input_is_named(change, match):
     good = {"x": torch.zeros(1, 1, 8, 8), "bank": torch.zeros(2, 1, 8, 8)}
     with pytest.raises(ValueError, match=match):
         native.posterior_sums(**{**good, "alpha_bar": 0.5, "patch_size": 3, **change})
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """A folder of its own for the engine's files, with native.c and what compiles it."""
+    for source in (build_native.SOURCE, build_native.__file__):
+        shutil.copy(source, tmp_path)
+    monkeypatch.setattr(native, "__file__", str(tmp_path / "native.py"))
+    native._load.cache_clear()
+    yield tmp_path
+    native._load.cache_clear()
+
+
+def test_library_of_another_source_is_refused(elsewhere):
+    for library in Path(build_native.__file__).parent.glob("_native_*.so"):
+        shutil.copy(library, elsewhere)
+    assert native.available()
+    native._load.cache_clear()
+    with (elsewhere / "native.c").open("a") as source:
+        source.write("/* a later version */\n")
+    with pytest.raises(
+        RuntimeError, match=r"another native\.c .* again: python .*build_native\.py"
+    ):
+        native.available()
+    (elsewhere / "native.c").unlink()  # nothing to compare with, as where only the library is
+    assert native.available()
+
+
+@pytest.mark.parametrize("says", [True, False], ids=["compiled now", "without a digest"])
+def test_library_must_say_what_it_was_compiled_from(elsewhere, says):
+    """One compiled now is taken; one of an earlier build, which holds no digest, is not."""
+    stand_in = '__attribute__((visibility("default"))) int native_accumulate(void) { return 0; }\n'
+    (elsewhere / "native.c").write_text(stand_in)
+    if not says:
+        source = (elsewhere / "build_native.py").read_text()
+        renamed = source.replace(build_native.DIGEST_SYMBOL, "another_symbol")
+        (elsewhere / "build_native.py").write_text(renamed)
+    command = [sys.executable, str(elsewhere / "build_native.py")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"no C compiler: {done.stderr}")
+    if says:
+        assert native.available()
+    else:
+        with pytest.raises(RuntimeError, match=r"compiled from another native\.c"):
+            native.available()

@@ -1,17 +1,20 @@
 """Compiles the native kernel beside this file, once an instruction set; also run by hand.
 
 Standard library only, and nothing of the package: setup.py runs it while the package is not yet
-installed. The compiler is $CC, or the system's, or the one in the ``ziglang`` wheel.
+installed. The compiler is $CC, or the system's, or the one in the ``ziglang`` wheel. Each library
+holds the SHA-256 of the source that it was compiled from, for ``native.py`` to compare.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 SOURCE = Path(__file__).with_name("native.c")
@@ -19,7 +22,8 @@ FLAGS = (
     *("-O3", "-g0", "-std=gnu11", "-shared", "-fPIC", "-fvisibility=hidden", "-ffp-contract=fast"),
     *("-fno-math-errno", "-fno-signed-zeros", "-fno-trapping-math"),
 )
-VARIANTS = {"avx512": "x86-64-v4", "avx2": "x86-64-v3", "base": "x86-64"}  # names of native.py
+VARIANTS = {"avx512": "x86-64-v4", "avx2": "x86-64-v3", "base": "x86-64"}  # best first
+DIGEST_SYMBOL = "native_source_digest"
 
 
 def compilers() -> list[list[str]]:
@@ -36,6 +40,11 @@ def target(compiler: list[str], level: str) -> list[str]:
     return [f"-march={level}"] if level else []
 
 
+def source_digest(source: Path = SOURCE) -> str:
+    """SHA-256 of the kernel's source, in hexadecimal."""
+    return hashlib.sha256(source.read_bytes()).hexdigest()
+
+
 def build(directory: Path = SOURCE.parent) -> list[Path]:
     """Compile every variant for this machine's kind of CPU into ``directory``.
 
@@ -44,20 +53,27 @@ def build(directory: Path = SOURCE.parent) -> list[Path]:
     """
     x86 = platform.machine().lower() in ("x86_64", "amd64")
     made = []
-    for variant, level in (VARIANTS if x86 else {"base": ""}).items():
-        library = Path(directory) / f"_native_{variant}.so"
-        fresh = library.with_suffix(".new")
-        for compiler in compilers():
-            command = [*compiler, *FLAGS, *target(compiler, level), str(SOURCE)]
-            command += ["-o", str(fresh), "-lm"]
-            try:
-                subprocess.run(command, check=True, capture_output=True, text=True)
-            except (OSError, subprocess.CalledProcessError) as error:
-                print(f"{shlex.join(command)}: {getattr(error, 'stderr', error)}", file=sys.stderr)
-            else:
-                os.replace(fresh, library)  # a process may have the old one loaded
-                made.append(library)
-                break
+    with tempfile.TemporaryDirectory() as scratch:
+        digest = Path(scratch, "digest.c")
+        digest.write_text(
+            f'__attribute__((visibility("default"))) const char {DIGEST_SYMBOL}[] = '
+            f'"{source_digest()}";\n'
+        )
+        for variant, level in (VARIANTS if x86 else {"base": ""}).items():
+            library = Path(directory) / f"_native_{variant}.so"
+            fresh = library.with_suffix(".new")
+            for compiler in compilers():
+                command = [*compiler, *FLAGS, *target(compiler, level), str(SOURCE), str(digest)]
+                command += ["-o", str(fresh), "-lm"]
+                try:
+                    subprocess.run(command, check=True, capture_output=True, text=True)
+                except (OSError, subprocess.CalledProcessError) as error:
+                    reason = getattr(error, "stderr", error)
+                    print(f"{shlex.join(command)}: {reason}", file=sys.stderr)
+                else:
+                    os.replace(fresh, library)  # a process may have the old one loaded
+                    made.append(library)
+                    break
     return made
 
 

@@ -18,6 +18,7 @@ import ctypes
 import itertools
 import math
 import os
+import shlex
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -26,6 +27,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+
+from patchmosaic.engines import build_native
 
 NEGLECTED = 1e-6
 """Bound on the weight of all neglected candidates together, relative to the whole."""
@@ -36,6 +39,7 @@ EXPECTED = 0.7213475  # as in native.c
 NEVER = 3e38  # distance before the first candidate, as in native.c
 IMAGES_A_TASK = 256
 QUERIES_A_TASK = 16
+COMPILE = f"python {shlex.quote(build_native.__file__)}"
 
 
 class NativeBank:
@@ -57,8 +61,18 @@ class NativeBank:
 
 
 def _open(variant: str) -> ctypes.CDLL:
-    """The kernel compiled for one instruction set; OSError if there is none."""
-    library = ctypes.CDLL(str(Path(__file__).with_name(f"_native_{variant}.so")))
+    """The kernel compiled for one instruction set.
+
+    Raises OSError if there is none, RuntimeError if it is of another native.c than the one here.
+    """
+    path = Path(__file__).with_name(f"_native_{variant}.so")
+    library = ctypes.CDLL(str(path))
+    source = path.with_name("native.c")
+    if source.exists() and _compiled_from(library) != build_native.source_digest(source):
+        raise RuntimeError(
+            f"{path}: compiled from another {source.name} than the one beside it; "
+            f"compile it again: {COMPILE}"
+        )
     pointer, integer, image = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64
     library.native_accumulate.restype = integer
     library.native_accumulate.argtypes = (
@@ -69,23 +83,34 @@ def _open(variant: str) -> ctypes.CDLL:
     return library
 
 
+def _compiled_from(library: ctypes.CDLL) -> str:
+    """SHA-256 of the source of a compiled kernel; empty if it does not say."""
+    try:
+        return (ctypes.c_char * 64).in_dll(library, build_native.DIGEST_SYMBOL).value.decode()
+    except ValueError:
+        return ""
+
+
 def variants() -> tuple[str, ...]:
     """Instruction sets that this CPU has, best first; "base" is what any CPU of its kind has."""
     # torch knows, whatever the operating system.
     level = {"AVX512": 2, "AVX2": 1}.get(torch.backends.cpu.get_cpu_capability(), 0)
-    return ("avx512", "avx2", "base")[2 - level :]
+    return tuple(build_native.VARIANTS)[2 - level :]
 
 
 @cache
 def _load() -> tuple[ctypes.CDLL | None, str]:
-    """The best compiled kernel for this CPU, or None and why there is none."""
+    """The best compiled kernel for this CPU, or None and why there is none; see :func:`_open`."""
     reasons = []
     for variant in variants():
         try:
             return _open(variant), ""
         except OSError as error:
             reasons.append(str(error))
-    return None, f"no native kernel was compiled when the package was built: {reasons[0]}"
+    return None, (
+        f"no native kernel was compiled when the package was built: {reasons[0]}; "
+        f"with a C compiler, or the package ziglang, compile it: {COMPILE}"
+    )
 
 
 def available() -> bool:
