@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from patchmosaic.calibration import choose_scales, cosine_similarities
-from patchmosaic.checkpoints import load_checkpoint
+from patchmosaic.checkpoints import load_checkpoint, save_scales_record
 from patchmosaic.console import logged
 from patchmosaic.datasets import load_images, to_float
 from patchmosaic.machines import EquivariantLocalScoreMachine
@@ -15,7 +15,7 @@ if __name__ == "__main__":
     with logged(snakemake.log[0]):
         torch.set_num_threads(snakemake.threads)
         settings = snakemake.params
-        network, _ = load_checkpoint(Path(snakemake.input.network))
+        network, training = load_checkpoint(Path(snakemake.input.network))
         bank, noise = load_images(snakemake.input.bank), load_samples(Path(snakemake.input.noise))
         conditional = settings.conditional
         machine = EquivariantLocalScoreMachine(
@@ -36,3 +36,18 @@ if __name__ == "__main__":
         )
         cosines.to_csv(snakemake.output.cosines, index=False)
         choose_scales(cosines).to_csv(snakemake.output.scales, index=False)
+        record = {
+            "network": snakemake.wildcards.network,
+            "weights_sha256": training["weights_sha256"],
+            "boundary": settings.boundary,
+            "candidates": settings.candidates,
+            "engine": machine.engine,
+            "steps": settings.steps,
+            "patch_sizes": settings.patch_sizes,
+            "bank_images": len(bank),
+            "bank_sha256": bank.digest,
+            "seeds": noise.seeds.tolist(),
+            "noise_sha256": noise.record["sha256"],
+        }
+        tables = [Path(snakemake.output.scales), Path(snakemake.output.cosines)]
+        save_scales_record(Path(snakemake.output.record), tables, record)

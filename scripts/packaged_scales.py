@@ -1,10 +1,14 @@
-"""Copy packaged locality scales to the results."""
+"""Verify packaged locality scales, and that they are for this network; copy them to the results."""
 
 import shutil
+from pathlib import Path
 
+from patchmosaic.checkpoints import verify_checkpoint, verify_scales
 from patchmosaic.console import logged
 
 if __name__ == "__main__":
     with logged(snakemake.log[0]):
-        shutil.copyfile(snakemake.input.scales, snakemake.output.scales)
-        shutil.copyfile(snakemake.input.cosines, snakemake.output.cosines)
+        weights = verify_checkpoint(Path(snakemake.input.network))["weights_sha256"]
+        verify_scales(Path(snakemake.input.record), weights)
+        for kind in ("scales", "cosines", "record"):
+            shutil.copyfile(snakemake.input[kind], snakemake.output[kind])

@@ -2,11 +2,15 @@
 
 import copy
 import json
+import shutil
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
+
+from patchmosaic.checkpoints import load_record, verify_checkpoint, verify_scales
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "workflow"))
@@ -140,13 +144,54 @@ def test_missing_checkpoint_is_named(tmp_path):
         validate_config(DEFAULT, tmp_path)
 
 
+PACKAGED_SCALES = {"configurations": ["mnist-unet-zeros"], "calibration": {"source": "packaged"}}
+
+
+def test_packaged_scales_are_not_for_a_network_trained_here():
+    trained = {"networks": {"mnist-unet-zeros": {"checkpoint": "trained"}}}
+    validate(PACKAGED_SCALES)
+    with pytest.raises(ConfigError, match="packaged, but mnist-unet-zeros is trained here"):
+        validate(PACKAGED_SCALES, trained)
+
+
+def test_packaged_scales_of_other_weights_are_refused(tmp_path):
+    checkpoints = shutil.copytree(ROOT / "checkpoints", tmp_path / "checkpoints")
+    path = checkpoints / "mnist-unet-zeros.scales.json"
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps({**record, "weights_sha256": "0" * 64}))
+    with pytest.raises(
+        ConfigError, match=r"scales\.csv is for weights with SHA-256 0+, and .* has"
+    ):
+        validate_config(merged(DEFAULT, PACKAGED_SCALES), checkpoints)
+    path.unlink()
+    with pytest.raises(
+        ConfigError, match=r"packaged, but .*zeros\.scales\.json: no readable record"
+    ):
+        validate_config(merged(DEFAULT, PACKAGED_SCALES), checkpoints)
+
+
+def test_packaged_scales_are_for_the_packaged_networks():
+    records = sorted((ROOT / "checkpoints").glob("*.scales.json"))
+    assert len(records) == len(list((ROOT / "checkpoints").glob("*.scales.csv"))) >= 3
+    for path in records:
+        network = path.name.removesuffix(".scales.json")
+        weights = load_record(path.with_name(f"{network}.safetensors"))["weights_sha256"]
+        tables = {table.name for table in verify_scales(path, weights)}
+        assert tables == {f"{network}.scales.csv", f"{network}.cosines.csv"}
+        record = load_record(path)
+        times = pd.read_csv(path.with_name(f"{network}.cosines.csv")).groupby("t")
+        assert len(times) == record["steps"]
+        assert all(set(t["patch_size"]) == set(record["patch_sizes"]) for _, t in times)
+        assert all(t["trajectory"].nunique() == len(record["seeds"]) for _, t in times)
+
+
 def test_packaged_records_say_what_they_are():
     """Every packaged network names its data, recipe, loss curve and kind of machine."""
-    records = sorted((ROOT / "checkpoints").glob("*.json"))
-    assert len(records) >= 4
-    for path in records:
-        record = json.loads(path.read_text())
+    networks = sorted((ROOT / "checkpoints").glob("*.safetensors"))
+    assert len(networks) >= 4
+    for path in networks:
+        record = verify_checkpoint(path)
         needed = {"network", "training", "dataset", "dataset_digest", "weights_sha256", "versions"}
         needed |= {"images_seen", "loss_curve", "wall_seconds", "hardware"}
         assert needed <= set(record), path.name
-        assert path.with_suffix(".safetensors").stat().st_size < 16 * 2**20
+        assert path.stat().st_size < 16 * 2**20

@@ -11,7 +11,14 @@ import pytest
 import torch
 
 from patchmosaic import training
-from patchmosaic.checkpoints import CheckpointError, load_checkpoint, record_path, save_checkpoint
+from patchmosaic.checkpoints import (
+    CheckpointError,
+    load_checkpoint,
+    record_path,
+    save_checkpoint,
+    save_scales_record,
+    verify_scales,
+)
 from patchmosaic.networks import NetworkConfig, build_network
 from patchmosaic.training import TrainingDiverged, TrainingRecipe, TrainingStopped, train
 
@@ -155,8 +162,26 @@ def test_checkpoints_are_verified(tmp_path):
     with pytest.raises(CheckpointError, match=r"network.safetensors: expected SHA-256 \w+, found"):
         load_checkpoint(path)
     record_path(path).unlink()
-    with pytest.raises(CheckpointError, match="no readable training record"):
+    with pytest.raises(CheckpointError, match="no readable record"):
         load_checkpoint(path)
+
+
+def test_scales_are_verified(tmp_path):
+    record, table = tmp_path / "network.scales.json", tmp_path / "network.scales.csv"
+    table.write_text("t,patch_size\n1.0,3\n")
+    save_scales_record(record, [table], {"weights_sha256": "ours", "steps": 20})
+    assert verify_scales(record, "ours") == [table]
+    with pytest.raises(CheckpointError, match=r"scales\.json: .* with SHA-256 ours, not for other"):
+        verify_scales(record, "other")
+    table.write_text("t,patch_size\n1.0,5\n")
+    with pytest.raises(CheckpointError, match=r"scales\.csv: expected SHA-256 \w+, found"):
+        verify_scales(record, "ours")
+    table.unlink()
+    with pytest.raises(CheckpointError, match=r"scales\.csv: this table of network.* is missing"):
+        verify_scales(record, "ours")
+    record.unlink()
+    with pytest.raises(CheckpointError, match=r"scales\.json: no readable record"):
+        verify_scales(record, "ours")
 
 
 def test_bad_networks_and_recipes_are_refused():

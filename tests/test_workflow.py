@@ -145,10 +145,9 @@ calibration: {source: computed, bank_images: 2, patch_sizes: [3, 5]}
 """
 
 
-@pytest.fixture
-def own_images(tmp_path):
+def project_with_pictures(folder):
     """A project with a folder of pictures and tiny.yaml, a config about them."""
-    folder = copy_project(tmp_path)
+    copy_project(folder)
     rng = np.random.default_rng(0)
     for name in ("cats", "dogs"):
         (folder / "pictures" / name).mkdir(parents=True)
@@ -159,10 +158,23 @@ def own_images(tmp_path):
     return folder
 
 
-def test_own_images_are_trained_calibrated_and_compared(own_images):
-    """The whole chain on somebody's own images, in a folder of its own with spaces in its paths."""
-    folder = own_images
+@pytest.fixture
+def own_images(tmp_path):
+    """A project with pictures about which nothing has run."""
+    return project_with_pictures(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def own_results(tmp_path_factory):
+    """A project, in a folder with spaces in its path, in which tiny.yaml has been run."""
+    folder = project_with_pictures(tmp_path_factory.mktemp("own images"))
     snakemake(folder, "--configfile", "tiny.yaml")
+    return folder
+
+
+def test_own_images_are_trained_calibrated_and_compared(own_results):
+    """The whole chain on somebody's own images."""
+    folder = own_results
     scales = pd.read_csv(folder / "own results/calibration/tiny-resnet-circular.scales.csv")
     assert scales["t"].tolist() == [0.25, 0.5, 0.75, 1.0]
     assert set(scales["patch_size"]) <= {3, 5}
@@ -174,6 +186,37 @@ def test_own_images_are_trained_calibrated_and_compared(own_images):
     record = json.loads((folder / "own results/networks/tiny-resnet-circular.json").read_text())
     assert record["images_seen"] == 2 * 8
     assert "nothing committed" in (folder / "own results/checks/headline.txt").read_text()
+
+
+def test_finished_network_is_packaged_with_its_scales(own_results):
+    """What a run trained and calibrated serves another as packaged; altered scales are refused."""
+    folder, network = own_results, "tiny-resnet-circular"
+    command = [sys.executable, "scripts/package_network.py", "own results", network]
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    subprocess.run(command, cwd=folder, env=environment, check=True)
+    override = {
+        "directories": {"results": "again"},
+        "networks": {network: {"checkpoint": "packaged"}},
+        "calibration": {"source": "packaged"},
+    }
+    (folder / "packaged.yaml").write_text(yaml.safe_dump(override))
+    arguments = (f"again/calibration/{network}.scales.csv", "--configfile", "tiny.yaml")
+    arguments += ("packaged.yaml",)
+    assert "train" not in planned(snakemake(folder, "-n", *arguments))
+    snakemake(folder, *arguments)
+    for name in ("scales.csv", "cosines.csv", "scales.json"):
+        again, own = (
+            folder / r / f"calibration/{network}.{name}" for r in ("again", "own results")
+        )
+        assert again.read_bytes() == own.read_bytes()
+    packaged = folder / f"checkpoints/{network}.scales.csv"
+    packaged.write_text(packaged.read_text().replace(",3,", ",5,"))
+    assert f"{network}.scales.csv: expected SHA-256" in snakemake(folder, *arguments, check=False)
+    for path in folder.glob("own results/calibration/*"):
+        path.unlink()
+    done = subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
+    assert b"packaged without scales" in done.stdout
+    assert not list((folder / "checkpoints").glob(f"{network}.*.csv"))
 
 
 RAW = "own data/raw/tiny/provenance.json"

@@ -39,6 +39,9 @@ def validate_config(config: dict, checkpoints: Path) -> None:
         _check_dataset(name, dataset)
     for name in config["configurations"]:
         _check_network(name, config, checkpoints)
+    if config["calibration"]["source"] == "packaged":
+        for name in config["configurations"]:
+            _check_scales(config["networks"][name].get("scales_of", name), config, checkpoints)
 
 
 def _key(path) -> str:
@@ -155,16 +158,30 @@ def _check_network(name: str, config: dict, checkpoints: Path) -> None:
             f"{where}.scales_of: {scales_of!r} is not among the configurations, so its scales are "
             "not calibrated"
         )
-    if config["calibration"]["source"] == "packaged":
-        _check_scales(scales_of, config["sampling"]["machine_steps"], checkpoints)
 
 
-def _check_scales(name: str, steps: int, checkpoints: Path) -> None:
+def _check_scales(name: str, config: dict, checkpoints: Path) -> None:
+    where, steps = "calibration.source: packaged, but", config["sampling"]["machine_steps"]
+    if config["networks"][name]["checkpoint"] != "packaged":
+        raise ConfigError(
+            f"{where} {name} is trained here, and packaged scales are for the packaged network; "
+            f"set calibration.source to computed, or networks.{name}.checkpoint to packaged"
+        )
     for kind in ("scales", "cosines"):
         path = checkpoints / f"{name}.{kind}.csv"
         if not path.exists():
-            raise ConfigError(f"calibration.source: packaged, but {path} does not exist")
-    path = checkpoints / f"{name}.scales.csv"
+            raise ConfigError(f"{where} {path} does not exist")
+    path, weights = (checkpoints / f"{name}.{kind}" for kind in ("scales.csv", "safetensors"))
+    try:
+        calibrated_for = load_record(path).get("weights_sha256")
+        found = load_record(weights).get("weights_sha256")
+    except CheckpointError as error:
+        raise ConfigError(f"{where} {error}") from None
+    if calibrated_for != found:
+        raise ConfigError(
+            f"{where} {path} is for weights with SHA-256 {calibrated_for}, and {weights} has "
+            f"{found}; set calibration.source to computed"
+        )
     times = pd.read_csv(path)["t"]
     if len(times) != steps or any(abs(t * steps - i - 1) > 1e-6 for i, t in enumerate(times)):
         raise ConfigError(

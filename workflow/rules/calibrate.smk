@@ -12,6 +12,7 @@ rule calibrate:
     output:
         scales=RESULTS / "calibration/{network}.scales.csv",
         cosines=RESULTS / "calibration/{network}.cosines.csv",
+        record=RESULTS / "calibration/{network}.scales.json",
     log:
         RESULTS / "logs/calibrate-{network}.log",
     benchmark:
@@ -39,13 +40,16 @@ rule calibrate:
 
 
 rule packaged_scales:
-    """Copy the packaged locality scales of a network to the results."""
+    """Verify packaged locality scales and that they are for this network, and copy them."""
     input:
+        network=RESULTS / "networks/{network}.safetensors",
         scales=CHECKPOINTS / "{network}.scales.csv",
         cosines=CHECKPOINTS / "{network}.cosines.csv",
+        record=CHECKPOINTS / "{network}.scales.json",
     output:
         scales=RESULTS / "calibration/{network}.scales.csv",
         cosines=RESULTS / "calibration/{network}.cosines.csv",
+        record=RESULTS / "calibration/{network}.scales.json",
     log:
         RESULTS / "logs/packaged_scales-{network}.log",
     benchmark:
