@@ -29,6 +29,7 @@ from patchmosaic.datasets import (
     NpmPackage,
     RawFile,
     Web,
+    collection_stamp,
     fetch,
     find_dataset,
     load_images,
@@ -867,6 +868,35 @@ def test_an_archive_with_one_name_twice_is_refused(tmp_path):
             archive.addfile(tarfile.TarInfo("a.png"), io.BytesIO(b""))
     with pytest.raises(DatasetError, match=r"holds a\.png twice"):
         fetch("image_folder", tmp_path / "raw", local=tmp_path / "twice.tar", **QUICK)
+
+
+def test_stamp_of_a_collection_follows_its_images(tmp_path):
+    folder = lay_out(tmp_path / "f", {"a/1.png": b"one", "a/2.png": b"two"})
+    stamps = [collection_stamp(folder)]
+    lay_out(folder, {"notes.txt": b"no image", ".hidden/3.png": b"hidden"})
+    assert collection_stamp(folder) == stamps[0]
+    for change in (
+        lambda: lay_out(folder, {"a/3.png": b"three"}),
+        lambda: lay_out(folder, {"a/3.png": b"other length"}),
+        lambda: (folder / "a/3.png").rename(folder / "a/4.png"),
+        lambda: os.utime(folder / "a/4.png", (1, 1)),
+        lambda: (folder / "a/4.png").unlink(),
+    ):
+        change()
+        stamps.append(collection_stamp(folder))
+    assert len(set(stamps[:-1])) == len(stamps) - 1
+    assert stamps[-1] == stamps[0]
+    with pytest.raises(DatasetError, match="gone: there is no such file or folder"):
+        collection_stamp(tmp_path / "gone")
+
+
+def test_stamp_of_an_archive_is_that_of_its_file(tmp_path):
+    archive = tmp_path / "images.tar"
+    archive.write_bytes(tar_bytes({"a.png": b"one"}, "w"))
+    before = collection_stamp(archive)
+    assert collection_stamp(archive) == before
+    os.utime(archive, (1, 1))
+    assert collection_stamp(archive) != before
 
 
 def test_celeba_splits_by_number_and_crops(tmp_path):

@@ -222,6 +222,24 @@ def test_finished_network_is_packaged_with_its_scales(own_results):
 RAW = "own data/raw/tiny/provenance.json"
 
 
+def test_changed_local_images_are_prepared_anew(own_images):
+    """Added, altered and removed pictures; a file that is no picture does not matter."""
+    raw = (RAW, "--configfile", "tiny.yaml")
+    prepared = ("own data/prepared/tiny-8-train.npz", "--configfile", "tiny.yaml")
+    pictures = own_images / "pictures/cats"
+    snakemake(own_images, *prepared)
+    (pictures / "notes.txt").write_text("no picture")
+    assert planned(snakemake(own_images, "-n", *prepared)) == {}
+    shutil.copy(pictures / "0.png", pictures / "4.png")
+    assert planned(snakemake(own_images, "-n", *prepared)) == {"download": 1, "prepare": 1}
+    snakemake(own_images, *prepared)
+    assert planned(snakemake(own_images, "-n", *prepared)) == {}
+    shutil.copy(own_images / "pictures/dogs/1.png", pictures / "4.png")
+    assert planned(snakemake(own_images, "-n", *raw)) == {"download": 1}
+    (pictures / "4.png").unlink()
+    assert planned(snakemake(own_images, "-n", *raw)) == {"download": 1}
+
+
 def test_environment_in_a_folder_with_a_space(own_images):
     """Jobs start with the interpreter that runs snakemake, wherever it lies."""
     environment = own_images / "an environment"

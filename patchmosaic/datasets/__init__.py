@@ -8,6 +8,7 @@ x_0 = to_float(load_images(path))       # (N, C, 32, 32) float32 in [-1, 1]
 
 from patchmosaic.datasets.content import DatasetError, RawFile
 from patchmosaic.datasets.fetching import fetch
+from patchmosaic.datasets.image_files import collection_stamp
 from patchmosaic.datasets.images import Images, load_images, save_images, to_float
 from patchmosaic.datasets.preparation import preparation_text, prepare
 from patchmosaic.datasets.registry import REGISTRY, Dataset, find_dataset
@@ -24,6 +25,7 @@ __all__ = [
     "RawFile",
     "Source",
     "Web",
+    "collection_stamp",
     "fetch",
     "find_dataset",
     "load_images",
