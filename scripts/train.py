@@ -34,7 +34,7 @@ if __name__ == "__main__":
             images.digest,
             Path(snakemake.params.state),
             snakemake.params.code,
-            device="cuda" if torch.cuda.is_available() else "cpu",
+            device="cuda" if snakemake.resources.gpu and torch.cuda.is_available() else "cpu",
             should_stop=lambda: bool(stop_requests),
         )
         record["dataset"] = network["dataset"]

@@ -46,8 +46,10 @@ def copy_project(folder):
     return folder
 
 
-def snakemake(folder, *arguments, check=True, python=sys.executable, **environment):
-    command = [python, "-m", "snakemake", "--cores", "2", *arguments]
+def snakemake(folder, *arguments, profile=None, check=True, python=sys.executable, **environment):
+    """What snakemake printed; by default with profiles/default on two cores."""
+    chosen = ("--workflow-profile", f"profiles/{profile}") if profile else ("--cores", "2")
+    command = [python, "-m", "snakemake", *chosen, *arguments]
     result = subprocess.run(
         command,
         cwd=folder,
@@ -77,7 +79,7 @@ def planning(tmp_path_factory):
 def finished(tmp_path_factory):
     """A project in which config/ci.yaml has been run, and what the run printed."""
     folder = copy_project(tmp_path_factory.mktemp("a project"))
-    return folder, snakemake(folder, "--configfile", "config/ci.yaml")
+    return folder, snakemake(folder, "--configfile", "config/ci.yaml", profile="ci")
 
 
 def test_default_config_is_planned(planning):
@@ -255,6 +257,23 @@ def test_jobs_keep_the_user_s_python_path(own_images):
     script.write_text(script.read_text() + "\nimport os\nprint(os.environ['PYTHONPATH'])\n")
     output = snakemake(own_images, RAW, "--configfile", "tiny.yaml", PYTHONPATH="/of theirs:/too")
     assert f"{own_images}:/of theirs:/too\n" in output
+
+
+@pytest.mark.parametrize("profile", [path.name for path in ROOT.glob("profiles/*")])
+def test_profile_grants_the_gpu(own_images, profile):
+    """A training asks for a GPU; how many there are is the profile's or the user's to say."""
+    (own_images / "scripts/train.py").write_text(
+        "from pathlib import Path\n"
+        "for path in snakemake.output: Path(path).touch()\n"
+        "print('granted:', snakemake.resources.gpu)\n"
+    )
+    network = "own results/networks/tiny-resnet-circular.safetensors"
+    arguments = (network, "--configfile", "tiny.yaml", "--cores", "2", "--forcerun", "train")
+    granted = yaml.safe_load((ROOT / f"profiles/{profile}/config.yaml").read_text())["resources"]
+    output = snakemake(own_images, *arguments, profile=profile)
+    assert f"granted: {min(granted['gpu'], 1)}\n" in output
+    output = snakemake(own_images, *arguments, "--resources", "gpu=0", profile=profile)
+    assert "granted: 0\n" in output
 
 
 def test_every_job_leaves_a_log_and_a_benchmark(finished):

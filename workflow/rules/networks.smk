@@ -20,6 +20,7 @@ rule train:
     resources:
         mem_mb=4000,
         runtime=1440,
+        gpu=1,  # used if there is one; without, the CPU trains
     params:
         network=network,
         recipe=lambda w: config["recipes"][network(w)["recipe"]],
