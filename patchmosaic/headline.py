@@ -16,11 +16,12 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
+from patchmosaic import machines
+from patchmosaic.networks import ARCHITECTURES, PADDINGS
 from patchmosaic.statistics import bootstrap_median, proportion
 
-MACHINES = ("els", "ls", "es", "is")
-ARCHITECTURES = ("resnet", "unet", "unet_attention")
-PADDINGS = ("zeros", "circular")
+MACHINES = tuple(reversed(machines.MACHINES))
+"""Names of the machines in the order of the tables, that of ELS first."""
 CONFIGURATION = ["dataset", "architecture", "padding", "conditional"]
 COLUMNS = [
     *CONFIGURATION,

@@ -1,6 +1,7 @@
 """Configs: the shipped ones fit the schema, and bad ones are refused by key, value and cure."""
 
 import copy
+import dataclasses
 import json
 import shutil
 import sys
@@ -10,7 +11,9 @@ import pandas as pd
 import pytest
 import yaml
 
+from patchmosaic import machines, networks
 from patchmosaic.checkpoints import load_record, verify_checkpoint, verify_scales
+from patchmosaic.training import PRECISIONS, TrainingRecipe
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "workflow"))
@@ -55,6 +58,20 @@ def test_schema_describes_every_key():
             assert node["additionalProperties"] is False, f"{where} takes unknown keys"
 
     check(yaml.safe_load(SCHEMA.read_text()), "config")
+
+
+def test_schema_allows_what_the_package_knows():
+    schema = yaml.safe_load(SCHEMA.read_text())["properties"]
+    network = schema["networks"]["additionalProperties"]["properties"]
+    recipe = schema["recipes"]["additionalProperties"]["properties"]
+    bank = schema["bank"]["properties"]
+    assert set(network["architecture"]["enum"]) == set(networks.ARCHITECTURES)
+    assert set(network["padding"]["enum"]) == set(networks.PADDINGS) == set(machines.BOUNDARIES)
+    assert set(recipe) == {field.name for field in dataclasses.fields(TrainingRecipe)}
+    assert set(recipe["precision"]["enum"]) == set(PRECISIONS)
+    assert set(schema["machines"]["items"]["enum"]) == set(machines.MACHINES)
+    assert set(bank["candidates"]["enum"]) == set(machines.CANDIDATES)
+    assert set(schema["engine"]["enum"]) == set(machines.ENGINES)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 import yaml
 
+from patchmosaic import headline as headline_module
+from patchmosaic import machines, networks
 from patchmosaic.headline import (
     COLUMNS,
     Expected,
@@ -95,6 +97,14 @@ def test_headline_columns_and_medians(table, expected):
     ideal = row(medians, machine="is")
     assert ideal["paper"] == 0.61
     assert np.isnan(ideal["fraction_better_than_is"])
+
+
+def test_names_are_those_of_the_package():
+    """A machine, architecture or padding that the package gains is one that tables can hold."""
+    assert set(headline_module.MACHINES) == set(machines.MACHINES)
+    assert headline_module.MACHINES[0] == "els"
+    assert headline_module.ARCHITECTURES is networks.ARCHITECTURES
+    assert headline_module.PADDINGS is networks.PADDINGS
 
 
 def test_steps_choose_the_paper_table(expected):
