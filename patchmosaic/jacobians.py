@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -51,11 +50,3 @@ def gradients_over_time(
     times = reverse_times(steps)
     ddim(network_x0(network, labels), noise, times, lambda t, x, _: visited.append((t, x)))
     return {t: central_gradient(network, x_t, t, labels).numpy() for t, x_t in visited}
-
-
-def share_inside(gradient: NDArray, patch_size: int) -> float:
-    """Share of an absolute gradient (H, W) within the P x P patch around the central pixel."""
-    (height, width), half = gradient.shape, patch_size // 2
-    rows = slice(max(0, height // 2 - half), height // 2 + half + 1)
-    cols = slice(max(0, width // 2 - half), width // 2 + half + 1)
-    return float(np.sum(gradient[rows, cols]) / np.sum(gradient))

@@ -6,8 +6,8 @@ import torch
 from legibility import assert_legible, texts
 from torch import nn
 
-from patchmosaic.figures import jacobians
-from patchmosaic.jacobians import central_gradient, gradients_over_time, share_inside
+from patchmosaic.figures.locality import jacobians, share_inside
+from patchmosaic.jacobians import central_gradient, gradients_over_time
 from patchmosaic.networks import NetworkConfig, build_network
 
 

@@ -4,19 +4,30 @@ Every function takes arrays or tables and returns a matplotlib Figure; :func:`sa
 the same bytes for the same figure.
 """
 
-from patchmosaic.figures.agreement import headline_chart, scatter_is_vs_machine
+from patchmosaic.figures.agreement import (
+    HELD_OUT,
+    bands,
+    headline_chart,
+    measures,
+    novelty,
+    scatter_is_vs_machine,
+)
 from patchmosaic.figures.locality import jacobians, scales
 from patchmosaic.figures.pairs import inconsistent_garments, pairs
 from patchmosaic.figures.style import MACHINE_LOOKS, save_figure, style
 from patchmosaic.figures.theory import border_dictionaries, mosaics
 
 __all__ = [
+    "HELD_OUT",
     "MACHINE_LOOKS",
+    "bands",
     "border_dictionaries",
     "headline_chart",
     "inconsistent_garments",
     "jacobians",
+    "measures",
     "mosaics",
+    "novelty",
     "pairs",
     "save_figure",
     "scales",

@@ -8,9 +8,21 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from patchmosaic.figures.style import COLUMN_INCHES, MACHINE_LOOKS, PAGE_INCHES, key, legend, style
-from patchmosaic.headline import MACHINES
+from patchmosaic.figures.style import (
+    BLACK,
+    BLUE,
+    COLUMN_INCHES,
+    GREEN,
+    MACHINE_LOOKS,
+    PAGE_INCHES,
+    VERMILLION,
+    key,
+    legend,
+    style,
+)
+from patchmosaic.headline import CONFIGURATION, MACHINES
 
 
 @style()
@@ -123,3 +135,165 @@ def _medians(
     )
     # Below ours, so that neither hides the other where they coincide.
     axes.plot(rows["paper"], y + 0.11, "d", color=colour, markerfacecolor="white", markersize=3.5)
+
+
+HELD_OUT = "held-out images"  # the yardstick of novelty
+MEASURES = {
+    "pearson_r": ("Pearson r", BLUE, "o"),
+    "r_squared": ("r²", VERMILLION, "s"),
+    "r2_determination": ("R²", GREEN, "D"),
+}
+
+
+@style()
+def measures(agreement: pd.DataFrame, paper: pd.DataFrame, *, low: float = -0.25) -> Figure:
+    """r, r^2 and R^2 of ELS and network side by side, a point a seed, beside the paper's number.
+
+    Args:
+        agreement: network, dataset, architecture, padding, conditional, network_steps, machine,
+            pearson_r, r_squared, r2_determination; rows of ELS are drawn.
+        paper: the rows of the paper's tables, with column els.
+        low: where the axis begins; values below are drawn there, and counted.
+    """
+    table = agreement[agreement["machine"] == "els"]
+    if table.empty:
+        raise ValueError("agreement has no rows of ELS")
+    keys = [*CONFIGURATION, "network_steps"]
+    table = table.merge(paper[[*keys, "els"]], how="left", on=keys)
+    runs = list(table.groupby(["network", "network_steps"]))
+    figure = Figure((PAGE_INCHES, 0.8 + 0.5 * len(runs)), layout="constrained")
+    axes = figure.subplots()
+    for i, (_, group) in enumerate(runs):
+        for (column, (_, colour, marker)), shift in zip(
+            MEASURES.items(), (-0.25, 0, 0.25), strict=True
+        ):
+            values = group[column].dropna()
+            shown = values.clip(lower=low)
+            y = np.full(len(values), i + shift)
+            axes.scatter(shown, y, 9, colour, marker=marker, alpha=0.4, linewidths=0)
+            middle = max(values.median(), low) if len(values) else np.nan
+            axes.plot([middle] * 2, [i + shift - 0.1, i + shift + 0.1], color=colour, linewidth=2)
+            below = int((values < low).sum())
+            if below:
+                axes.text(low + 0.015, i + shift, f"{below} below", va="center", fontsize=5.5)
+        paper_els = group["els"].iloc[0]
+        axes.plot([paper_els] * 2, [i - 0.38, i + 0.38], color=BLACK, linewidth=0.8, zorder=3)
+        axes.plot(paper_els, i + 0.38, "d", color=BLACK, markerfacecolor="white", zorder=4)
+    for boundary in np.arange(1, len(runs)) - 0.5:
+        axes.axhline(boundary, color="0.88", linewidth=0.5)
+    names = [f"{network}\n{steps} steps, n = {len(group)}" for (network, steps), group in runs]
+    axes.set(
+        xlim=(low - 0.02, 1.02),
+        ylim=(len(runs) - 0.5, -0.5),
+        yticks=range(len(runs)),
+        yticklabels=names,
+        xlabel="agreement of ELS and network, a point a seed; bars: medians",
+    )
+    axes.grid(True, axis="x")
+    axes.tick_params(axis="y", length=0)
+    keys = [
+        Line2D([], [], linestyle="", color=colour, marker=marker, label=text)
+        for text, colour, marker in MEASURES.values()
+    ]
+    figure.legend(
+        handles=[*keys, key("white", "d", "paper's median, called r²")],
+        loc="outside upper center",
+        ncols=4,
+    )
+    return figure
+
+
+@style()
+def bands(table: pd.DataFrame) -> Figure:
+    """Agreement of final images by band of spatial frequency, a panel for each run of a network.
+
+    Args:
+        table: network, network_steps, machine, and the columns of
+            :func:`patchmosaic.frequencies.band_agreement`.
+    """
+    runs = list(table.groupby(["network", "network_steps"]))
+    columns = min(4, len(runs))
+    lines = math.ceil(len(runs) / columns)
+    width = COLUMN_INCHES if columns == 1 else PAGE_INCHES
+    figure = Figure((width, 0.5 + 1.75 * lines), layout="constrained")
+    grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
+    shown = [m for m in MACHINES if m in set(table["machine"])]
+    for axes, ((network, steps), group) in zip(grid.flat, runs, strict=False):
+        for machine in shown:
+            colour, marker = MACHINE_LOOKS[machine]
+            by_band = group[group["machine"] == machine].groupby(["low", "high"])["r"]
+            middle, bottom, top = (by_band.quantile(q) for q in (0.5, 0.25, 0.75))
+            x = np.sqrt([low * high for low, high in middle.index])
+            axes.fill_between(x, bottom, top, color=colour, alpha=0.15, linewidth=0)
+            axes.plot(x, middle, color=colour, marker=marker, markersize=3)
+        axes.set_title(f"{network}\n{steps} steps, n = {group['seed'].nunique()}", fontsize=6.5)
+        axes.axhline(0, color="0.6", linewidth=0.6)
+        axes.grid(True)
+    edges = sorted({*table["low"], *table["high"]})
+    grid[0, 0].set_xscale("log")
+    ticks = [*(f"{edge:g}" for edge in edges[:-1]), ""]  # the last is too near to be labelled
+    for axes in grid.flat:
+        axes.set_xticks(edges, ticks)
+        axes.minorticks_off()
+    for axes in grid.flat[len(runs) :]:
+        axes.set_axis_off()
+    for axes in grid.flat[max(0, len(runs) - columns) : len(runs)]:
+        axes.tick_params(labelbottom=True)
+    figure.supxlabel(f"spatial frequency (cycles an image, up to {edges[-1]:g})", fontsize=7)
+    figure.supylabel("Pearson r within the band", fontsize=7)
+    legend(figure, shown, [])
+    return figure
+
+
+@style()
+def novelty(table: pd.DataFrame) -> Figure:
+    """How far samples and held-out images are from the training images, a panel for each network.
+
+    Args:
+        table: network, source ("held-out images", "network, 20 steps", "els", ...), and the columns
+            of :func:`patchmosaic.novelty.novelty`.
+    """
+    networks = list(table.groupby("network", sort=False))
+    columns = min(2, len(networks))
+    lines = math.ceil(len(networks) / columns)
+    sources = list(dict.fromkeys(table["source"]))
+    width = COLUMN_INCHES + 0.5 if columns == 1 else PAGE_INCHES
+    figure = Figure((width, 0.4 + lines * (0.35 + 0.22 * len(sources))), layout="constrained")
+    grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
+    reach = 1.35 * table["distance"].max()
+    for axes, (network, group) in zip(grid.flat, networks, strict=False):
+        for i, source in enumerate(sources):
+            rows = group[group["source"] == source]
+            if rows.empty:
+                continue
+            colour = MACHINE_LOOKS.get(source, (VERMILLION, "o"))[0]
+            colour = "0.45" if source == HELD_OUT else colour
+            axes.boxplot(
+                rows["distance"],
+                positions=[i],
+                orientation="horizontal",
+                widths=0.6,
+                whis=(5, 95),
+                showfliers=False,
+                medianprops={"color": colour, "linewidth": 1.6},
+                boxprops={"color": colour},
+                whiskerprops={"color": colour},
+                capprops={"color": colour},
+            )
+            if len(rows) <= 100:
+                axes.scatter(rows["distance"], [i] * len(rows), 5, colour, alpha=0.5, linewidths=0)
+            text = f"{rows['copy'].sum()} of {len(rows)}"
+            axes.text(reach * 0.99, i, text, ha="right", va="center", fontsize=6)
+        axes.set_title(network)
+        axes.grid(True, axis="x")
+    names = [source.upper() if source in MACHINE_LOOKS else source for source in sources]
+    grid[0, 0].set(xlim=(0, reach), ylim=(len(sources) - 0.5, -0.5), yticks=range(len(sources)))
+    grid[0, 0].set_yticklabels(names)
+    for axes in grid.flat[len(networks) :]:
+        axes.set_axis_off()
+    figure.supxlabel(
+        "distance to the nearest training image (root mean square, pixels in [-1, 1]); "
+        "right: copies",
+        fontsize=7,
+    )
+    return figure

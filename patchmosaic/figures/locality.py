@@ -24,7 +24,6 @@ from patchmosaic.figures.style import (
     VERMILLION,
     style,
 )
-from patchmosaic.jacobians import share_inside
 
 CURVE_COLOURS = (BLUE, VERMILLION, GREEN, BLACK, ORANGE, PURPLE, SKY)
 CURVE_DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)))
@@ -71,6 +70,14 @@ def scales(tables_by_network: Mapping[str, pd.DataFrame], *, curves: int = 6) ->
         axes.set_xlabel("time t of the reverse process (1: noise, 0: image)")
     grid[0].set_ylabel("locality scale P(t) (pixels)")
     return figure
+
+
+def share_inside(gradient: np.ndarray, patch_size: int) -> float:
+    """Share of an absolute gradient (H, W) within the P x P patch around the central pixel."""
+    (height, width), half = gradient.shape, patch_size // 2
+    rows = slice(max(0, height // 2 - half), height // 2 + half + 1)
+    cols = slice(max(0, width // 2 - half), width // 2 + half + 1)
+    return float(np.sum(gradient[rows, cols]) / np.sum(gradient))
 
 
 @style()

@@ -27,3 +27,92 @@ rule jacobians:
         "Taking the input gradients of {wildcards.network}"
     script:
         "../../scripts/jacobians.py"
+
+
+rule bands:
+    """Compare machines and network band by band of spatial frequency."""
+    input:
+        **{m: (lambda w, m=m: shards(w, m)) for m in config["machines"]},
+        network=lambda w: shards(w, f"network-{w.steps}"),
+    output:
+        RESULTS / "bands/{network}-{steps}.csv",
+    log:
+        RESULTS / "logs/bands-{network}-{steps}.log",
+    benchmark:
+        RESULTS / "benchmarks/bands-{network}-{steps}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        machines=config["machines"],
+        code=code("frequencies.py", "samples.py"),
+    message:
+        "Comparing frequency bands of {wildcards.network} in {wildcards.steps} steps"
+    script:
+        "../../scripts/bands.py"
+
+
+rule prepare_held_out:
+    """Crop and resize the test images to the size of the experiment."""
+    input:
+        DATA / "raw/{dataset}/provenance.json",
+    output:
+        DATA / "prepared/{dataset}-{size,\\d+}-test.npz",
+    log:
+        DATA / "logs/prepare_held_out-{dataset}-{size}.log",
+    benchmark:
+        DATA / "benchmarks/prepare_held_out-{dataset}-{size}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        source=lambda w: config["datasets"][w.dataset]["source"],
+        channels=lambda w: config["datasets"][w.dataset].get("channels"),
+        code=code("datasets"),
+    message:
+        "Preparing the test images of {wildcards.dataset}"
+    script:
+        "../../scripts/prepare_held_out.py"
+
+
+rule novelty:
+    """Measure how far samples are from the training images, beside held-out images."""
+    input:
+        **{m: (lambda w, m=m: shards(w, m)) for m in config["machines"]},
+        **{
+            f"network_{steps}": (lambda w, steps=steps: shards(w, f"network-{steps}"))
+            for steps in STEPS
+        },
+        training=lambda w: prepared(dataset_of(w)),
+        held_out=lambda w: held_out(dataset_of(w)),
+    output:
+        RESULTS / "novelty/{network}.csv",
+    log:
+        RESULTS / "logs/novelty-{network}.log",
+    benchmark:
+        RESULTS / "benchmarks/novelty-{network}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 2
+    resources:
+        mem_mb=3000,
+        runtime=30,
+    params:
+        sources={f"network_{steps}": f"network, {steps} steps" for steps in STEPS}
+        | {
+            machine: machine
+            for machine in ("els", "ls", "es", "is")
+            if machine in config["machines"]
+        },
+        held_out=1000,
+        code=code("novelty.py", "samples.py"),
+    message:
+        "Measuring how new the samples of {wildcards.network} are"
+    script:
+        "../../scripts/novelty.py"

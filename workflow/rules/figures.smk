@@ -235,6 +235,97 @@ rule figure_jacobians:
         "../../scripts/figure_jacobians.py"
 
 
+rule figure_measures:
+    """Draw r, r^2 and R^2 side by side: what the paper's r^2 is."""
+    input:
+        agreement=RESULTS / "tables/agreement.csv",
+        expected=EXPECTED,
+    output:
+        report(
+            RESULTS / "figures/measures.png",
+            category="Agreement",
+            caption="../report/measures.rst",
+            labels={"figure": "r, r^2 and R^2"},
+        ),
+        RESULTS / "figures/measures.pdf",
+    log:
+        RESULTS / "logs/figure_measures.log",
+    benchmark:
+        RESULTS / "benchmarks/figure_measures.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=code("figures", "headline.py"),
+    message:
+        "Drawing r, r^2 and R^2"
+    script:
+        "../../scripts/figure_measures.py"
+
+
+rule figure_bands:
+    """Draw the agreement of final images by band of spatial frequency."""
+    input:
+        [RESULTS / f"bands/{run['network']}-{run['steps']}.csv" for run in RUNS],
+    output:
+        report(
+            RESULTS / "figures/bands.png",
+            category="Agreement",
+            caption="../report/bands.rst",
+            labels={"figure": "spatial frequencies"},
+        ),
+        RESULTS / "figures/bands.pdf",
+    log:
+        RESULTS / "logs/figure_bands.log",
+    benchmark:
+        RESULTS / "benchmarks/figure_bands.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=code("figures"),
+    message:
+        "Drawing the agreement by spatial frequency"
+    script:
+        "../../scripts/figure_bands.py"
+
+
+rule figure_novelty:
+    """Draw how far samples and held-out images are from the training images."""
+    input:
+        expand(RESULTS / "novelty/{network}.csv", network=NETWORKS),
+    output:
+        report(
+            RESULTS / "figures/novelty.png",
+            category="Creativity",
+            caption="../report/novelty.rst",
+            labels={"figure": "novelty"},
+        ),
+        RESULTS / "figures/novelty.pdf",
+    log:
+        RESULTS / "logs/figure_novelty.log",
+    benchmark:
+        RESULTS / "benchmarks/figure_novelty.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=code("figures"),
+    message:
+        "Drawing how new the samples are"
+    script:
+        "../../scripts/figure_novelty.py"
+
+
 rule figure_borders:
     """Draw which training patches a query patch is compared with (the paper's figure 9)."""
     output:

@@ -48,12 +48,26 @@ def has_garments(name):
     return fashion and chosen["conditional"] and "els" in config["machines"]
 
 
+def held_out(dataset):
+    """The prepared test images of a dataset; none of a folder of images, which need not have any."""
+    chosen = config["datasets"][dataset]
+    if chosen["source"] == "image_folder":
+        return []
+    return [DATA / f"prepared/{dataset}-{chosen['size']}-test.npz"]
+
+
 SIDE_BY_SIDE = architecture_pairs()
 STEPS = [str(steps) for steps in config["sampling"]["network_steps"]]
 RUNS = [{"network": name, "steps": steps} for name in NETWORKS for steps in STEPS]
 GALLERY = [
     drawn("headline", "Median agreement", "Headline"),
     drawn("scatter", "Every seed", "Agreement"),
+    *(
+        [drawn("measures", "r, r² and R²", "Agreement")]
+        if "els" in LOCAL_MACHINES
+        else []
+    ),
+    drawn("bands", "Agreement by spatial frequency", "Agreement"),
     *(
         drawn("pairs", "{network}, {steps} network steps", "Pairs", **run)
         for run in RUNS
@@ -79,6 +93,7 @@ GALLERY = [
         for run in RUNS
         if has_garments(run["network"])
     ),
+    drawn("novelty", "How new the samples are", "Creativity"),
     drawn("scales", "Locality scales", "Locality"),
     drawn("jacobians", "How far networks look", "Locality"),
     drawn("mosaics", "Mosaics of two images", "Theory"),

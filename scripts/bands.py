@@ -1,0 +1,22 @@
+"""Compare machines and a network band by band of spatial frequency."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from patchmosaic.console import logged
+from patchmosaic.frequencies import band_agreement
+from patchmosaic.samples import join_shards
+
+if __name__ == "__main__":
+    with logged(snakemake.log[0]):
+        network = join_shards([Path(path) for path in snakemake.input.network])
+        tables = []
+        for machine in snakemake.params.machines:
+            samples = join_shards([Path(path) for path in snakemake.input[machine]])
+            table = band_agreement(samples.images, network.images)
+            table["seed"] = samples.seeds[table.pop("image")]
+            tables.append(table.assign(machine=machine))
+        steps = int(snakemake.wildcards.steps)
+        table = pd.concat(tables).assign(network=snakemake.wildcards.network, network_steps=steps)
+        table.to_csv(snakemake.output[0], index=False)

@@ -1,0 +1,17 @@
+"""Crop and resize a dataset's test images."""
+
+from pathlib import Path
+
+from patchmosaic.console import logged
+from patchmosaic.datasets import prepare, save_images
+
+if __name__ == "__main__":
+    with logged(snakemake.log[0]):
+        images = prepare(
+            snakemake.params.source,
+            Path(snakemake.input[0]).parent,
+            size=int(snakemake.wildcards.size),
+            channels=snakemake.params.channels,
+            split="test",
+        )
+        save_images(snakemake.output[0], images)
