@@ -291,22 +291,28 @@ def test_second_run_does_nothing(finished):
 
 
 CI = ("-n", "--configfile", "config/ci.yaml")
-AFTER_SAMPLES = {"agreement", "tables", "headline_check", "report"}
-AFTER_SAMPLES |= {"figure_pairs", "figure_scatter", "figure_headline"}
+AFTER_AGREEMENT = {"tables", "paired", "paper_tables", "headline_check", "report"}
+AFTER_AGREEMENT |= {"figure_pairs", "figure_scatter", "figure_headline", "figure_measures"}
+AFTER_SAMPLES = {"agreement", "bands", "figure_bands", "novelty", "figure_novelty"}
+AFTER_SAMPLES |= {"figure_garments"} | AFTER_AGREEMENT
+WITHOUT_SAMPLES = {"figure_borders", "figure_jacobians", "figure_mosaics", "figure_scales"}
+WITHOUT_SAMPLES |= {"figure_provenance"}
+MACHINES = {"sample_machine", "figure_provenance"}
+FIGURES = {rule for rule in AFTER_SAMPLES | WITHOUT_SAMPLES if rule.startswith("figure_")}
 
 
 @pytest.mark.parametrize(
     ("change", "rerun"),
     [
-        ({"sampling": {"machine_start": "skip_first"}}, {"sample_machine"} | AFTER_SAMPLES),
+        ({"sampling": {"machine_start": "skip_first"}}, MACHINES | AFTER_SAMPLES),
         ({"sampling": {"network_start": "skip_first"}}, {"sample_network"} | AFTER_SAMPLES),
         (
             {"bank": {"images": 700}},
-            {"bank", "sample_machine"} | AFTER_SAMPLES,
+            {"bank"} | MACHINES | AFTER_SAMPLES,
         ),
         (
             {"seeds": {"evaluation": {"first": 100}}},
-            {"noise", "sample_machine", "sample_network"} | AFTER_SAMPLES,
+            {"noise", "sample_network"} | MACHINES | AFTER_SAMPLES,
         ),
         ({"recipes": {"paper": {"epochs": 200}}}, set()),
         ({"calibration": {"patch_sizes": [3, 5]}}, set()),  # its scales are packaged
@@ -323,12 +329,9 @@ def test_changed_parameter_reruns_what_depends_on_it(finished, tmp_path, change,
 @pytest.mark.parametrize(
     ("module", "rerun"),
     [
-        ("statistics.py", AFTER_SAMPLES - {"headline_check"}),
-        (
-            "figures/style.py",
-            {"figure_pairs", "figure_scatter", "figure_headline", "figure_scales"},
-        ),
-        ("engines/dense.py", {"sample_machine"} | AFTER_SAMPLES),
+        ("statistics.py", {"agreement", "figure_garments"} | AFTER_AGREEMENT - {"headline_check"}),
+        ("figures/style.py", FIGURES),
+        ("engines/dense.py", {"figure_mosaics"} | MACHINES | AFTER_SAMPLES),
         ("training.py", set()),  # packaged networks are not trained again
     ],
 )

@@ -14,6 +14,7 @@ from patchmosaic.figures.agreement import (
 )
 from patchmosaic.figures.locality import jacobians, scales
 from patchmosaic.figures.pairs import inconsistent_garments, pairs
+from patchmosaic.figures.provenance import patch_provenance
 from patchmosaic.figures.style import MACHINE_LOOKS, save_figure, style
 from patchmosaic.figures.theory import border_dictionaries, mosaics
 
@@ -29,6 +30,7 @@ __all__ = [
     "mosaics",
     "novelty",
     "pairs",
+    "patch_provenance",
     "save_figure",
     "scales",
     "scatter_is_vs_machine",

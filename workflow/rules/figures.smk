@@ -326,6 +326,46 @@ rule figure_novelty:
         "../../scripts/figure_novelty.py"
 
 
+rule figure_provenance:
+    """Draw which training images the pixels of an ELS machine's sample come from."""
+    input:
+        bank=lambda w: bank_of(w.network, config["bank"]["images"]),
+        noise=lambda w: RESULTS / f"noise/{dataset_of(w)}-evaluation.npz",
+        scales=lambda w: RESULTS / f"calibration/{scales_of(w.network)}.scales.csv",
+    output:
+        report(
+            RESULTS / "figures/provenance-{network}.png",
+            category="Creativity",
+            caption="../report/provenance.rst",
+            labels={"network": "{network}", "figure": "patch provenance"},
+        ),
+        RESULTS / "figures/provenance-{network}.pdf",
+    log:
+        RESULTS / "logs/figure_provenance-{network}.log",
+    benchmark:
+        RESULTS / "benchmarks/figure_provenance-{network}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        boundary=lambda w: network(w)["padding"],
+        conditional=lambda w: network(w)["conditional"],
+        candidates=config["bank"]["candidates"],
+        engine=config["engine"],
+        steps=config["sampling"]["machine_steps"],
+        start=config["sampling"]["machine_start"],
+        images=150,
+        moments=[0.4, 0.7, 1.0],
+        code=[MACHINE_CODE, code("figures", "provenance.py", "samples.py")],
+    message:
+        "Drawing where the pixels of the ELS machine of {wildcards.network} come from"
+    script:
+        "../../scripts/figure_provenance.py"
+
+
 rule figure_borders:
     """Draw which training patches a query patch is compared with (the paper's figure 9)."""
     output:
@@ -370,7 +410,7 @@ rule figure_mosaics:
         RESULTS / "benchmarks/figure_mosaics.tsv"
     conda:
         "../../envs/cpu.yaml"
-    threads: 2
+    threads: 1
     resources:
         mem_mb=1000,
         runtime=10,

@@ -94,6 +94,16 @@ GALLERY = [
         if has_garments(run["network"])
     ),
     drawn("novelty", "How new the samples are", "Creativity"),
+    *(
+        drawn(
+            "provenance",
+            "Where the pixels of {network} come from",
+            "Creativity",
+            network=n,
+        )
+        for n in NETWORKS
+        if "els" in LOCAL_MACHINES
+    ),
     drawn("scales", "Locality scales", "Locality"),
     drawn("jacobians", "How far networks look", "Locality"),
     drawn("mosaics", "Mosaics of two images", "Theory"),

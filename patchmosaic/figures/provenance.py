@@ -1,0 +1,98 @@
+"""A machine's sample as a mosaic of training patches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm, to_rgb
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from numpy.typing import ArrayLike
+
+from patchmosaic.figures.style import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    PAGE_INCHES,
+    PURPLE,
+    SKY,
+    VERMILLION,
+    picture,
+    style,
+)
+from patchmosaic.provenance import Provenance
+
+SOURCE_COLOURS = (BLUE, ORANGE, GREEN, VERMILLION, SKY, PURPLE, "#F0E442", "#000000")
+GOLDEN = (5**0.5 - 1) / 2
+
+
+def _blank(axes: Axes) -> None:
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
+
+
+@style()
+def patch_provenance(
+    moments: Sequence[tuple[float, int, ArrayLike, ArrayLike, Provenance]],
+    bank: ArrayLike,
+    title: str,
+) -> Figure:
+    """Which training image each pixel comes from, over time, and those images.
+
+    Args:
+        moments: for each time, from noise to image: t, the locality scale P in pixels, x_t and the
+            posterior mean, (C, H, W), and the provenance of its pixels.
+        bank: (N, C, H, W), in [-1, 1].
+        title: above the figure.
+    """
+    bank, last = np.asarray(bank), moments[-1][-1]
+    taken = last.image.numpy()
+    images, counts = np.unique(taken, return_counts=True)
+    order = np.argsort(-counts, kind="stable")[: len(SOURCE_COLOURS)]
+    sources = {int(images[i]): int(counts[i]) for i in order}
+    n = len(SOURCE_COLOURS)
+    cell = PAGE_INCHES / n
+    figure = Figure((PAGE_INCHES, 0.35 + 1.45 * len(moments) + cell + 0.42), layout="constrained")
+    top, bottom = figure.subfigures(2, 1, height_ratios=[1.45 * len(moments) + 0.35, cell + 0.42])
+    grid = top.subplots(len(moments), 5, squeeze=False)
+    most = max(float(p.entropy.exp().max()) for *_, p in moments)
+    norm = LogNorm(1, max(most, 10))
+    for axes, name in zip(
+        grid[0],
+        ("noisy image", "posterior mean", "source image", "largest weight", "effective patches"),
+        strict=True,
+    ):
+        axes.set_title(name)
+    for line, (t, patch_size, x_t, mean, found) in zip(grid, moments, strict=True):
+        image_at = found.image.numpy()
+        grays = 0.55 + 0.4 * (image_at * GOLDEN % 1)  # neighbours of other images differ in gray
+        colours = np.repeat(grays[..., None], 3, axis=2)
+        for image, colour in zip(sources, SOURCE_COLOURS, strict=False):
+            colours[image_at == image] = to_rgb(colour)
+        line[0].imshow(picture(np.asarray(x_t)), interpolation="nearest")
+        line[1].imshow(picture(np.asarray(mean)), interpolation="nearest")
+        line[2].imshow(colours, interpolation="nearest")
+        weight = line[3].imshow(found.weight.numpy(), cmap="viridis", vmin=0, vmax=1)
+        effective = line[4].imshow(found.entropy.exp().numpy(), cmap="viridis", norm=norm)
+        line[0].set_ylabel(f"t = {t:.2f}\nP = {patch_size}")
+        for axes in line:
+            _blank(axes)
+    for axes, shown in ((grid[-1, 3], weight), (grid[-1, 4], effective)):
+        top.colorbar(shown, cax=axes.inset_axes((0, -0.14, 1, 0.06)), orientation="horizontal")
+    figure.suptitle(title, fontsize=7.5, fontweight="bold")
+    below = bottom.subplots(1, n)
+    for axes in below[len(sources) :]:
+        axes.set_axis_off()
+    for axes, (image, count), colour in zip(below, sources.items(), SOURCE_COLOURS, strict=False):
+        axes.imshow(picture(bank[image]), interpolation="nearest")
+        height, width = bank.shape[2:]
+        axes.add_patch(
+            Rectangle((-0.5, -0.5), width, height, fill=False, ec=colour, lw=3, clip_on=False)
+        )
+        rows, cols = last.row.numpy()[taken == image], last.col.numpy()[taken == image]
+        axes.scatter(cols, rows, 3, VERMILLION, linewidths=0)
+        axes.set_title(f"image {image}\n{count} pixels", fontsize=6)
+        _blank(axes)
+    return figure

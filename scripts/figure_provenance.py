@@ -1,0 +1,52 @@
+"""Draw which training images the pixels of an ELS machine's sample come from, over time."""
+
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from patchmosaic.console import logged
+from patchmosaic.datasets import load_images, to_float
+from patchmosaic.figures import patch_provenance, save_figure
+from patchmosaic.machines import EquivariantLocalScoreMachine
+from patchmosaic.provenance import provenance
+from patchmosaic.samples import load_samples
+from patchmosaic.sampling import machine_x0, scale_at
+from patchmosaic.schedule import alpha_bar, ddim, reverse_times
+
+if __name__ == "__main__":
+    with logged(snakemake.log[0]):
+        torch.set_num_threads(snakemake.threads)
+        settings = snakemake.params
+        noise = load_samples(Path(snakemake.input.noise)).part(0, 1)
+        images = load_images(snakemake.input.bank)
+        bank, name = to_float(images), snakemake.wildcards.network
+        if settings.conditional:
+            label = noise.labels[0]
+            bank = bank[torch.from_numpy(images.labels == label)]
+            name = f"{name}, {images.class_names[label]}"
+        bank = bank[: settings.images]
+        table = pd.read_csv(snakemake.input.scales)
+        scales = dict(zip(table["t"], table["patch_size"].tolist(), strict=True))
+        border = {"boundary": settings.boundary, "candidates": settings.candidates}
+        machine = EquivariantLocalScoreMachine(
+            bank, engine=settings.engine, threads=snakemake.threads, **border
+        )
+        visited = []
+        ddim(
+            machine_x0(machine, None, scales),
+            torch.from_numpy(noise.images),
+            reverse_times(settings.steps, settings.start),
+            lambda *moment: visited.append(moment),
+        )
+        chosen = [visited[int(share * (len(visited) - 1))] for share in settings.moments]
+        moments = []
+        for t, x_t, mean in chosen:
+            size = scale_at(scales, t)
+            found = provenance(x_t[0], bank, alpha_bar(t), size, **border)
+            moments.append((t, size, x_t[0], mean[0], found))
+        figure = patch_provenance(
+            moments, bank, f"{name}: seed {noise.seeds[0]}, bank of {len(bank)} images"
+        )
+        for path in snakemake.output:
+            save_figure(figure, path)
