@@ -24,7 +24,7 @@ readme: .venv/ready
 
 # The environment is complete when the file .venv/ready is there.
 .venv/ready: pyproject.toml constraints.txt setup.py build_backend.py \
-		patchmosaic/engines/build_native.py patchmosaic/engines/native.c
+		patchmosaic/engines/build_native.py $(wildcard patchmosaic/engines/*.c)
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@

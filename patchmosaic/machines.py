@@ -21,15 +21,17 @@ from __future__ import annotations
 import math
 import warnings
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from patchmosaic.engines import dense, native
+from patchmosaic.audit import Audit
+from patchmosaic.engines import adaptive, dense, native
 from patchmosaic.posterior import PosteriorSums
 
 BOUNDARIES = ("zeros", "circular")
 CANDIDATES = ("wrapped", "interior")
-ENGINES = ("auto", "dense", "exact")
+ENGINES = ("auto", "dense", "exact", "adaptive")
 LEAST_VARIANCE = 1e-9
 """The limit alpha_bar -> 1 (nearest candidate, ties averaged) is taken at this 1 - alpha_bar."""
 
@@ -45,8 +47,15 @@ class ScoreMachine:
         candidates: for "circular", "wrapped" training patches (the paper's text) or only
             "interior" ones that do not wrap (its reference code).
         engine: "dense" (plain torch in float64, any device), "exact" (native kernel in float32,
-            CPU) or "auto": exact where the machine has such a kernel and it can be had, else dense.
-        threads: of the exact engine; None uses all cores.
+            CPU), "adaptive" (native, ELS from a part of the bank; exact for LS) or "auto" (exact).
+            Where no native kernel can be had, the last two fall back to dense with a warning.
+        tolerance: of the adaptive engine: root-mean-square error of the posterior mean over the
+            pixels of an image, in units of images in [-1, 1].
+        threads: of the exact and adaptive engines; None uses all cores.
+
+    Attributes:
+        audits: what the adaptive engine's audits found, a list of
+            :class:`patchmosaic.audit.Audit`.
     """
 
     kernel = False  # whether it compares patches, which the native engine computes
@@ -60,6 +69,7 @@ class ScoreMachine:
         boundary: str = "zeros",
         candidates: str = "wrapped",
         engine: str = "auto",
+        tolerance: float = 0.01,
         threads: int | None = None,
     ) -> None:
         for key, value, allowed in (
@@ -84,25 +94,30 @@ class ScoreMachine:
                     f"labels are {labels.dtype} of shape {tuple(labels.shape)}: expected one "
                     f"integer for each of the {len(images)} images"
                 )
-        self.images, self.labels = images, labels
+        if not 0 < tolerance < 2:
+            raise ValueError(f"tolerance is {tolerance}: expected a number between 0 and 2")
+        self.images, self.labels, self.tolerance = images, labels, tolerance
         self.boundary, self.candidates, self.threads = boundary, candidates, threads
         self.engine = self._choose_engine(engine)
+        self.audits: list[Audit] = []
         self._banks: dict[tuple[int | None, str], object] = {}
 
     def _choose_engine(self, engine: str) -> str:
         if not self.kernel:
-            if engine == "exact":
-                raise ValueError(f"{type(self).__name__} has no exact engine: choose dense or auto")
+            if engine in ("exact", "adaptive"):
+                raise ValueError(
+                    f"{type(self).__name__} has no {engine} engine: choose dense or auto"
+                )
             return "dense"
         if engine == "dense" or (engine == "auto" and self.images.is_cuda):
             return "dense"
         if native.available() and not self.images.is_cuda:
-            return "exact"
+            return "adaptive" if engine == "adaptive" and self.equivariant else "exact"
         why = "images are on a GPU" if self.images.is_cuda else native.unavailable_reason()
         if engine == "exact":
             raise ValueError(f"engine is 'exact', which is not to be had: {why}")
         warnings.warn(
-            f"the exact engine is not to be had ({why}); using the dense engine, which is many "
+            f"the native engines are not to be had ({why}); using the dense engine, which is many "
             "times slower",
             stacklevel=3,
         )
@@ -187,7 +202,8 @@ class ScoreMachine:
         """The images of one label (all for None), laid out for an engine; made once."""
         if (label, engine) not in self._banks:
             images = self.images if label is None else self.images[self.labels == label]
-            bank = native.NativeBank(images) if engine == "exact" else images
+            layouts = {"exact": native.NativeBank, "adaptive": adaptive.AdaptiveBank}
+            bank = layouts[engine](images) if engine in layouts else images
             self._banks[label, engine] = bank
         return self._banks[label, engine]
 
@@ -223,20 +239,30 @@ class LocalScoreMachine(ScoreMachine):
     kernel = True
 
     def _sums(self, x, label, alpha_bar, patch_size):
-        if self.engine == "exact" and 1 - alpha_bar >= native.LEAST_VARIANCE:
-            return PosteriorSums(
-                *native.posterior_sums(
-                    x.float(),
-                    self._bank(label, "exact"),
-                    alpha_bar,
-                    patch_size,
-                    boundary=self.boundary,
-                    candidates=self.candidates if self.equivariant else "wrapped",
-                    equivariant=self.equivariant,
-                    threads=self.threads,
-                )
-            )
-        return self._dense_sums(self._dense(x, label, alpha_bar), patch_size)
+        if self.engine == "dense" or 1 - alpha_bar < native.LEAST_VARIANCE:
+            return self._dense_sums(self._dense(x, label, alpha_bar), patch_size)
+        bank = self._bank(label, "exact")
+        return PosteriorSums(*self._exact_sums(x.float(), bank, alpha_bar, patch_size))
+
+    def _exact_sums(
+        self,
+        x: Tensor,
+        bank: native.NativeBank,
+        alpha_bar: float,
+        patch_size: int,
+        rows: tuple[int, int] | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        return native.posterior_sums(
+            x,
+            bank,
+            alpha_bar,
+            patch_size,
+            boundary=self.boundary,
+            candidates=self.candidates if self.equivariant else "wrapped",
+            equivariant=self.equivariant,
+            rows=rows,
+            threads=self.threads,
+        )
 
     def _dense_sums(self, arguments: tuple, patch_size: int) -> PosteriorSums:
         return dense.local(*arguments, patch_size, self.boundary)
@@ -246,6 +272,48 @@ class EquivariantLocalScoreMachine(LocalScoreMachine):
     """ELS: per pixel, the ideal score of the patches at every position the boundary allows."""
 
     equivariant = True
+    audited_rows = 2
+    """Rows of pixels that each call of the adaptive engine also computes exactly, at random."""
+
+    def _sums(self, x, label, alpha_bar, patch_size):
+        if self.engine != "adaptive" or 1 - alpha_bar < native.LEAST_VARIANCE:
+            return super()._sums(x, label, alpha_bar, patch_size)
+        bank = self._bank(label, "adaptive")
+        sums, ways = adaptive.posterior_sums(
+            x.float(),
+            bank,
+            alpha_bar,
+            patch_size,
+            boundary=self.boundary,
+            candidates=self.candidates,
+            tolerance=self.tolerance,
+            threads=self.threads,
+        )
+        self._audit(x.float(), bank, alpha_bar, patch_size, sums, ways)
+        return sums
+
+    def _audit(
+        self,
+        x: Tensor,
+        bank: adaptive.AdaptiveBank,
+        alpha_bar: float,
+        patch_size: int,
+        sums: PosteriorSums,
+        ways: list[str],
+    ) -> None:
+        """Compute rows of pixels, drawn uniformly from the queries, exactly; add to ``audits``."""
+        random = np.random.default_rng([len(self.audits), len(x)])
+        for _ in range(self.audited_rows):
+            image, row = int(random.integers(len(x))), int(random.integers(x.shape[2]))
+            exact = PosteriorSums(
+                *self._exact_sums(
+                    x[image : image + 1], bank.native, alpha_bar, patch_size, rows=(row, row + 1)
+                )
+            )
+            error = (sums.mean[image, :, row] - exact.mean[0, :, row]) ** 2
+            self.audits.append(
+                Audit(alpha_bar, patch_size, ways[image], x.shape[3], float(error.mean(0).sum()))
+            )
 
     def _dense_sums(self, arguments: tuple, patch_size: int) -> PosteriorSums:
         return dense.equivariant_local(*arguments, patch_size, self.boundary, self.candidates)

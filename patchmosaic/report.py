@@ -60,7 +60,8 @@ class Provenance:
 
     datasets: dataset, images (in the bank), sha256 (of the prepared images), source. checkpoints:
     network, sha256 (of the weights), images_seen, source (trained here or packaged). scales:
-    network, trajectories, source. machines: machine, network, engine. seeds: first, last, seeds.
+    network, trajectories, source. machines: machine, network, engine, audited_error (of the
+    posterior mean, in words). seeds: first, last, seeds.
     versions: package, version.
     """
 
@@ -82,7 +83,7 @@ _PROVENANCE_COLUMNS = {
     "datasets": ("dataset", "images", "sha256", "source"),
     "checkpoints": ("network", "sha256", "images_seen", "source"),
     "scales": ("network", "trajectories", "source"),
-    "machines": ("machine", "network", "engine"),
+    "machines": ("machine", "network", "engine", "audited_error"),
     "seeds": ("first", "last", "seeds"),
     "versions": ("package", "version"),
 }

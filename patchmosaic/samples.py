@@ -79,7 +79,10 @@ def load_samples(path: Path) -> Samples:
 
 
 def join_shards(paths: list[Path]) -> Samples:
-    """Shards joined in the order of ``paths``; their seeds must not overlap."""
+    """Shards joined in the order of ``paths``; their seeds must not overlap.
+
+    The record is the first one's, with all their ``audits``.
+    """
     shards = [load_samples(path) for path in paths]
     seeds = np.concatenate([shard.seeds for shard in shards])
     if len(np.unique(seeds)) != len(seeds):
@@ -88,4 +91,5 @@ def join_shards(paths: list[Path]) -> Samples:
     if shards[0].labels is not None:
         labels = np.concatenate([shard.labels for shard in shards])
     images = np.concatenate([shard.images for shard in shards])
-    return Samples(images, seeds, labels, shards[0].record)
+    audits = [shard.record.get("audit") for shard in shards]
+    return Samples(images, seeds, labels, {**shards[0].record, "audits": audits})

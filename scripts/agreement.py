@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from patchmosaic.audit import pooled
 from patchmosaic.console import logged
 from patchmosaic.samples import SamplesError, join_shards
 from patchmosaic.statistics import agreement
@@ -22,6 +23,7 @@ if __name__ == "__main__":
                 raise SamplesError(
                     f"{name} and {snakemake.wildcards.network} differ in their seeds"
                 )
+        audits = {name: pooled(s.record["audits"]) for name, s in machines.items()}
         tables = [
             agreement(s.images, network.images, machines["is"].images, s.seeds, s.labels).assign(
                 network=snakemake.wildcards.network,
@@ -29,6 +31,8 @@ if __name__ == "__main__":
                 network_steps=steps,
                 machine=name,
                 engine=s.record["engine"],
+                audited_rms=audits[name][0],
+                audited_rows=audits[name][1],
             )
             for name, s in machines.items()
         ]

@@ -28,6 +28,13 @@ def source_of(images):
     return "; ".join(sorted({str(entry["source"]) for entry in images.record["sources"].values()}))
 
 
+def audited_error(row):
+    """What the adaptive engine's audits found, in words."""
+    if row["audited_rows"] == 0:
+        return "nothing estimated"
+    return f"{row['audited_rms']:.4f} over {row['audited_rows']} rows of pixels"
+
+
 if __name__ == "__main__":
     with logged(snakemake.log[0]):
         settings, given = snakemake.params, snakemake.input
@@ -64,7 +71,9 @@ if __name__ == "__main__":
                 }
                 for name, table in zip(settings.calibrated, cosines, strict=True)
             ),
-            machines=agreement[["machine", "network", "engine"]].drop_duplicates(),
+            machines=agreement[["machine", "network", "engine"]]
+            .assign(audited_error=agreement.apply(audited_error, axis=1))
+            .drop_duplicates(),
             seeds=pd.DataFrame(
                 {
                     "dataset": s.record["dataset"],

@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
+from patchmosaic.audit import describe, summarise
 from patchmosaic.console import logged
 from patchmosaic.datasets import load_images, to_float
 from patchmosaic.machines import MACHINES
@@ -24,24 +25,40 @@ if __name__ == "__main__":
         if snakemake.input.scales:
             table = pd.read_csv(snakemake.input.scales)
             scales = dict(zip(table["t"], table["patch_size"].tolist(), strict=True))
-        machine = MACHINES[name](
-            to_float(bank),
-            torch.from_numpy(bank.labels) if conditional else None,
-            boundary=settings.boundary,
-            candidates=settings.candidates,
-            engine=settings.engine if MACHINES[name].kernel else "dense",
-            threads=snakemake.threads,
-        )
-        images = sample(
-            machine_x0(machine, None if labels is None else torch.from_numpy(labels), scales),
-            torch.from_numpy(noise.images),
-            settings.steps,
-            settings.start,
-            description=f"{snakemake.wildcards.network} {name}",
-        )
+        kind = MACHINES[name]
+
+        def run(engine):
+            """The machine, and its images."""
+            machine = kind(
+                to_float(bank),
+                torch.from_numpy(bank.labels) if conditional else None,
+                boundary=settings.boundary,
+                candidates=settings.candidates,
+                engine=engine if kind.kernel else "dense",
+                threads=snakemake.threads,
+                **({"tolerance": adaptive["tolerance"]} if adaptive else {}),
+            )
+            images = sample(
+                machine_x0(machine, None if labels is None else torch.from_numpy(labels), scales),
+                torch.from_numpy(noise.images),
+                settings.steps,
+                settings.start,
+                description=f"{snakemake.wildcards.network} {name}",
+            )
+            return machine, images
+
+        adaptive, audit = settings.adaptive, None
+        machine, images = run(settings.engine)
+        if machine.audits:
+            audit = summarise(machine.audits, machine.tolerance)
+            print(f"audited error of the posterior mean: {describe(audit)}")
+            if audit["beyond"] and adaptive["beyond"] == "exact":
+                print("sampling again with the exact engine")
+                machine, images = run("exact")
         record = {
             "machine": name,
             "engine": machine.engine,
+            "audit": audit,
             "steps": settings.steps,
             "start": settings.start,
             "bank_images": len(bank),

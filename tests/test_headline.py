@@ -399,7 +399,16 @@ def arguments(table, expected):
                 [{"network": "n", "sha256": "cd" * 32, "images_seen": 9, "source": "packaged"}]
             ),
             scales=pd.DataFrame([{"network": "n", "trajectories": 10, "source": "computed"}]),
-            machines=pd.DataFrame([{"machine": "els", "network": "n", "engine": "exact"}]),
+            machines=pd.DataFrame(
+                [
+                    {
+                        "machine": "els",
+                        "network": "n",
+                        "engine": "exact",
+                        "audited_error": "nothing estimated",
+                    }
+                ]
+            ),
             seeds=pd.DataFrame([{"first": 0, "last": 20, "seeds": 21}]),
             versions=pd.DataFrame([{"package": "torch", "version": "2"}]),
         ),

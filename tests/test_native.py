@@ -224,7 +224,7 @@ def test_bad_input_is_named(change, match):
 @pytest.fixture
 def elsewhere(tmp_path, monkeypatch):
     """A folder of its own for the engine's files, with native.c and what compiles it."""
-    for source in (build_native.SOURCE, build_native.__file__):
+    for source in (*build_native.SOURCES, build_native.__file__):
         shutil.copy(source, tmp_path)
     monkeypatch.setattr(native, "__file__", str(tmp_path / "native.py"))
     native._load.cache_clear()
@@ -239,9 +239,7 @@ def test_library_of_another_source_is_refused(elsewhere):
     native._load.cache_clear()
     with (elsewhere / "native.c").open("a") as source:
         source.write("/* a later version */\n")
-    with pytest.raises(
-        RuntimeError, match=r"another native\.c .* again: python .*build_native\.py"
-    ):
+    with pytest.raises(RuntimeError, match=r"other sources .* again: python .*build_native\.py"):
         native.available()
     (elsewhere / "native.c").unlink()  # nothing to compare with, as where only the library is
     assert native.available()
@@ -263,5 +261,5 @@ def test_library_must_say_what_it_was_compiled_from(elsewhere, says):
     if says:
         assert native.available()
     else:
-        with pytest.raises(RuntimeError, match=r"compiled from another native\.c"):
+        with pytest.raises(RuntimeError, match="compiled from other sources"):
             native.available()

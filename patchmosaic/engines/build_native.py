@@ -1,8 +1,8 @@
-"""Compiles the native kernel beside this file, once an instruction set; also run by hand.
+"""Compiles the native kernels beside this file, once an instruction set; also run by hand.
 
 Standard library only, and nothing of the package: setup.py runs it while the package is not yet
 installed. The compiler is $CC, or the system's, or the one in the ``ziglang`` wheel. Each library
-holds the SHA-256 of the source that it was compiled from, for ``native.py`` to compare.
+holds the SHA-256 of the sources that it was compiled from, for ``native.py`` to compare.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
-SOURCE = Path(__file__).with_name("native.c")
+SOURCES = tuple(Path(__file__).with_name(name) for name in ("native.c", "patch_index.c"))
 FLAGS = (
     *("-O3", "-g0", "-std=gnu11", "-shared", "-fPIC", "-fvisibility=hidden", "-ffp-contract=fast"),
     *("-fno-math-errno", "-fno-signed-zeros", "-fno-trapping-math"),
@@ -40,12 +41,12 @@ def target(compiler: list[str], level: str) -> list[str]:
     return [f"-march={level}"] if level else []
 
 
-def source_digest(source: Path = SOURCE) -> str:
-    """SHA-256 of the kernel's source, in hexadecimal."""
-    return hashlib.sha256(source.read_bytes()).hexdigest()
+def source_digest(sources: Sequence[Path] = SOURCES) -> str:
+    """SHA-256 of the kernels' sources, in hexadecimal."""
+    return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
 
 
-def build(directory: Path = SOURCE.parent) -> list[Path]:
+def build(directory: Path = SOURCES[0].parent) -> list[Path]:
     """Compile every variant for this machine's kind of CPU into ``directory``.
 
     Returns:
@@ -63,8 +64,8 @@ def build(directory: Path = SOURCE.parent) -> list[Path]:
             library = Path(directory) / f"_native_{variant}.so"
             fresh = library.with_suffix(".new")
             for compiler in compilers():
-                command = [*compiler, *FLAGS, *target(compiler, level), str(SOURCE), str(digest)]
-                command += ["-o", str(fresh), "-lm"]
+                command = [*compiler, *FLAGS, *target(compiler, level), *map(str, SOURCES)]
+                command += [str(digest), "-o", str(fresh), "-lm"]
                 try:
                     subprocess.run(command, check=True, capture_output=True, text=True)
                 except (OSError, subprocess.CalledProcessError) as error:

@@ -365,13 +365,14 @@ static void axis(int mode, int size, int h, int d, int *from, int *to) {
     }
 }
 
-/* All relative shifts of one query and one tile. */
-static void all_shifts(const Job *job, rows_function *function, int mode, int equivariant,
-                       Shift *shifts) {
+/* All relative shifts of one query and one tile, for the query rows [row, row_end); with `border`, for the
+ * pixels alone whose patches cut the border of a broken boundary. */
+static void all_shifts(const Job *job, rows_function *function, int mode, int equivariant, int border,
+                       int row, int row_end, Shift *shifts) {
     const int h = job->patch / 2, H = job->height, W = job->width;
     if (!equivariant) {
         shifts[0] = (Shift){0, 0, W};
-        function(job, 0, H, 0, shifts, 1);
+        function(job, row, row_end, 0, shifts, 1);
         return;
     }
     int n = 0, from, to;
@@ -379,9 +380,28 @@ static void all_shifts(const Job *job, rows_function *function, int mode, int eq
         axis(mode, W, h, dx, &from, &to);
         if (from < to) shifts[n++] = (Shift){dx, from, to};
     }
+    const int top = min(h, H), bottom = max(H - h, top);
+    Shift *sides = shifts + n;
+    int n_sides = 0;
+    if (border) {
+        sides[n_sides++] = (Shift){0, 0, min(h, W)};
+        if (W > h) sides[n_sides++] = (Shift){0, max(W - h, h), W};
+    }
     for (int dy = mode == ZEROS ? 1 - H : 0; dy < H; dy++) {
         axis(mode, H, h, dy, &from, &to);
-        if (from < to) function(job, from, to, dy, shifts, n);
+        for (int turn = 0; turn < (mode == ZEROS ? 1 : 2); turn++) { /* past the last row, on at row 0 */
+            const int y0 = max(from, row + dy - turn * H), y1 = min(to, row_end + dy - turn * H);
+            if (!border) {
+                if (y0 < y1) function(job, y0, y1, dy, shifts, n);
+            } else if (dy) {
+                if (y0 < y1) function(job, y0, y1, dy, sides, n_sides);
+            } else {
+                if (y0 < min(y1, top)) function(job, y0, min(y1, top), 0, shifts, n);
+                if (max(y0, top) < min(y1, bottom))
+                    function(job, max(y0, top), min(y1, bottom), 0, sides, n_sides);
+                if (max(y0, bottom) < y1) function(job, max(y0, bottom), y1, 0, shifts, n);
+            }
+        }
     }
 }
 
@@ -443,12 +463,13 @@ static void *aligned(void *pointer) { return (void *)(((uintptr_t)pointer + 63) 
 API int native_lanes(void) { return LANES; }
 
 /* Add training images [first, last) of a bank (count, C, H, W), float or bytes, to the state of the
- * queries (queries, C, H, W). State: nearest and cutoff (queries, H, W), sums (queries, 1 + C, H, W);
+ * queries (queries, C, H, W), for the query rows [row, row_end), or only for the pixels near the `border`
+ * among them. State: nearest and cutoff (queries, H, W), sums (queries, 1 + C, H, W);
  * to begin, nearest and cutoff hold 3e38 and sums 0. Returns 0, or 1 when memory is short. */
 API int native_accumulate(const float *queries, int n_queries, const void *bank, int bytes, int64_t first,
                           int64_t last, float scale, float far_away, int C, int H, int W, int patch,
-                          int mode, int equivariant, float margin, float *nearest, float *cutoff,
-                          double *sums) {
+                          int mode, int equivariant, int border, int row, int row_end, float margin,
+                          float *nearest, float *cutoff, double *sums) {
     const int h = patch / 2, wrap = mode != ZEROS;
     const int variant = choose(patch, C, W), group = variants[variant].vecs * LANES;
     const int vcols = W + 2 * h, xcols = 2 * W + 2 * h;
@@ -458,7 +479,7 @@ API int native_accumulate(const float *queries, int n_queries, const void *bank,
     const size_t windows_size = (size_t)MOST_ROWS * (vcols + BLOCK) * group;
     const size_t lanes_size = pixels * (1 + C) * LANES;
     float *memory = calloc(tile_size + windows_size + lanes_size + n_queries * query_size + 16, 4);
-    Shift *shifts = malloc(2 * W * sizeof(Shift));
+    Shift *shifts = malloc((2 * W + 2) * sizeof(Shift));
     if (!memory || !shifts) {
         free(memory);
         free(shifts);
@@ -478,7 +499,8 @@ API int native_accumulate(const float *queries, int n_queries, const void *bank,
                 .lanes = lanes, .nearest = nearest + b * pixels, .cutoff = cutoff + b * pixels,
                 .sums = sums + b * (1 + C) * pixels, .windows = (vf *)windows, .margin = margin,
             };
-            all_shifts(&job, variants[variant].function, mode, equivariant, shifts);
+            all_shifts(&job, variants[variant].function, mode, equivariant, border, row, row_end,
+                       shifts);
             flush(&job);
         }
     }

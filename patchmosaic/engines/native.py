@@ -63,28 +63,30 @@ class NativeBank:
 def _open(variant: str) -> ctypes.CDLL:
     """The kernel compiled for one instruction set.
 
-    Raises OSError if there is none, RuntimeError if it is of another native.c than the one here.
+    Raises OSError if there is none, RuntimeError if it is of other sources than those here.
     """
     path = Path(__file__).with_name(f"_native_{variant}.so")
     library = ctypes.CDLL(str(path))
-    source = path.with_name("native.c")
-    if source.exists() and _compiled_from(library) != build_native.source_digest(source):
+    sources = [path.with_name(source.name) for source in build_native.SOURCES]
+    here = all(source.exists() for source in sources)
+    if here and _compiled_from(library) != build_native.source_digest(sources):
         raise RuntimeError(
-            f"{path}: compiled from another {source.name} than the one beside it; "
+            f"{path}: compiled from other sources than {sources[0].name} and "
+            f"{sources[1].name} beside it; "
             f"compile it again: {COMPILE}"
         )
     pointer, integer, image = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64
     library.native_accumulate.restype = integer
     library.native_accumulate.argtypes = (
         [pointer, integer, pointer, integer, image, image, ctypes.c_float, ctypes.c_float]
-        + [integer] * 6
+        + [integer] * 9
         + [ctypes.c_float, pointer, pointer, pointer]
     )
     return library
 
 
 def _compiled_from(library: ctypes.CDLL) -> str:
-    """SHA-256 of the source of a compiled kernel; empty if it does not say."""
+    """SHA-256 of the sources of a compiled kernel; empty if it does not say."""
     try:
         return (ctypes.c_char * 64).in_dll(library, build_native.DIGEST_SYMBOL).value.decode()
     except ValueError:
@@ -113,6 +115,14 @@ def _load() -> tuple[ctypes.CDLL | None, str]:
     )
 
 
+def library() -> ctypes.CDLL:
+    """The compiled kernel; RuntimeError, saying why, if there is none."""
+    found, why = _load()
+    if found is None:
+        raise RuntimeError(why)
+    return found
+
+
 def available() -> bool:
     """Whether the compiled kernel can be had on this machine."""
     return _load()[0] is not None
@@ -132,6 +142,8 @@ def posterior_sums(
     boundary: str = "zeros",
     candidates: str = "wrapped",
     equivariant: bool = True,
+    rows: tuple[int, int] | None = None,
+    border: bool = False,
     threads: int | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Sums over all candidate patches, with weights ``exp(-|x_p - sqrt(alpha_bar) y_q|^2 / 2 s2)``.
@@ -149,21 +161,22 @@ def posterior_sums(
             that do not wrap.
         equivariant: True for ELS; False for LS, whose only candidates are patches at the same
             position.
+        rows: only query pixels of rows ``rows[0] <= y < rows[1]`` are computed; None for all.
+        border: with "zeros": only query pixels whose patches cut the border are computed.
         threads: None for all cores that the process may use.
 
     Returns:
         log_max (B, H, W), the largest log-weight as defined above; weight (B, H, W), the sum of
         weights relative to it; weighted_value (B, C, H, W), the same sum times the centre pixels.
-        float64. Banks can be split: results merge like any log-sum-exp.
+        float64; pixels that were not asked for hold anything. Banks can be split: results merge
+        like any log-sum-exp.
 
     Raises:
         ValueError: for arguments outside of the above.
         RuntimeError: if the kernel is not available.
         MemoryError: if the kernel's workspace (about 1 MiB a thread) cannot be had.
     """
-    library, why = _load()
-    if library is None:
-        raise RuntimeError(why)
+    kernel = library()
     bank = bank if isinstance(bank, NativeBank) else NativeBank(bank)
     if not 0 < alpha_bar < 1:
         raise ValueError(f"alpha_bar is {alpha_bar}: expected a number between 0 and 1")
@@ -186,6 +199,10 @@ def posterior_sums(
             )
     else:
         raise ValueError(f"boundary is {boundary!r} and candidates {candidates!r}: unknown")
+
+    first_row, last_row = rows or (0, height)
+    if not 0 <= first_row < last_row <= height:
+        raise ValueError(f"rows are {rows}: expected a range within 0 to {height}")
 
     # Units in which a weight is 2^-|x - y|^2.
     variance = 1 - alpha_bar
@@ -216,7 +233,7 @@ def posterior_sums(
             first, query = task
             last = min(first + IMAGES_A_TASK, len(bank))
             some = slice(query, query + QUERIES_A_TASK)
-            failed = library.native_accumulate(
+            failed = kernel.native_accumulate(
                 queries[some].ctypes.data,
                 len(queries[some]),
                 images.ctypes.data,
@@ -231,6 +248,9 @@ def posterior_sums(
                 patch_size,
                 mode,
                 int(equivariant),
+                int(border and boundary == "zeros"),
+                first_row,
+                last_row,
                 margin,
                 nearest[some].ctypes.data,
                 cutoff[some].ctypes.data,

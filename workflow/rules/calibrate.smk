@@ -30,7 +30,7 @@ rule calibrate:
         conditional=lambda w: network(w)["conditional"],
         patch_sizes=config["calibration"]["patch_sizes"],
         candidates=config["bank"]["candidates"],
-        engine=config["engine"],
+        engine="auto" if config["engine"] == "adaptive" else config["engine"],
         steps=config["sampling"]["machine_steps"],
         code=[MACHINE_CODE, NETWORK_CODE, code("calibration.py")],
     message:

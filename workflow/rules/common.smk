@@ -89,6 +89,6 @@ def shards(wildcards, kind):
 
 CALIBRATED = sorted({scales_of(name) for name in NETWORKS})
 MACHINE_CODE = code(
-    "machines.py", "posterior.py", "engines", "schedule.py", "sampling.py"
+    "audit.py", "machines.py", "posterior.py", "engines", "schedule.py", "sampling.py"
 )
 NETWORK_CODE = code("networks.py", "schedule.py", "sampling.py")

@@ -55,6 +55,7 @@ rule sample_machine:
         shard_size=SEEDS["shard_size"],
         candidates=config["bank"]["candidates"],
         engine=config["engine"],
+        adaptive=config["adaptive"] if config["engine"] == "adaptive" else None,
         steps=config["sampling"]["machine_steps"],
         start=config["sampling"]["machine_start"],
         code=MACHINE_CODE,
