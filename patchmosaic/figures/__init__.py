@@ -17,12 +17,19 @@ from patchmosaic.figures.pairs import inconsistent_garments, pairs
 from patchmosaic.figures.provenance import patch_provenance
 from patchmosaic.figures.style import MACHINE_LOOKS, save_figure, style
 from patchmosaic.figures.theory import border_dictionaries, mosaics
+from patchmosaic.figures.trajectories import (
+    agreement_along_trajectories,
+    denoising_frames,
+    save_animation,
+)
 
 __all__ = [
     "HELD_OUT",
     "MACHINE_LOOKS",
+    "agreement_along_trajectories",
     "bands",
     "border_dictionaries",
+    "denoising_frames",
     "headline_chart",
     "inconsistent_garments",
     "jacobians",
@@ -31,6 +38,7 @@ __all__ = [
     "novelty",
     "pairs",
     "patch_provenance",
+    "save_animation",
     "save_figure",
     "scales",
     "scatter_is_vs_machine",

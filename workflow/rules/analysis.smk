@@ -116,3 +116,48 @@ rule novelty:
         "Measuring how new the samples of {wildcards.network} are"
     script:
         "../../scripts/novelty.py"
+
+
+rule trajectories:
+    """Follow a network and the machines step by step from a few seeds of the evaluation."""
+    input:
+        network=RESULTS / "networks/{network}.safetensors",
+        bank=lambda w: bank_of(w.network, config["bank"]["images"]),
+        noise=lambda w: RESULTS / f"noise/{dataset_of(w)}-evaluation.npz",
+        scales=lambda w: RESULTS / f"calibration/{scales_of(w.network)}.scales.csv",
+    output:
+        RESULTS / "trajectories/{network}.npz",
+    log:
+        RESULTS / "logs/trajectories-{network}.log",
+    benchmark:
+        RESULTS / "benchmarks/trajectories-{network}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 8
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    params:
+        machines=config["machines"],
+        boundary=lambda w: network(w)["padding"],
+        conditional=lambda w: network(w)["conditional"],
+        candidates=config["bank"]["candidates"],
+        engine=config["engine"],
+        steps=config["sampling"]["machine_steps"],
+        start=config["sampling"]["machine_start"],
+        seeds=TRAJECTORY_SEEDS,
+        code=[MACHINE_CODE, NETWORK_CODE, code("trajectories.py")],
+    message:
+        "Following {wildcards.network} and the machines step by step"
+    script:
+        "../../scripts/trajectories.py"
+
+
+rule trajectory_figures:
+    """Agreement over time and animations, which sample a few seeds anew; not part of rule all."""
+    input:
+        RESULTS / "figures/trajectories.png",
+        expand(
+            RESULTS / "figures/denoising-{network}.png",
+            network=NETWORKS if "els" in LOCAL_MACHINES else [],
+        ),

@@ -366,6 +366,67 @@ rule figure_provenance:
         "../../scripts/figure_provenance.py"
 
 
+rule figure_trajectories:
+    """Draw the agreement of machines and networks over time."""
+    input:
+        expand(RESULTS / "trajectories/{network}.npz", network=NETWORKS),
+    output:
+        report(
+            RESULTS / "figures/trajectories.png",
+            category="Agreement",
+            caption="../report/trajectories.rst",
+            labels={"figure": "agreement over time"},
+        ),
+        RESULTS / "figures/trajectories.pdf",
+    log:
+        RESULTS / "logs/figure_trajectories.log",
+    benchmark:
+        RESULTS / "benchmarks/figure_trajectories.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        networks=NETWORKS,
+        code=code("figures", "trajectories.py", "statistics.py"),
+    message:
+        "Drawing the agreement over time"
+    script:
+        "../../scripts/figure_trajectories.py"
+
+
+rule figure_denoising:
+    """Animate a network and the ELS machine denoising the same noise."""
+    input:
+        RESULTS / "trajectories/{network}.npz",
+    output:
+        report(
+            RESULTS / "figures/denoising-{network}.png",
+            category="Pairs",
+            caption="../report/denoising.rst",
+            labels={"network": "{network}", "figure": "animation"},
+        ),
+        RESULTS / "figures/denoising-{network}.gif",
+    log:
+        RESULTS / "logs/figure_denoising-{network}.log",
+    benchmark:
+        RESULTS / "benchmarks/figure_denoising-{network}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=code("figures", "trajectories.py", "statistics.py"),
+    message:
+        "Animating {wildcards.network} and the ELS machine"
+    script:
+        "../../scripts/figure_denoising.py"
+
+
 rule figure_borders:
     """Draw which training patches a query patch is compared with (the paper's figure 9)."""
     output:

@@ -1,6 +1,7 @@
 """Which figures an experiment has, and what the report shows, in order."""
 
 JACOBIAN_SEEDS = 4  # trajectories that input gradients are averaged over, at most
+TRAJECTORY_SEEDS = 3  # seeds that are followed step by step
 LOCAL_MACHINES = [m for m in ("els", "ls") if m in config["machines"]]
 
 

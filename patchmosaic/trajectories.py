@@ -1,0 +1,82 @@
+"""Reverse trajectories of machines and networks from the same noise, step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from patchmosaic.schedule import ddim
+from patchmosaic.statistics import pearson_r
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """What DDIM visits from noise to image.
+
+    times: T + 1 times, decreasing to 0. states: x_t at each of them, (T + 1, B, C, H, W), the last
+    of them the image. means: the predicted x_0, same shape; at t = 0 the image itself.
+    """
+
+    times: list[float]
+    states: Tensor
+    means: Tensor
+
+
+def follow(
+    predict_x0: Callable[[Tensor, float], Tensor], noise: Tensor, times: list[float]
+) -> Trajectory:
+    """The trajectory of :func:`patchmosaic.schedule.ddim` from ``noise`` (B, C, H, W)."""
+    visited: list[tuple[Tensor, Tensor]] = []
+    image = ddim(predict_x0, noise, times, lambda _, x_t, x0: visited.append((x_t, x0)))
+    states, means = (torch.stack([*each, image]) for each in zip(*visited, strict=True))
+    return Trajectory(times, states, means)
+
+
+def save_trajectories(
+    path: str | Path, seeds: list[int], trajectories: Mapping[str, Trajectory]
+) -> None:
+    """Write trajectories of the same times and seeds as .npz without pickle."""
+    arrays = {"seeds": np.array(seeds), "times": np.array(next(iter(trajectories.values())).times)}
+    for name, trajectory in trajectories.items():
+        arrays[f"{name} states"] = trajectory.states.numpy()
+        arrays[f"{name} means"] = trajectory.means.numpy()
+    np.savez(path, allow_pickle=False, **arrays)
+
+
+def load_trajectories(path: str | Path) -> tuple[list[int], dict[str, Trajectory]]:
+    """Seeds and trajectories by name, as :func:`save_trajectories` wrote them."""
+    with np.load(path, allow_pickle=False) as arrays:
+        names = [key.removesuffix(" states") for key in arrays if key.endswith(" states")]
+        times = arrays["times"].tolist()
+        found = {
+            name: Trajectory(
+                times,
+                torch.from_numpy(arrays[f"{name} states"]),
+                torch.from_numpy(arrays[f"{name} means"]),
+            )
+            for name in names
+        }
+        return arrays["seeds"].tolist(), found
+
+
+def agreement_over_time(machine: Trajectory, network: Trajectory, seeds: list[int]) -> pd.DataFrame:
+    """Pearson r of machine and network at every step, a row a time and seed.
+
+    Returns:
+        t, seed, mean_r (of the predicted x_0) and state_r (of x_t, which share their noise).
+    """
+    if machine.times != network.times:
+        raise ValueError("machine and network were followed at different times")
+    tables = []
+    for i, t in enumerate(machine.times):
+        rows = {"t": t, "seed": seeds}
+        rows["mean_r"] = pearson_r(machine.means[i], network.means[i])
+        rows["state_r"] = pearson_r(machine.states[i], network.states[i])
+        tables.append(pd.DataFrame(rows))
+    return pd.concat(tables, ignore_index=True)

@@ -1,0 +1,13 @@
+"""Animate a network and the ELS machine denoising the same noise."""
+
+from patchmosaic.console import logged
+from patchmosaic.figures import denoising_frames, save_animation
+from patchmosaic.trajectories import load_trajectories
+
+if __name__ == "__main__":
+    with logged(snakemake.log[0]):
+        seeds, trajectories = load_trajectories(snakemake.input[0])
+        both = {name: trajectories[name] for name in ("network", "els")}
+        for path in snakemake.output:
+            frames = denoising_frames(both, seeds, snakemake.wildcards.network)
+            save_animation(frames, path)

@@ -1,0 +1,92 @@
+"""Trajectories: what DDIM visits, agreement over time, and the animation of both."""
+
+import numpy as np
+import pytest
+import torch
+from legibility import assert_legible
+from PIL import Image
+
+from patchmosaic.figures import agreement_along_trajectories, denoising_frames, save_animation
+from patchmosaic.machines import IdealScoreMachine
+from patchmosaic.sampling import machine_x0, sample
+from patchmosaic.schedule import reverse_times
+from patchmosaic.statistics import pearson_r
+from patchmosaic.trajectories import (
+    agreement_over_time,
+    follow,
+    load_trajectories,
+    save_trajectories,
+)
+
+GENERATOR = torch.Generator().manual_seed(0)
+BANK = torch.rand((4, 1, 6, 6), generator=GENERATOR) * 2 - 1
+NOISE = torch.randn((3, 1, 6, 6), generator=GENERATOR)
+TIMES = reverse_times(5)
+
+
+@pytest.fixture(scope="module")
+def both():
+    machines = (IdealScoreMachine(bank) for bank in (BANK, BANK[:2]))
+    one, other = (follow(machine_x0(machine, None, None), NOISE, TIMES) for machine in machines)
+    return {"network": one, "els": other}
+
+
+def test_trajectory_runs_from_the_noise_to_the_sample(both):
+    trajectory = both["network"]
+    assert trajectory.states.shape == trajectory.means.shape == (6, 3, 1, 6, 6)
+    assert torch.equal(trajectory.states[0], NOISE)
+    image = sample(machine_x0(IdealScoreMachine(BANK), None, None), NOISE, 5)
+    torch.testing.assert_close(trajectory.states[-1], image)
+    torch.testing.assert_close(trajectory.means[-2], image)  # the last step goes to the prediction
+
+
+def test_agreement_over_time_is_one_at_the_shared_noise_and_that_of_the_images_at_the_end(both):
+    table = agreement_over_time(both["els"], both["network"], [7, 8, 9])
+    assert table["t"].unique().tolist() == TIMES
+    assert table.loc[table["t"] == 1, "state_r"].tolist() == pytest.approx([1] * 3)
+    final = table[table["t"] == 0]
+    expected = pearson_r(both["els"].states[-1], both["network"].states[-1])
+    assert final["seed"].tolist() == [7, 8, 9]
+    np.testing.assert_allclose(final["mean_r"], expected)
+    np.testing.assert_allclose(final["state_r"], expected)
+    later = follow(machine_x0(IdealScoreMachine(BANK), None, None), NOISE, TIMES[1:])
+    with pytest.raises(ValueError, match="different times"):
+        agreement_over_time(later, both["network"], [7, 8, 9])
+
+
+def test_saved_trajectories_are_the_same(both, tmp_path):
+    save_trajectories(tmp_path / "both.npz", [7, 8, 9], both)
+    seeds, found = load_trajectories(tmp_path / "both.npz")
+    assert seeds == [7, 8, 9]
+    assert list(found) == ["network", "els"]
+    for name, trajectory in both.items():
+        assert found[name].times == TIMES
+        assert torch.equal(found[name].states, trajectory.states)
+        assert torch.equal(found[name].means, trajectory.means)
+
+
+def test_agreement_is_drawn_from_noise_to_image(both):
+    table = agreement_over_time(both["els"], both["network"], [7, 8, 9])
+    figure = agreement_along_trajectories(table.assign(network="mnist-resnet-zeros", machine="els"))
+    axes = figure.axes[0]
+    assert axes.get_xlim()[0] > axes.get_xlim()[1]
+    medians = table.groupby("t")["mean_r"].median()
+    np.testing.assert_allclose(axes.lines[-1].get_xdata(), medians.index)
+    np.testing.assert_allclose(axes.lines[-1].get_ydata(), medians)
+    assert_legible(figure)
+
+
+@pytest.mark.parametrize("suffix", ["png", "gif"])
+def test_animation_has_a_frame_a_time_and_rests_on_the_last(both, tmp_path, suffix):
+    frames = list(denoising_frames(both, [7, 8, 9], "a network"))
+    assert len(frames) == len(TIMES)
+    assert_legible(frames[0])
+    path = tmp_path / f"animation.{suffix}"
+    save_animation(frames, path, dpi=50)
+    with Image.open(path) as animation:
+        assert animation.n_frames == len(TIMES)
+        assert animation.info["duration"] == 1800
+        last = np.asarray(animation.convert("L"), float)
+        animation.seek(1)
+        assert animation.info["duration"] == 300
+        assert np.abs(np.asarray(animation.convert("L"), float) - last).max() > 50
