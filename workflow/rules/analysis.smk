@@ -143,6 +143,9 @@ rule trajectories:
         conditional=lambda w: network(w)["conditional"],
         candidates=config["bank"]["candidates"],
         engine=config["engine"],
+        tolerance=(
+            config["adaptive"]["tolerance"] if config["engine"] == "adaptive" else None
+        ),
         steps=config["sampling"]["machine_steps"],
         start=config["sampling"]["machine_start"],
         seeds=TRAJECTORY_SEEDS,

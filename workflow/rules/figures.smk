@@ -354,7 +354,7 @@ rule figure_provenance:
         boundary=lambda w: network(w)["padding"],
         conditional=lambda w: network(w)["conditional"],
         candidates=config["bank"]["candidates"],
-        engine=config["engine"],
+        engine="auto" if config["engine"] == "adaptive" else config["engine"],
         steps=config["sampling"]["machine_steps"],
         start=config["sampling"]["machine_start"],
         images=150,
