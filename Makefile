@@ -27,6 +27,7 @@ readme: .venv/ready
 		patchmosaic/engines/build_native.py $(wildcard patchmosaic/engines/*.c)
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@$(BIN)/python scripts/check_engine.py
 	@touch $@
 
 clean-environment:

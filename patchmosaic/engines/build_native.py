@@ -49,6 +49,8 @@ def source_digest(sources: Sequence[Path] = SOURCES) -> str:
 def build(directory: Path = SOURCES[0].parent) -> list[Path]:
     """Compile every variant for this machine's kind of CPU into ``directory``.
 
+    Where no compiler works, libraries of another source, which would be refused, are removed.
+
     Returns:
         The libraries made; empty if no compiler works.
     """
@@ -75,6 +77,9 @@ def build(directory: Path = SOURCES[0].parent) -> list[Path]:
                     os.replace(fresh, library)  # a process may have the old one loaded
                     made.append(library)
                     break
+            else:
+                if library.exists() and source_digest().encode() not in library.read_bytes():
+                    library.unlink()
     return made
 
 

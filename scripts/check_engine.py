@@ -1,0 +1,11 @@
+"""Warn, at the end of an installation, where the native engine is not to be had."""
+
+import sys
+
+from patchmosaic.engines import native
+
+if __name__ == "__main__" and not native.available():
+    sys.stderr.write(
+        f"warning: {native.unavailable_reason()}\n"
+        "Until then the dense engine is used, which is many times slower.\n"
+    )
