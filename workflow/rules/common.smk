@@ -11,6 +11,7 @@ sys.path[:0] = [str(workflow.basedir), str(Path(workflow.basedir) / "workflow")]
 
 from snakemake.exceptions import WorkflowError
 
+from patchmosaic.datasets import collection_stamp, find_dataset
 from validation import ConfigError, validate_config
 
 # Snakemake writes this into the command of every script without quotes of its own.
@@ -66,6 +67,13 @@ def scales_of(name):
 def dataset_of(wildcards):
     """Name of the dataset of the network a job is about."""
     return network(wildcards)["dataset"]
+
+
+def local_content(wildcards):
+    """What changes when images that are read from a local folder or archive do, else None."""
+    dataset = config["datasets"][wildcards.dataset]
+    if find_dataset(dataset["source"]).only_local:
+        return collection_stamp(Path(dataset["local"]))
 
 
 def prepared(dataset):

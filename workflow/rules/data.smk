@@ -1,14 +1,5 @@
 """Images: download, preparation, patch banks."""
 
-from patchmosaic.datasets import collection_stamp, find_dataset
-
-
-def local_content(wildcards):
-    """What changes when images that are read from a local folder or archive do, else None."""
-    dataset = config["datasets"][wildcards.dataset]
-    if find_dataset(dataset["source"]).only_local:
-        return collection_stamp(Path(dataset["local"]))
-
 
 rule download:
     """Fetch a dataset's raw files from the first source that has them, and verify them."""
