@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -36,7 +37,7 @@ def central_gradient(
 
 
 def gradients_over_time(
-    network: nn.Module, noise: Tensor, labels: Tensor | None, steps: int
+    network: nn.Module, noise: Tensor, labels: Tensor | None, steps: int, moments: int
 ) -> dict[float, NDArray]:
     """:func:`central_gradient` along the network's own reverse trajectories: (H, W) for each time.
 
@@ -45,8 +46,13 @@ def gradients_over_time(
         noise: (B, C, H, W), where the trajectories begin at t = 1.
         labels: int64 (B,), or None.
         steps: of the reverse process.
+        moments: number of times at which gradients are taken, evenly chosen from noise to image.
     """
     visited: list[tuple[float, Tensor]] = []
     times = reverse_times(steps)
     ddim(network_x0(network, labels), noise, times, lambda t, x, _: visited.append((t, x)))
-    return {t: central_gradient(network, x_t, t, labels).numpy() for t, x_t in visited}
+    chosen = np.linspace(0, len(visited) - 1, min(moments, len(visited))).round().astype(int)
+    return {
+        t: central_gradient(network, x_t, t, labels).numpy()
+        for t, x_t in (visited[i] for i in chosen)
+    }

@@ -18,7 +18,7 @@ if __name__ == "__main__":
         noise = load_samples(Path(snakemake.input.noise)).part(0, settings.seeds)
         labels = torch.from_numpy(noise.labels) if settings.conditional else None
         gradients = gradients_over_time(
-            network, torch.from_numpy(noise.images), labels, settings.steps
+            network, torch.from_numpy(noise.images), labels, settings.steps, settings.moments
         )
         np.savez(
             snakemake.output[0],

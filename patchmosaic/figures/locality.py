@@ -86,7 +86,6 @@ def jacobians(
     scales_by_network: Mapping[str, Mapping[float, int]],
     n: int,
     *,
-    columns: int = 7,
     floor: float = 1e-3,
 ) -> Figure:
     """How far networks look, over time, beside the calibrated P (the paper's figure 4a).
@@ -97,15 +96,13 @@ def jacobians(
         scales_by_network: for each network the locality scale P in pixels at each of these times,
             drawn as a box.
         n: number of noise seeds that the gradients are averaged over.
-        columns: times that are drawn, evenly chosen, from noise to image.
         floor: smallest value that is told apart, as a share of the largest of its map.
     """
     if not maps_by_network or set(maps_by_network) != set(scales_by_network):
         raise ValueError("every network needs its gradients and its scales")
     times = sorted(next(iter(maps_by_network.values())), reverse=True)
-    columns = min(columns, len(times))
-    times = [times[i] for i in np.linspace(0, len(times) - 1, columns).round().astype(int)]
-    cell = (PAGE_INCHES - 0.9) / 7
+    columns = len(times)
+    cell = (PAGE_INCHES - 0.9) / max(columns, 4)
     height = 0.6 + (cell + 0.2) * len(maps_by_network)
     figure = Figure((0.9 + cell * columns, height), layout="constrained")
     grid = figure.subplots(len(maps_by_network), columns, squeeze=False)

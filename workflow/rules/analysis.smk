@@ -21,6 +21,7 @@ rule jacobians:
     params:
         conditional=lambda w: network(w)["conditional"],
         seeds=JACOBIAN_SEEDS,
+        moments=7,
         steps=config["sampling"]["machine_steps"],
         code=[NETWORK_CODE, code("jacobians.py")],
     message:
