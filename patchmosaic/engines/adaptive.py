@@ -39,6 +39,7 @@ RARE, FEW = 30, 0.02  # few pixels may rest on a sum of weights below that of so
 FIRST_DRAWS = (4096, 256)  # from the leaves, and of these, for each pixel of the first round
 MOST_DRAWS = (1 << 20, 1 << 17)
 ROUNDS = 4
+BYTES_A_PATCH, MOST_BYTES = 22, 2 << 30  # of an index; where it would be larger, there is none
 # Seconds of a core, measured; they steer the choice of the way alone.
 PAIR = 3e-10  # a pair of patches in the exact kernel
 DRAW = (3e-8, 1.2e-7)  # a patch drawn from a leaf, and one compared
@@ -158,6 +159,7 @@ class _Search:
             min(height, width) >= patch_size
             and patch_size <= LARGEST_PATCH
             and bank.native.images.numel() <= MOST_VALUES // (9 if self.wrapped else 1)
+            and BYTES_A_PATCH * inside * len(bank) <= MOST_BYTES
             and first_round < self.exact_seconds
         )
 

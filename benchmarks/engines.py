@@ -1,0 +1,235 @@
+"""Measure the engines of the ELS machine side by side, in one run on one machine.
+
+python benchmarks/engines.py            # about 20 minutes on two cores; --quick: 3 minutes
+python scripts/update_readme.py         # puts the table of the sample into README.md
+
+Needs prepared images (snakemake -- data/prepared/mnist-32-train.npz). Every case runs in a process
+of its own, so that its peak memory is its own. Writes benchmarks/engines.csv, a row a case, and
+benchmarks/engines.png: time against the number of training images and against the patch size.
+
+Pairs are those of the definition, query pixel and candidate patch: the adaptive engine, which does
+not visit all, is given the same number, so that its rate is that of an exact engine as fast.
+The dense engine is measured on few images: its time is proportional to them. Its time for a sample
+is the sum over the schedule of its measured times at each P, scaled to the bank.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import torch
+
+from patchmosaic.datasets import load_images, to_float
+from patchmosaic.engines.adaptive import pairs
+from patchmosaic.machines import EquivariantLocalScoreMachine
+from patchmosaic.sampling import machine_x0, sample, seed_noise
+from patchmosaic.schedule import alpha_bar
+
+HERE = Path(__file__).parent
+FIRST_SEED = 3_000_000  # neither evaluation nor calibration
+
+
+def bank(case: dict) -> torch.Tensor:
+    images = to_float(load_images(case["file"]))
+    chosen = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
+    images = images[chosen[: case["images"]]]
+    if case["channels"] == 3:  # shifted copies: not equal, but as smooth
+        images = torch.cat([images.roll(k, dims=3) for k in range(3)], dim=1)
+    return images
+
+
+def machine_of(case: dict, images: torch.Tensor) -> EquivariantLocalScoreMachine:
+    machine = EquivariantLocalScoreMachine(
+        images, engine=case["engine"], threads=case["threads"], tolerance=0.01
+    )
+    machine.audited_rows = 0  # the engine's own time; audits are measured in `sample`
+    return machine
+
+
+def one_step(case: dict) -> dict:
+    """Median seconds of a posterior mean, after a first call that lays out the bank."""
+    images = bank(case)
+    machine = machine_of(case, images)
+    x_0, noise = (
+        images[: case["batch"]],
+        seed_noise(list(range(FIRST_SEED, FIRST_SEED + case["batch"])), tuple(images.shape[1:])),
+    )
+    a_bar = alpha_bar(case["t"])
+    x_t = a_bar**0.5 * x_0 + (1 - a_bar) ** 0.5 * noise
+    if case["engine"] != "dense":
+        machine.posterior_mean(x_t, a_bar, case["patch_size"])
+    seconds = []
+    for _ in range(1 if case["engine"] == "dense" else case["repeats"]):
+        began = time.perf_counter()
+        machine.posterior_mean(x_t, a_bar, case["patch_size"])
+        seconds.append(time.perf_counter() - began)
+    each = pairs(*images.shape[2:], case["patch_size"], "zeros", "wrapped")
+    return {"seconds": float(np.median(seconds)), "pairs": each * len(images) * case["batch"]}
+
+
+def whole_sample(case: dict) -> dict:
+    """Seconds of a batch of samples over a calibrated schedule, audits and indices included."""
+    images = bank(case)
+    table = pd.read_csv(case["scales"])
+    scales = dict(zip(table["t"], table["patch_size"].tolist(), strict=True))
+    machine = machine_of(case, images)
+    machine.audited_rows = type(machine).audited_rows
+    seeds = list(range(FIRST_SEED, FIRST_SEED + case["batch"]))
+    began = time.perf_counter()
+    result = sample(
+        machine_x0(machine, None, scales), seed_noise(seeds, tuple(images.shape[1:])), 20
+    )
+    seconds = time.perf_counter() - began
+    np.save(case["keep"], result.numpy())
+    total = sum(pairs(*images.shape[2:], p, "zeros", "wrapped") for p in scales.values())
+    rms = [audit.square_error / audit.pixels for audit in machine.audits]
+    return {
+        "seconds": seconds,
+        "pairs": total * len(images) * case["batch"],
+        "audited_rms": float(np.sqrt(np.mean(rms))) if rms else None,
+    }
+
+
+def measure(case: dict) -> dict:
+    """Run a case in a process of its own."""
+    command = [sys.executable, __file__, "--case", json.dumps(case)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{case}:\n{done.stderr}")
+    found = {**case, **json.loads(done.stdout.splitlines()[-1])}
+    found["pairs_per_second"] = found["pairs"] / found["seconds"]
+    keys = ("kind", "engine", "patch_size", "images", "channels", "batch", "threads", "seconds")
+    print("  ".join(f"{found[key]:.3g}" if key == "seconds" else f"{found[key]}" for key in keys))
+    return {key: value for key, value in found.items() if key not in ("file", "scales", "keep")}
+
+
+def cases(arguments: argparse.Namespace) -> list[dict]:
+    """The measurements: against P, N, channels, batch and threads, and a whole sample."""
+    quick, n = arguments.quick, arguments.bank
+    base = {"kind": "P", "file": arguments.images, "channels": 1, "batch": 4, "threads": 2}
+    base |= {"patch_size": 7, "images": n, "t": 0.4, "repeats": 3}
+    found = []
+    table = pd.read_csv(arguments.scales)
+    times = table.groupby("patch_size")["t"].median()  # where the schedule uses each P
+    for patch_size, t in times.items():
+        here = {**base, "patch_size": int(patch_size), "t": float(t)}
+        found.append({**here, "engine": "dense", "images": 100, "batch": 1})
+        found.append({**here, "engine": "exact", "images": 2000})
+        if not quick:
+            found.append({**here, "engine": "adaptive"})
+    for images in (25, 50, 100, 200):
+        found.append({**base, "kind": "N", "engine": "dense", "images": images, "batch": 1})
+    for images in (500, 2000, 8000) if quick else (500, 2000, 8000, n):
+        for engine in ("exact", "adaptive"):
+            found.append({**base, "kind": "N", "engine": engine, "images": images, "repeats": 1})
+    few = {**base, "engine": "exact", "images": 2000}
+    found += [{**few, "kind": "channels", "channels": c, "batch": 1} for c in (1, 3)]
+    found += [{**few, "kind": "batch", "batch": b} for b in (1, 4, 16)]
+    found += [{**few, "kind": "threads", "threads": k} for k in (1, 2)]
+    return found
+
+
+def report(rows: pd.DataFrame) -> str:
+    """Ratios between engines, measured in this run."""
+    lines = []
+    rates = rows[rows["kind"] == "P"].pivot(
+        index="patch_size", columns="engine", values="pairs_per_second"
+    )
+    for engine in [e for e in ("exact", "adaptive") if e in rates]:
+        times = (rates[engine] / rates["dense"]).round().astype(int)
+        text = ", ".join(f"P {patch_size}: {n}" for patch_size, n in times.items())
+        lines.append(f"{engine} over dense, pairs a second: {text}")
+    whole = rows[rows["kind"] == "sample"].set_index("engine")
+    each = whole["seconds"] / whole["batch"]
+    for engine, seconds in each.items():
+        ratio = each["dense"] / seconds
+        lines.append(f"a sample, {engine}: {seconds:.1f} s, {ratio:.0f} times as fast as dense")
+    return "\n".join(lines)
+
+
+def plot(rows: pd.DataFrame, path: Path) -> None:
+    figure, (left, right) = plt.subplots(1, 2, figsize=(7, 3), layout="constrained")
+    for engine, marker in (("dense", "o"), ("exact", "s"), ("adaptive", "^")):
+        some = rows[(rows["kind"] == "N") & (rows["engine"] == engine)].sort_values("images")
+        seconds = some["seconds"] / some["batch"]
+        slope = np.polyfit(np.log(some["images"]), np.log(seconds), 1)[0]
+        left.loglog(some["images"], seconds, marker=marker, label=f"{engine}, slope {slope:.2f}")
+        some = rows[(rows["kind"] == "P") & (rows["engine"] == engine)].sort_values("patch_size")
+        if len(some):
+            nanoseconds = 1e9 / some["pairs_per_second"]
+            slope = np.polyfit(np.log(some["patch_size"]), np.log(nanoseconds), 1)[0]
+            label = f"{engine}, slope {slope:.2f}"
+            right.loglog(some["patch_size"], nanoseconds, marker=marker, label=label)
+    left.set(xlabel="training images", ylabel="seconds a query image and step (P = 7)")
+    right.set(xlabel="patch size P (pixels)", ylabel="nanoseconds a pair")
+    sizes = sorted(rows["patch_size"].dropna().unique().astype(int))
+    right.set_xticks(sizes, sizes)
+    right.minorticks_off()
+    for axes in (left, right):
+        axes.legend(fontsize=7)
+        axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=200)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", default="data/prepared/mnist-32-train.npz")
+    parser.add_argument(
+        "--scales", default=HERE.parent / "checkpoints/mnist-resnet-zeros.scales.csv"
+    )
+    parser.add_argument("--bank", type=int, default=60000, help="training images of the sample")
+    parser.add_argument("--batch", type=int, default=8, help="samples computed together")
+    parser.add_argument("--quick", action="store_true", help="no whole sample")
+    parser.add_argument("--output", type=Path, default=HERE / "engines")
+    parser.add_argument("--case", type=json.loads, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.case:
+        torch.set_num_threads(arguments.case["threads"])
+        found = (whole_sample if arguments.case["kind"] == "sample" else one_step)(arguments.case)
+        found["peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(json.dumps(found))
+        return
+    if not Path(arguments.images).exists():
+        sys.exit(f"{arguments.images} is not there; make it: snakemake -- {arguments.images}")
+    arguments.images, arguments.scales = str(arguments.images), str(arguments.scales)
+    rows = [measure(case) for case in cases(arguments)]
+    if not arguments.quick:
+        rows += samples(arguments, pd.DataFrame(rows))
+    rows = pd.DataFrame(rows)
+    rows.to_csv(arguments.output.with_suffix(".csv"), index=False, float_format="%.6g")
+    plot(rows, arguments.output.with_suffix(".png"))
+    print(report(rows))
+
+
+def samples(arguments: argparse.Namespace, rows: pd.DataFrame) -> list[dict]:
+    """A whole sample by each engine, and how far the adaptive images are from the exact ones."""
+    case = {"kind": "sample", "file": arguments.images, "scales": arguments.scales, "channels": 1}
+    case |= {"images": arguments.bank, "threads": 2, "batch": arguments.batch, "patch_size": None}
+    keep = {engine: f"{arguments.output}-{engine}.npy" for engine in ("exact", "adaptive")}
+    found = [measure({**case, "engine": engine, "keep": keep[engine]}) for engine in keep]
+    exact, adaptive = (np.load(path).reshape(arguments.batch, -1) for path in keep.values())
+    found[1]["median_pearson_r_with_exact"] = float(
+        np.median([np.corrcoef(a, b)[0, 1] for a, b in zip(exact, adaptive, strict=True)])
+    )
+    for path in keep.values():
+        Path(path).unlink()
+    dense = rows[(rows["kind"] == "P") & (rows["engine"] == "dense")].set_index("patch_size")
+    steps = pd.read_csv(arguments.scales)["patch_size"]
+    scaled = dense.loc[steps, "seconds"] * arguments.bank / dense.loc[steps, "images"]
+    total = {**found[0], "engine": "dense", "batch": 1, "seconds": float(scaled.sum())}
+    total |= {"pairs": found[0]["pairs"] / arguments.batch, "peak_mib": dense["peak_mib"].max()}
+    total["pairs_per_second"] = total["pairs"] / total["seconds"]
+    return [*found, total]
+
+
+if __name__ == "__main__":
+    main()
