@@ -23,6 +23,11 @@ MODES = {
 }
 
 
+@pytest.fixture
+def small_banks_indexed(monkeypatch):
+    monkeypatch.setattr(adaptive, "FEWEST_INDEXED", 1)
+
+
 def discs(count, channels=1, side=16, seed=0):
     """Bytes-valued images of discs on black, (count, channels, side, side) in [-1, 1]."""
     random = np.random.default_rng(seed)
@@ -110,6 +115,7 @@ def test_draws_are_unbiased_and_know_their_error():
     assert 0.7 < np.sqrt(np.mean(estimated)) / true < 1.5
 
 
+@pytest.mark.usefixtures("small_banks_indexed")
 @pytest.mark.parametrize("t", [0.05, 0.3, 0.7, 1.0])
 @pytest.mark.parametrize(
     ("mode", "channels", "patch_size"),
@@ -128,6 +134,7 @@ def test_error_is_within_the_tolerance(mode, channels, patch_size, t):
         assert rms(sums.mean[i], mean[i]) < (1e-4 if ways[i] == "exact" else 0.02)
 
 
+@pytest.mark.usefixtures("small_banks_indexed")
 def test_every_way_is_taken_and_none_depends_on_the_batch(monkeypatch):
     images = discs(4500)
     bank = adaptive.AdaptiveBank(images)
@@ -180,6 +187,7 @@ def test_impossible_rows_are_refused(rows):
         exact(discs(1), discs(4), 0.5, 3, rows=rows)
 
 
+@pytest.mark.usefixtures("small_banks_indexed")
 def test_machine_audits_itself():
     images, labels = discs(300), torch.arange(300) % 2
     machine = EquivariantLocalScoreMachine(images, labels, engine="adaptive", tolerance=0.02)
@@ -194,6 +202,7 @@ def test_machine_audits_itself():
     assert LocalScoreMachine(images, engine="adaptive").engine == "exact"
 
 
+@pytest.mark.usefixtures("small_banks_indexed")
 def test_audit_finds_a_wrong_estimate(monkeypatch):
     """Were the estimates of the error wrong, and the answer with them, the audit would say so."""
     monkeypatch.setattr(adaptive, "AIM", 1e9)

@@ -11,7 +11,7 @@ mean whose root-mean-square error over the image's pixels is within a tolerance:
   (:mod:`patchmosaic.engines.patch_index`). Where noise is weak, few patches dominate and are found.
   The error is estimated for each pixel, and pixels that need it are drawn again with more. Pixels
   whose patches cut the border have few candidates: these are computed exactly.
-* ``exact``: the whole bank, where neither is cheaper.
+* ``exact``: the whole bank, where neither is cheaper, as in small banks.
 
 Estimates can fail where something rare dominates, so :mod:`patchmosaic.machines` audits them.
 Random choices depend on the noise level and the pixel alone: results do not depend on the batch.
@@ -39,6 +39,7 @@ RARE, FEW = 30, 0.02  # few pixels may rest on a sum of weights below that of so
 FIRST_DRAWS = (4096, 256)  # from the leaves, and of these, for each pixel of the first round
 MOST_DRAWS = (1 << 20, 1 << 17)
 ROUNDS = 4
+FEWEST_INDEXED = 16384  # images; the few queries of a class do not repay an index of its few images
 BYTES_A_PATCH, MOST_BYTES = 22, 2 << 30  # of an index; where it would be larger, there is none
 # Seconds of a core, measured; they steer the choice of the way alone.
 PAIR = 3e-10  # a pair of patches in the exact kernel
@@ -160,6 +161,7 @@ class _Search:
             and patch_size <= LARGEST_PATCH
             and bank.native.images.numel() <= MOST_VALUES // (9 if self.wrapped else 1)
             and BYTES_A_PATCH * inside * len(bank) <= MOST_BYTES
+            and len(bank) >= FEWEST_INDEXED
             and first_round < self.exact_seconds
         )
 

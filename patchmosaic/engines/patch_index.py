@@ -94,7 +94,7 @@ class PatchIndex:
             points = points[~constant] if not constant.all() else points
         self.steps = np.maximum(np.abs(points).max(0) / 127, 1e-6)  # of the rounded projections
         affordable = [each for each in CENTRES if each**2 * PATCHES_A_LEAF <= self.patches]
-        self._sort(_two_levels(torch.from_numpy(points), max(affordable, default=CENTRES[0])))
+        self._sort(_two_levels(points, max(affordable, default=CENTRES[0])))
 
     def _call(self, function: str, *arguments: object) -> int:
         """Call ``index_<function>`` of the kernel; arrays go as their addresses."""
@@ -272,37 +272,41 @@ def _principal(patches: Tensor) -> np.ndarray:
     return basis.numpy()
 
 
-def _two_levels(points: Tensor, each: int) -> Centres:
-    generator = torch.Generator().manual_seed(0)
-    coarse, belongs = _lloyd(points, each, generator)
-    fine = [_lloyd(points[belongs == k], each, generator)[0] for k in range(each)]
+def _two_levels(points: np.ndarray, each: int) -> Centres:
+    random = np.random.default_rng(0)
+    coarse, belongs = _lloyd(points, each, random)
+    fine = [_lloyd(points[belongs == k], each, random)[0] for k in range(each)]
     blocks, norms = zip(*[_in_blocks(centres, each) for centres in (coarse, *fine)], strict=True)
     return Centres(each, blocks[0], norms[0], np.stack(blocks[1:]), np.stack(norms[1:]))
 
 
-def _lloyd(points: Tensor, each: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """At most ``each`` centres by k-means, and the nearest of each point."""
+def _lloyd(
+    points: np.ndarray, each: int, random: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """At most ``each`` centres of points (n, COMPONENTS) by k-means, and the nearest of each."""
     if len(points) == 0:
-        return points.new_zeros(1, points.shape[1]), torch.zeros(0, dtype=torch.int64)
-    centres = points[torch.randperm(len(points), generator=generator)[:each]]
+        return np.zeros((1, COMPONENTS), np.float32), np.zeros(0, np.int64)
+    centres = points[random.permutation(len(points))[:each]]
 
-    def nearest() -> Tensor:
+    def nearest() -> np.ndarray:
         return (2 * points @ centres.T - (centres**2).sum(1)).argmax(1)
 
     for _ in range(LLOYD_STEPS):
         belongs = nearest()
-        sizes = torch.bincount(belongs, minlength=len(centres))[:, None]
-        sums = torch.zeros_like(centres).index_add_(0, belongs, points)
-        centres = torch.where(sizes > 0, sums / sizes.clamp(min=1), centres)
+        sizes = np.bincount(belongs, minlength=len(centres))[:, None]
+        sums = [np.bincount(belongs, column, len(centres)) for column in points.T]
+        means = (np.stack(sums, axis=1) / sizes.clip(1)).astype(np.float32)
+        centres = np.where(sizes > 0, means, centres)
     return centres, nearest()
 
 
-def _in_blocks(centres: Tensor, each: int) -> tuple[np.ndarray, np.ndarray]:
+def _in_blocks(centres: np.ndarray, each: int) -> tuple[np.ndarray, np.ndarray]:
     """Centres in blocks of 16, component by component, and their squared norms, up to ``each``."""
-    padded, norms = torch.zeros(each, COMPONENTS), torch.full((each,), math.inf)
+    padded = np.zeros((each, COMPONENTS), np.float32)
+    norms = np.full(each, np.inf, np.float32)
     padded[: len(centres)], norms[: len(centres)] = centres, (centres**2).sum(1)
-    blocks = padded.reshape(each // 16, 16, COMPONENTS).transpose(1, 2)
-    return blocks.contiguous().numpy(), norms.numpy()
+    blocks = padded.reshape(each // 16, 16, COMPONENTS).transpose(0, 2, 1)
+    return np.ascontiguousarray(blocks), norms
 
 
 def _address(argument: object) -> object:
