@@ -132,7 +132,7 @@ def test_schema_allows_what_the_package_knows():
             "5000 seeds do not fit into 1000 shards of 2; raise seeds.evaluation.shard_size to at",
         ),
         (
-            {"seeds": {"calibration": {"first": 2}}},
+            {"seeds": {"evaluation": {"first": 0, "count": 4}, "calibration": {"first": 2}}},
             "seeds.calibration.first: 2 makes calibration use seeds of the evaluation (0 to 3)",
         ),
         (
