@@ -1,7 +1,6 @@
 """Measure the engines of the ELS machine side by side, in one run on one machine.
 
 python benchmarks/engines.py            # about 20 minutes on two cores; --quick: 3 minutes
-python scripts/update_readme.py         # puts the table of the sample into README.md
 
 Needs prepared images (snakemake -- data/prepared/mnist-32-train.npz). Every case runs in a process
 of its own, so that its peak memory is its own. Writes benchmarks/engines.csv, a row a case, and

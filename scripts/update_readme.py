@@ -1,8 +1,4 @@
-"""Put measured tables into README.md.
-
-The headline table and the rule graph are those of a finished default experiment; the table of the
-engines is that of benchmarks/engines.csv.
-"""
+"""Put the headline table and the rule graph of a finished default experiment into README.md."""
 
 import re
 from pathlib import Path
@@ -34,27 +30,6 @@ def headline_table(headline: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def engine_table(rows: pd.DataFrame) -> str:
-    """Time and memory of a sample by each engine, as Markdown."""
-    rows = rows[rows["kind"] == "sample"].set_index("engine")
-    each = rows["seconds"] / rows["batch"]
-    lines = ["| engine | seconds a sample | times dense | peak memory |", "|---|---|---|---|"]
-    for engine in ("dense", "exact", "adaptive"):
-        memory = "" if engine == "dense" else f"{rows.loc[engine, 'peak_mib'] / 1024:.1f} GiB"
-        speed = f"{each['dense'] / each[engine]:.0f}"
-        lines.append(f"| {engine} | {each[engine]:.1f} | {speed} | {memory} |")
-    found = rows.loc["adaptive"]
-    count, batch = f"{int(found['images']):,}", int(found["batch"])
-    lines += [
-        "",
-        f"Bank of {count} images, {batch} samples together, 20 steps at the packaged ResNet's "
-        "scales, indices and audits included; dense is scaled up from fewer images. The adaptive "
-        f"engine's audited error is {found['audited_rms']:.4f}, and the median Pearson r of its "
-        f"final images with the exact engine's {found['median_pearson_r_with_exact']:.5f}.",
-    ]
-    return "\n".join(lines)
-
-
 def replaced(text: str, begin: str, end: str, content: str) -> str:
     """``text`` with what stands between two markers replaced; both must occur once."""
     pattern = re.compile(f"({re.escape(begin)}\n).*?({re.escape(end)})", re.DOTALL)
@@ -71,6 +46,4 @@ if __name__ == "__main__":
     text = readme.read_text()
     text = replaced(text, "<!-- headline: make readme -->", "<!-- headline: end -->", table)
     text = replaced(text, "```mermaid", "```", graph)
-    engines = engine_table(pd.read_csv(ROOT / "benchmarks/engines.csv"))
-    text = replaced(text, "<!-- engines: make readme -->", "<!-- engines: end -->", engines)
     readme.write_text(text)
