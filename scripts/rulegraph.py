@@ -1,19 +1,48 @@
-"""Draw the rules as Mermaid text: Snakemake's own graph, in an order that does not change."""
+"""Draw the rules as Mermaid text: Snakemake's own graph, made readable."""
 
 import os
 import re
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 
 from patchmosaic.console import logged
 
+FIGURES = "figures"
 
-def in_order(mermaid: str) -> str:
-    """The same graph with rules as names and its arrows sorted."""
+
+def arrows_of(mermaid: str) -> set[tuple[str, str]]:
+    """The arrows of Snakemake's Mermaid text, from rule to rule."""
     names = dict(re.findall(r"^\s*(id\d+)\[(\w+)\]", mermaid, re.MULTILINE))
     arrows = re.findall(r"^\s*(id\d+) --> (id\d+)", mermaid, re.MULTILINE)
-    lines = sorted(f"    {names[a]} --> {names[b]}" for a, b in arrows if a != b)
-    return "\n".join(["flowchart TB", *lines, ""])
+    return {(names[a], names[b]) for a, b in arrows if a != b}
+
+
+def reduced(arrows: set[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The fewest arrows with the same paths (the transitive reduction), in the order of the work.
+
+    Raises graphlib.CycleError if they run in a circle.
+    """
+    sources: dict[str, list[str]] = {}
+    for a, b in sorted(arrows):
+        sources.setdefault(b, []).append(a)
+    order = list(TopologicalSorter(sources).static_order())
+    before: dict[str, set[str]] = {}  # all that a rule rests on, directly or not
+    for rule in order:
+        direct = sources.get(rule, [])
+        before[rule] = set(direct).union(*(before[source] for source in direct))
+    kept = [(a, b) for a, b in arrows if not any(a in before[c] for c in sources[b])]
+    return sorted(kept, key=lambda arrow: (order.index(arrow[1]), order.index(arrow[0])))
+
+
+def readable(mermaid: str) -> str:
+    """The graph with all figures as one node, and without arrows that other arrows imply."""
+    arrows = arrows_of(mermaid)
+    drawn = {rule for arrow in arrows for rule in arrow if rule.startswith("figure_")}
+    arrows = {tuple(FIGURES if r in drawn else r for r in arrow) for arrow in arrows}
+    lines = [f"    {a} --> {b}" for a, b in reduced(arrows)]
+    title = [f'    {FIGURES}["figures ({len(drawn)} rules)"]'] if drawn else []
+    return "\n".join(["flowchart TB", *title, *lines, ""])
 
 
 if __name__ == "__main__":
@@ -23,5 +52,5 @@ if __name__ == "__main__":
         graph = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         temporary = f"{snakemake.output[0]}.partial"
         with open(temporary, "w", encoding="utf-8") as file:
-            file.write(in_order(graph))
+            file.write(readable(graph))
         os.replace(temporary, snakemake.output[0])
