@@ -20,13 +20,10 @@ include: "workflow/rules/statistics.smk"
 include: "workflow/rules/gallery.smk"
 include: "workflow/rules/analysis.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/manifest.smk"
 
 
 rule all:
     default_target: True
     input:
-        RESULTS / "tables/headline.csv",
-        RESULTS / "tables/agreement.csv",
-        RESULTS / "checks/headline.txt",
-        RESULTS / "report/index.html",
-        RESULTS / "figures/rulegraph.mmd",
+        RESULTS / "manifest.json",

@@ -1,7 +1,6 @@
 """Gather headline, figures and the origin of every number in one page."""
 
 import json
-from importlib.metadata import version
 from pathlib import Path
 
 import jinja2
@@ -10,6 +9,7 @@ import pandas as pd
 from patchmosaic.console import logged
 from patchmosaic.datasets import load_images
 from patchmosaic.headline import compare, load_expected
+from patchmosaic.manifest import library_versions
 from patchmosaic.report import Provenance, ReportFigure, render_report
 from patchmosaic.samples import load_samples
 
@@ -84,8 +84,8 @@ if __name__ == "__main__":
                 for s in noise
             ),
             versions=pd.DataFrame(
-                {"package": name, "version": version(name)}
-                for name in ("patchmosaic", "torch", "numpy", "pandas", "scipy", "snakemake")
+                {"package": name, "version": version}
+                for name, version in library_versions().items()
             ),
         )
         html = render_report(

@@ -12,6 +12,12 @@ sys.path[:0] = [str(workflow.basedir), str(Path(workflow.basedir) / "workflow")]
 from snakemake.exceptions import WorkflowError
 
 from patchmosaic.datasets import collection_stamp, find_dataset
+from patchmosaic.manifest import (
+    content_digest,
+    git_state,
+    portable_config,
+    source_digests,
+)
 from validation import ConfigError, validate_config
 
 # Snakemake writes this into the command of every script without quotes of its own.
@@ -92,6 +98,20 @@ def shards(wildcards, kind):
     """All shards of one kind of sample of a network."""
     return [
         RESULTS / f"samples/{wildcards.network}/{kind}/{shard}.npz" for shard in SHARDS
+    ]
+
+
+def config_files():
+    """The config's files in the order in which they were read: the workflow's own, then the user's.
+
+    Files outside the working folder are given by name alone.
+    """
+    given = [Path(path).absolute() for path in workflow.overwrite_configfiles]
+    own = [Path(path).absolute() for path in workflow.configfiles]
+    here = Path.cwd()
+    return [
+        str(path.relative_to(here)) if path.is_relative_to(here) else path.name
+        for path in [*(path for path in own if path not in given), *given]
     ]
 
 

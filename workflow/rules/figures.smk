@@ -552,7 +552,7 @@ rule report:
         checkpoints=lambda w: {n: config["networks"][n]["checkpoint"] for n in NETWORKS},
         scales=config["calibration"]["source"],
         figures=GALLERY,
-        code=code("report.py", "report.html.j2", "headline.py"),
+        code=code("report.py", "report.html.j2", "headline.py", "manifest.py"),
     message:
         "Writing the report"
     script:
