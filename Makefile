@@ -1,10 +1,15 @@
 # make reproduce: set up an environment and run the default experiment.
 # make test: set up the same environment and run the tests.
+# make verify, make crate: check a results folder by its manifest; pack it for publication.
 
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: reproduce test lint readme clean-environment
+# What make verify and make crate are about, and the file that make crate writes.
+RESULTS ?= results
+CRATE ?= dist/results.zip
+
+.PHONY: reproduce test lint verify crate readme clean-environment
 
 reproduce: .venv/ready
 	$(BIN)/snakemake --cores all; status=$$?; \
@@ -17,6 +22,14 @@ lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow
+
+# Compare results with their manifest: make verify RESULTS=results/ci
+verify: .venv/ready
+	$(BIN)/python scripts/verify_results.py '$(RESULTS)'
+
+# Pack results that verify into an RO-Crate.
+crate: .venv/ready
+	$(BIN)/python scripts/pack_results.py '$(RESULTS)' '$(CRATE)'
 
 # Put the numbers and the rule graph of a finished run into README.md.
 readme: .venv/ready

@@ -5,6 +5,7 @@ The runs work on a copy of the project's workflow, so that files of it can be ch
 
 import json
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -88,7 +89,7 @@ def test_default_config_is_planned(planning):
     assert jobs["calibrate"] == 4
     assert jobs["sample_machine"] == 4 * 3
     assert jobs["sample_network"] == 4 * 2
-    assert jobs["headline_check"] == jobs["report"] == 1
+    assert jobs["headline_check"] == jobs["report"] == jobs["manifest"] == 1
 
 
 def test_paper_config_has_every_row_of_the_paper(planning):
@@ -290,6 +291,54 @@ def test_second_run_does_nothing(finished):
     assert "Nothing to be done" in snakemake(folder, "--configfile", "config/ci.yaml")
 
 
+def test_finished_results_verify(finished):
+    """The manifest lists every file, with nothing of this machine; damage is found."""
+    folder, _ = finished
+    command = [sys.executable, "scripts/verify_results.py", "results/ci"]
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
+
+    def verify():
+        return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+
+    done = verify()
+    assert done.stdout.startswith("results/ci: verified;")
+    assert (done.returncode, done.stderr) == (0, "")
+    path = folder / "results/ci/manifest.json"
+    text = path.read_text(encoding="utf-8")
+    for private in (str(folder), str(Path.home()), platform.node()):
+        assert f'"{private}' not in text
+    manifest = json.loads(text)
+    assert manifest["config_files"] == ["config.yaml", "config/ci.yaml"]
+    assert manifest["seeds"] == {
+        "calibration": [1000000, 1000001, 1000002],
+        "evaluation": [0, 1, 2, 3, 4, 5],
+    }
+    assert {*manifest["datasets"]} == {
+        f"{dataset}-32-{split}"
+        for dataset in ("mnist", "fashion_mnist")
+        for split in ("train", "test")
+    }
+    shard = manifest["samples"]["samples/mnist-resnet-zeros/els/000.npz"]
+    assert shard["engine"] == "adaptive"
+    assert shard["audit"]["rms"] < 0.01
+    record = json.loads((folder / "results/ci/networks/mnist-resnet-zeros.json").read_text())
+    assert manifest["networks"]["mnist-resnet-zeros"] == record["weights_sha256"]
+    rules = {entry["rule"] for entry in manifest["files"].values()}
+    assert {"sample_machine", "tables", "report", "packaged_checkpoint", "bank"} <= rules
+    assert not {"manifest", "prepare", "download"} & rules
+    damaged = folder / "results/ci/tables/headline.csv"
+    content = damaged.read_bytes()
+    times = damaged.stat().st_atime_ns, damaged.stat().st_mtime_ns
+    damaged.write_bytes(content + b" ")
+    try:
+        done = verify()
+    finally:
+        damaged.write_bytes(content)
+        os.utime(damaged, ns=times)
+    assert done.returncode == 1
+    assert re.search(r"^altered +tables/headline.csv +expected", done.stdout, re.M)
+
+
 CI = ("-n", "--configfile", "config/ci.yaml")
 AFTER_AGREEMENT = {"tables", "paired", "paper_tables", "headline_check", "report"}
 AFTER_AGREEMENT |= {"figure_pairs", "figure_scatter", "figure_headline", "figure_measures"}
@@ -323,7 +372,8 @@ def test_changed_parameter_reruns_what_depends_on_it(finished, tmp_path, change,
     folder, _ = finished
     override = tmp_path / "change.yaml"
     override.write_text(yaml.safe_dump(change))
-    assert set(planned(snakemake(folder, *CI, str(override)))) - {"all"} == rerun
+    found = set(planned(snakemake(folder, *CI, str(override))))
+    assert found == rerun | {"manifest", "all"}  # which holds the whole config
 
 
 @pytest.mark.parametrize(
@@ -344,8 +394,8 @@ def test_changed_package_file_reruns_what_it_defines(finished, module, rerun):
         found = set(planned(snakemake(folder, *CI))) - {"all"}
     finally:
         path.write_text(original)
-    assert rerun <= found
-    assert found <= rerun | {"tables", "headline_check", "report"}
+    assert rerun | {"manifest"} <= found  # which holds the digest of every source
+    assert found <= rerun | {"manifest", "tables", "headline_check", "report"}
 
 
 def test_moved_numbers_fail_with_a_table(finished):
