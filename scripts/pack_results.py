@@ -17,6 +17,7 @@ from patchmosaic.datasets.content import sha256_of, written_whole
 from patchmosaic.manifest import NAME, ManifestError, format_differences
 
 LICENCES = "https://spdx.org/licenses/"
+BESIDE = ("CITATION.cff", "LICENSE")
 LEFT_OUT = ("banks/*", "networks/*.safetensors")  # training images, and weights: large
 
 
@@ -71,6 +72,8 @@ def build_crate(results: Path, manifest: dict, citation: dict) -> ROCrate:
             )
         else:
             crate.add_file(ROOT / name, name, properties=entry(ROOT / name, "source"))
+    for name in BESIDE:
+        crate.add_file(ROOT / name, name, properties=entry(ROOT / name, "of the workflow"))
     crate.add_file(results / NAME, f"results/{NAME}", properties=entry(results / NAME, "manifest"))
     for name, file in sorted(manifest["files"].items()):
         if not any(Path(name).match(pattern) for pattern in LEFT_OUT):

@@ -350,7 +350,10 @@ def test_crate_holds_what_the_manifest_says(results, capsys):
     packed = {f"results/{name}": content for name, (content, _) in FILES.items()}
     del packed["results/banks/b-pooled-all.npz"], packed["results/networks/n.safetensors"]
     packed[f"results/{NAME}"] = (results / NAME).read_bytes()
-    packed |= {name: (ROOT / name).read_bytes() for name in manifest["sources"]}
+    packed |= {
+        name: (ROOT / name).read_bytes()
+        for name in (*manifest["sources"], "LICENSE", "CITATION.cff")
+    }
     with zipfile.ZipFile("out/crate.zip") as archive:
         assert archive.testzip() is None
         metadata = {n for n in archive.namelist() if n.startswith("ro-crate-")}
