@@ -246,6 +246,7 @@ BROKEN = {
     "deep": (lambda p: p.write_text("[" * 100_000), "not readable as JSON"),
     "a folder": (replace_by_folder, "not readable as JSON"),
     "a list": (lambda p: p.write_text("[]"), "not a manifest of format 1: the whole"),
+    "a long list": (lambda p: p.write_text(json.dumps([ENTRY] * 99)), "format 1: the whole"),
     "a number": (lambda p: p.write_text("NaN"), "not a manifest of format 1: the whole"),
     "other format": (edited(format=2), "not a manifest of format 1: format"),
     "no files": (edited(files=None), "not a manifest of format 1: files"),
@@ -283,6 +284,20 @@ def test_manifest_is_written_whole_and_alike(results, origin):
         write(results, origin, files=None)
     with pytest.raises(ValueError, match="JSON compliant"):
         write(results, origin, hardware={"cores": float("nan")})
+    assert (results / NAME).read_bytes() == before
+    assert [path.name for path in results.glob("*") if path.is_file()] == [NAME]
+
+
+def test_interrupted_writing_leaves_the_earlier_manifest(results, origin, monkeypatch):
+    before = (results / NAME).read_bytes()
+
+    def full_disk(path, text, encoding):
+        path.write_bytes(text.encode(encoding)[:100])
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full_disk)
+    with pytest.raises(OSError, match="no space"):
+        write(results, origin, experiment="another")
     assert (results / NAME).read_bytes() == before
     assert [path.name for path in results.glob("*") if path.is_file()] == [NAME]
 
