@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+from patchmosaic.arrays import ArrayError, read_arrays
 
 
 class SamplesError(ValueError):
@@ -50,9 +51,7 @@ class Samples:
 
 def save_samples(path: Path, samples: Samples) -> None:
     """Write samples, whole or not at all; values must be finite."""
-    if not np.isfinite(samples.images).all():
-        bad = samples.seeds[~np.isfinite(samples.images).all(axis=(1, 2, 3))]
-        raise SamplesError(f"{path}: NaN or infinite pixels for seeds {bad.tolist()}")
+    _check(path, samples)
     record = json.dumps({**samples.record, "sha256": samples.digest}, sort_keys=True)
     arrays = {"images": samples.images, "seeds": samples.seeds, "record": np.array(record)}
     if samples.labels is not None:
@@ -66,16 +65,36 @@ def save_samples(path: Path, samples: Samples) -> None:
 def load_samples(path: Path) -> Samples:
     """Samples that :func:`save_samples` wrote; raises SamplesError naming an altered file."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            record = json.loads(str(arrays["record"]))
-            samples = Samples(arrays["images"], arrays["seeds"], arrays.get("labels"), record)
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise SamplesError(f"{path}: not a file of samples: {error}") from error
-    if samples.digest != record.get("sha256"):
-        raise SamplesError(
-            f"{path}: expected SHA-256 {record.get('sha256')}, found {samples.digest}"
-        )
+        arrays = read_arrays(path)
+        record = json.loads(str(arrays["record"]))
+        samples = Samples(arrays["images"], arrays["seeds"], arrays.get("labels"), record)
+        expected = record["sha256"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        reason = error.reason if isinstance(error, ArrayError) else error
+        raise SamplesError(f"{path}: not a file of samples: {reason}") from error
+    if samples.digest != expected:
+        raise SamplesError(f"{path}: expected SHA-256 {expected}, found {samples.digest}")
+    _check(path, samples)
     return samples
+
+
+def _check(path: Path, samples: Samples) -> None:
+    """Raise SamplesError unless the samples are finite float32 images, one for each seed."""
+    images, seeds, labels = samples.images, samples.seeds, samples.labels
+    if images.dtype != np.float32 or images.ndim != 4:
+        raise SamplesError(
+            f"{path}: images are {images.dtype} of shape {images.shape}, "
+            "expected float32 (n, C, H, W)"
+        )
+    for name, array in (("seeds", seeds), ("labels", labels)):
+        if array is not None and (array.dtype != np.int64 or array.shape != images.shape[:1]):
+            raise SamplesError(
+                f"{path}: {name} are {array.dtype} of shape {array.shape}, "
+                f"expected int64 ({len(images)},)"
+            )
+    if not np.isfinite(images).all():
+        bad = seeds[~np.isfinite(images).all(axis=(1, 2, 3))]
+        raise SamplesError(f"{path}: NaN or infinite pixels for seeds {bad.tolist()}")
 
 
 def join_shards(paths: list[Path]) -> Samples:

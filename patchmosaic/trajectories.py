@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from patchmosaic.arrays import read_arrays
 from patchmosaic.schedule import ddim
 from patchmosaic.statistics import pearson_r
 
@@ -51,18 +52,18 @@ def save_trajectories(
 
 def load_trajectories(path: str | Path) -> tuple[list[int], dict[str, Trajectory]]:
     """Seeds and trajectories by name, as :func:`save_trajectories` wrote them."""
-    with np.load(path, allow_pickle=False) as arrays:
-        names = [key.removesuffix(" states") for key in arrays if key.endswith(" states")]
-        times = arrays["times"].tolist()
-        found = {
-            name: Trajectory(
-                times,
-                torch.from_numpy(arrays[f"{name} states"]),
-                torch.from_numpy(arrays[f"{name} means"]),
-            )
-            for name in names
-        }
-        return arrays["seeds"].tolist(), found
+    arrays = read_arrays(path)
+    names = [key.removesuffix(" states") for key in arrays if key.endswith(" states")]
+    times = arrays["times"].tolist()
+    found = {
+        name: Trajectory(
+            times,
+            torch.from_numpy(arrays[f"{name} states"]),
+            torch.from_numpy(arrays[f"{name} means"]),
+        )
+        for name in names
+    }
+    return arrays["seeds"].tolist(), found
 
 
 def agreement_over_time(machine: Trajectory, network: Trajectory, seeds: list[int]) -> pd.DataFrame:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from patchmosaic.arrays import ArrayError, read_arrays
 from patchmosaic.datasets.content import DatasetError, written_whole
 
 CHANNELS = (1, 3)
@@ -144,18 +144,19 @@ def load_images(path: str | Path) -> Images:
     """
     path = Path(path)
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            record = json.loads(str(arrays["record"]))
-            images = Images(
-                arrays["images"],
-                arrays.get("labels"),
-                arrays["ids"],
-                tuple(record["class_names"]),
-                record,
-            )
-            expected = record["sha256"]
-    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        raise DatasetError(f"{path}: not a file of prepared images: {error}") from error
+        arrays = read_arrays(path)
+        record = json.loads(str(arrays["record"]))
+        images = Images(
+            arrays["images"],
+            arrays.get("labels"),
+            arrays["ids"],
+            tuple(record["class_names"]),
+            record,
+        )
+        expected = record["sha256"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        reason = error.reason if isinstance(error, ArrayError) else error
+        raise DatasetError(f"{path}: not a file of prepared images: {reason}") from error
     if images.digest != expected:
         raise DatasetError(f"{path}: expected content SHA-256 {expected}, found {images.digest}")
     return images
