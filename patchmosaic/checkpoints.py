@@ -1,21 +1,26 @@
 """Trained networks on disk, each with a record: safetensors weights, and the locality scales.
 
 The record of the weights tells of the training, that of the scales of the calibration; both hold
-the SHA-256 of the weights, so that scales cannot be used with a network they were not chosen for.
+the SHA-256 of the weights, so that scales cannot be used with a network they were not chosen for,
+and one of the record itself.
 """
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 import os
 from pathlib import Path
 
+import pandas as pd
 import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from patchmosaic.networks import NetworkConfig, build_network
+
+RECORD_DIGEST = "record_sha256"
 
 
 class CheckpointError(ValueError):
@@ -33,15 +38,31 @@ def save_checkpoint(path: Path, weights: dict[str, Tensor], record: dict) -> Non
     temporary.write_bytes(safetensors.torch.save(weights))
     record = {**record, "weights_sha256": _sha256(temporary)}
     os.replace(temporary, path)
-    _save_record(record_path(path), record)
+    save_record(record_path(path), record)
 
 
 def load_record(path: Path) -> dict:
-    """The record beside a file of weights or scales, without reading that."""
+    """The record beside a file of weights or scales, without reading that.
+
+    Raises CheckpointError unless it is whole and is what its own digest says; a record of the time
+    before records had one is taken as it is.
+    """
+    path = record_path(path)
     try:
-        return json.loads(record_path(path).read_text())
-    except (OSError, json.JSONDecodeError) as error:
-        raise CheckpointError(f"{record_path(path)}: no readable record: {error}") from None
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path}: no readable record: {error}") from None
+    if not isinstance(record, dict):
+        raise CheckpointError(f"{path}: no readable record: expected a JSON object")
+    if RECORD_DIGEST in record:
+        expected = record.pop(RECORD_DIGEST)
+        if _record_digest(record) != expected:
+            raise CheckpointError(
+                f"{path}: expected SHA-256 {expected} of the record, found {_record_digest(record)}"
+            )
+    elif damaged := difflib.get_close_matches(RECORD_DIGEST, record, n=1, cutoff=0.9):
+        raise CheckpointError(f"{path}: damaged: the key {RECORD_DIGEST} reads {damaged[0]!r}")
+    return record
 
 
 def verify_checkpoint(path: Path) -> dict:
@@ -58,7 +79,10 @@ def verify_checkpoint(path: Path) -> dict:
 def load_checkpoint(path: Path) -> tuple[nn.Module, dict]:
     """The network of a verified checkpoint, in evaluation mode, and its record."""
     record = verify_checkpoint(path)
-    network = build_network(NetworkConfig(**record["network"]))
+    try:
+        network = build_network(NetworkConfig(**record["network"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{record_path(path)}: it describes no network: {error}") from None
     try:
         network.load_state_dict(safetensors.torch.load_file(path))
     except (SafetensorError, RuntimeError) as error:
@@ -74,7 +98,22 @@ def save_scales_record(path: Path, tables: list[Path], record: dict) -> None:
         tables: the files that the calibration left.
         record: how they were made, with the ``weights_sha256`` of the network they are for.
     """
-    _save_record(path, {**record, "tables": {table.name: _sha256(table) for table in tables}})
+    save_record(path, {**record, "tables": {table.name: _sha256(table) for table in tables}})
+
+
+def load_scales(path: Path) -> pd.DataFrame:
+    """The locality scales at ``path``, a row a time: t and patch_size, and what else was noted.
+
+    Raises CheckpointError unless the table is what the record beside it says.
+    """
+    _verify_table(path, load_record(path))
+    try:
+        table = pd.read_csv(path)
+    except ValueError as error:
+        raise CheckpointError(f"{path}: no table: {error}") from None
+    if not {"t", "patch_size"} <= set(table):
+        raise CheckpointError(f"{path}: no table of scales; its columns are {', '.join(table)}")
+    return table
 
 
 def verify_scales(path: Path, weights_sha256: str) -> list[Path]:
@@ -90,20 +129,42 @@ def verify_scales(path: Path, weights_sha256: str) -> list[Path]:
             f"{path}: these scales are for weights with SHA-256 {calibrated_for}, not for "
             f"{weights_sha256}"
         )
-    tables = [path.with_name(name) for name in record["tables"]]
-    for table in tables:
-        if not table.exists():
-            raise CheckpointError(f"{table}: this table of {path.name} is missing")
-        expected, found = record["tables"][table.name], _sha256(table)
-        if found != expected:
-            raise CheckpointError(f"{table}: expected SHA-256 {expected}, found {found}")
+    tables = []
+    for name in _tables(record):
+        if name != Path(name).name:
+            raise CheckpointError(f"{path}: {name!r} is no name of a table beside it")
+        tables.append(path.with_name(name))
+        _verify_table(tables[-1], record)
     return tables
 
 
-def _save_record(path: Path, record: dict) -> None:
+def _tables(record: dict) -> dict:
+    tables = record.get("tables")
+    return tables if isinstance(tables, dict) else {}
+
+
+def _verify_table(table: Path, record: dict) -> None:
+    expected = _tables(record).get(table.name)
+    if expected is None:
+        raise CheckpointError(f"{table}: {record_path(table)} does not tell of this table")
+    if not table.exists():
+        raise CheckpointError(f"{table}: this table of {record_path(table).name} is missing")
+    found = _sha256(table)
+    if found != expected:
+        raise CheckpointError(f"{table}: expected SHA-256 {expected}, found {found}")
+
+
+def save_record(path: Path, record: dict) -> None:
+    """Write a record with its own digest, whole or not at all."""
+    record = {**record, RECORD_DIGEST: _record_digest(record)}
     temporary = path.with_suffix(".partial")
     temporary.write_text(json.dumps(record, indent=1) + "\n")
     os.replace(temporary, path)
+
+
+def _record_digest(record: dict) -> str:
+    """SHA-256 of the record as sorted JSON, whatever stands between its keys and values."""
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 
 def _sha256(path: Path) -> str:

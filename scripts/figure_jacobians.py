@@ -1,8 +1,9 @@
 """Draw how far networks look, over time, beside their locality scales."""
 
-import numpy as np
-import pandas as pd
+from pathlib import Path
 
+from patchmosaic.arrays import read_arrays
+from patchmosaic.checkpoints import load_scales
 from patchmosaic.console import logged
 from patchmosaic.figures import jacobians, save_figure
 
@@ -11,11 +12,11 @@ if __name__ == "__main__":
         maps, scales, seeds = {}, {}, set()
         files = zip(snakemake.input.gradients, snakemake.input.scales, strict=True)
         for network, (gradients, table) in zip(snakemake.params.networks, files, strict=True):
-            with np.load(gradients) as arrays:
-                times = arrays["t"].round(6)
-                maps[network] = dict(zip(times, arrays["gradients"], strict=True))
-                seeds.add(len(arrays["seeds"]))
-            table = pd.read_csv(table)
+            arrays = read_arrays(gradients)
+            times = arrays["t"].round(6)
+            maps[network] = dict(zip(times, arrays["gradients"], strict=True))
+            seeds.add(len(arrays["seeds"]))
+            table = load_scales(Path(table))
             scales[network] = dict(zip(table["t"].round(6), table["patch_size"], strict=True))
         figure = jacobians(maps, scales, seeds.pop())
         for path in snakemake.output:

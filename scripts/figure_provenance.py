@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-import pandas as pd
 import torch
 
+from patchmosaic.checkpoints import load_scales
 from patchmosaic.console import logged
 from patchmosaic.datasets import load_images, to_float
 from patchmosaic.figures import patch_provenance, save_figure
@@ -26,7 +26,7 @@ if __name__ == "__main__":
             bank = bank[torch.from_numpy(images.labels == label)]
             name = f"{name}, {images.class_names[label]}"
         bank = bank[: settings.images]
-        table = pd.read_csv(snakemake.input.scales)
+        table = load_scales(Path(snakemake.input.scales))
         scales = dict(zip(table["t"], table["patch_size"].tolist(), strict=True))
         border = {"boundary": settings.boundary, "candidates": settings.candidates}
         machine = EquivariantLocalScoreMachine(

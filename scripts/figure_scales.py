@@ -1,13 +1,14 @@
 """Draw the locality scale of every network over time."""
 
-import pandas as pd
+from pathlib import Path
 
+from patchmosaic.checkpoints import load_scales
 from patchmosaic.console import logged
 from patchmosaic.figures import save_figure, scales
 
 if __name__ == "__main__":
     with logged(snakemake.log[0]):
-        tables = zip(snakemake.params.networks, map(pd.read_csv, snakemake.input), strict=True)
-        figure = scales(dict(tables))
+        tables = [load_scales(Path(path)) for path in snakemake.input]
+        figure = scales(dict(zip(snakemake.params.networks, tables, strict=True)))
         for path in snakemake.output:
             save_figure(figure, path)

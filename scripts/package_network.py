@@ -9,7 +9,14 @@ import shutil
 import sys
 from pathlib import Path
 
-from patchmosaic.checkpoints import CheckpointError, record_path, verify_checkpoint, verify_scales
+from patchmosaic.checkpoints import (
+    CheckpointError,
+    load_record,
+    record_path,
+    save_record,
+    verify_checkpoint,
+    verify_scales,
+)
 
 CHECKPOINTS = Path(__file__).parent.parent / "checkpoints"
 
@@ -29,7 +36,10 @@ def package(results: Path, network: str, checkpoints: Path) -> list[Path]:
         (checkpoints / f"{network}.{kind}").unlink(missing_ok=True)
     copies = [checkpoints / file.name for file in files]
     for file, copy in zip(files, copies, strict=True):
-        os.replace(shutil.copyfile(file, f"{copy}.partial"), copy)
+        if file.suffix == ".json":
+            save_record(copy, load_record(file))
+        else:
+            os.replace(shutil.copyfile(file, f"{copy}.partial"), copy)
     return copies
 
 

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-import pandas as pd
 import torch
 
 from patchmosaic.audit import describe, summarise
+from patchmosaic.checkpoints import load_scales
 from patchmosaic.console import logged
 from patchmosaic.datasets import load_images, to_float
 from patchmosaic.machines import MACHINES
@@ -23,7 +23,7 @@ if __name__ == "__main__":
         labels = noise.labels if conditional else None
         scales = None
         if snakemake.input.scales:
-            table = pd.read_csv(snakemake.input.scales)
+            table = load_scales(Path(snakemake.input.scales))
             scales = dict(zip(table["t"], table["patch_size"].tolist(), strict=True))
         kind = MACHINES[name]
 

@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-import pandas as pd
 import torch
 
-from patchmosaic.checkpoints import load_checkpoint
+from patchmosaic.checkpoints import load_checkpoint, load_scales
 from patchmosaic.console import logged
 from patchmosaic.datasets import load_images, to_float
 from patchmosaic.machines import MACHINES
@@ -22,7 +21,7 @@ if __name__ == "__main__":
         seed_images = torch.from_numpy(noise.images)
         labels = torch.from_numpy(noise.labels) if settings.conditional else None
         times = reverse_times(settings.steps, settings.start)
-        bank, table = load_images(given.bank), pd.read_csv(given.scales)
+        bank, table = load_images(given.bank), load_scales(Path(given.scales))
         scales = dict(zip(table["t"], table["patch_size"].tolist(), strict=True))
         network, _ = load_checkpoint(Path(given.network))
         trajectories = {}

@@ -14,8 +14,11 @@ from patchmosaic import training
 from patchmosaic.checkpoints import (
     CheckpointError,
     load_checkpoint,
+    load_record,
+    load_scales,
     record_path,
     save_checkpoint,
+    save_record,
     save_scales_record,
     verify_scales,
 )
@@ -166,16 +169,36 @@ def test_checkpoints_are_verified(tmp_path):
         load_checkpoint(path)
 
 
+def test_records_are_verified(tmp_path):
+    path = tmp_path / "network.json"
+    save_record(path, {"dataset": "mnist", "loss_curve": [0.5, 0.25]})
+    assert load_record(path) == {"dataset": "mnist", "loss_curve": [0.5, 0.25]}
+    content = path.read_text()
+    for altered, said in (
+        (content.replace("0.25", "0.35"), r"expected SHA-256 \w+ of the record, found"),
+        (content.replace("record_sha256", "recorf_sha256"), "damaged: the key record_sha256 reads"),
+        (content[:-5], "no readable record"),
+    ):
+        path.write_text(altered)
+        with pytest.raises(CheckpointError, match=rf"network\.json: {said}"):
+            load_record(path)
+    path.write_text('{"dataset": "mnist"}')  # written before records had a digest
+    assert load_record(path) == {"dataset": "mnist"}
+
+
 def test_scales_are_verified(tmp_path):
     record, table = tmp_path / "network.scales.json", tmp_path / "network.scales.csv"
     table.write_text("t,patch_size\n1.0,3\n")
     save_scales_record(record, [table], {"weights_sha256": "ours", "steps": 20})
     assert verify_scales(record, "ours") == [table]
+    assert load_scales(table)["patch_size"].tolist() == [3]
     with pytest.raises(CheckpointError, match=r"scales\.json: .* with SHA-256 ours, not for other"):
         verify_scales(record, "other")
     table.write_text("t,patch_size\n1.0,5\n")
     with pytest.raises(CheckpointError, match=r"scales\.csv: expected SHA-256 \w+, found"):
         verify_scales(record, "ours")
+    with pytest.raises(CheckpointError, match=r"scales\.csv: expected SHA-256 \w+, found"):
+        load_scales(table)
     table.unlink()
     with pytest.raises(CheckpointError, match=r"scales\.csv: this table of network.* is missing"):
         verify_scales(record, "ours")
