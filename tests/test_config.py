@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import json
+import math
 import shutil
 import sys
 from pathlib import Path
@@ -12,7 +13,13 @@ import pytest
 import yaml
 
 from patchmosaic import machines, networks
-from patchmosaic.checkpoints import load_record, verify_checkpoint, verify_scales
+from patchmosaic.checkpoints import (
+    RECORD_DIGEST,
+    load_record,
+    save_record,
+    verify_checkpoint,
+    verify_scales,
+)
 from patchmosaic.training import PRECISIONS, TrainingRecipe
 
 ROOT = Path(__file__).parent.parent
@@ -142,6 +149,17 @@ def test_schema_allows_what_the_package_knows():
         ({"sampling": {"network_steps": [20, 1]}}, "sampling.network_steps[1]: 1 is less than"),
         ({"bank": {"images": "some"}}, "bank.images: 'some' is not allowed"),
         ({"experiment": "My run"}, "experiment: 'My run' is no name; use small letters"),
+        ({"experiment": "run\n"}, "experiment: 'run\\n' is no name; use small letters"),
+        ({"experiment": "x" * 65}, "experiment: 'xxx"),
+        ({"datasets": {"mnist": {"size": 32.0}}}, "size: 32.0 is not of type 'integer' (write 32)"),
+        ({"seeds": {"evaluation": {"count": 8.0}}}, "count: 8.0 is not of type 'integer'"),
+        ({"datasets": {"mnist": {"channels": 1.0}}}, "channels: 1.0 is not of type 'integer'"),
+        ({"adaptive": {"tolerance": math.nan}}, "adaptive.tolerance: nan is not of type 'number'"),
+        ({"recipes": {"paper": {"learning_rate": math.inf}}}, "inf is not of type 'number'"),
+        ({"directories": {"results": "{x}"}}, "directories.results: '{x}' is no path; use no"),
+        ({"directories": {"data": "a\0b"}}, "directories.data: 'a\\x00b' is no path"),
+        ({"datasets": {"mnist": {"local": "x" * 5000}}}, "datasets.mnist.local: [Errno 36]"),
+        ({"recipes": {"pa\nper": {"epochs": 0}}}, "recipes['pa\\nper']: missing key batch_size"),
     ],
 )
 def test_bad_configs_are_refused_by_name(override, message):
@@ -174,8 +192,7 @@ def test_packaged_scales_are_not_for_a_network_trained_here():
 def test_packaged_scales_of_other_weights_are_refused(tmp_path):
     checkpoints = shutil.copytree(ROOT / "checkpoints", tmp_path / "checkpoints")
     path = checkpoints / "mnist-unet-zeros.scales.json"
-    record = json.loads(path.read_text())
-    path.write_text(json.dumps({**record, "weights_sha256": "0" * 64}))
+    save_record(path, {**load_record(path), "weights_sha256": "0" * 64})
     with pytest.raises(
         ConfigError, match=r"scales\.csv is for weights with SHA-256 0+, and .* has"
     ):
@@ -184,6 +201,24 @@ def test_packaged_scales_of_other_weights_are_refused(tmp_path):
     with pytest.raises(
         ConfigError, match=r"packaged, but .*zeros\.scales\.json: no readable record"
     ):
+        validate_config(merged(DEFAULT, PACKAGED_SCALES), checkpoints)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("scales.csv", b"\xff\xfe", r"scales\.csv: expected SHA-256 \w+, found"),
+        ("scales.json", b"[]", r"scales\.json: no readable record: expected a JSON object"),
+        ("scales.json", b"\xff", r"scales\.json: no readable record: 'utf-8' codec"),
+        ("scales.json", b"[" * 5000, r"scales\.json: no readable record: maximum recursion"),
+        ("json", b'{"network": 3}', r"the record of .*mnist-unet-zeros\.safetensors: 'int' object"),
+        ("json", b'{"network": {"classes": "a"}}', r"the record of .*unet-zeros\.safetensors: '>'"),
+    ],
+)
+def test_damaged_packaged_files_are_named(name, content, said, tmp_path):
+    checkpoints = shutil.copytree(ROOT / "checkpoints", tmp_path / "checkpoints")
+    (checkpoints / f"mnist-unet-zeros.{name}").write_bytes(content)
+    with pytest.raises(ConfigError, match=said):
         validate_config(merged(DEFAULT, PACKAGED_SCALES), checkpoints)
 
 
@@ -211,4 +246,5 @@ def test_packaged_records_say_what_they_are():
         needed = {"network", "training", "dataset", "dataset_digest", "weights_sha256", "versions"}
         needed |= {"images_seen", "loss_curve", "wall_seconds", "hardware"}
         assert needed <= set(record), path.name
+        assert RECORD_DIGEST in json.loads(path.with_suffix(".json").read_text()), path.name
         assert path.stat().st_size < 16 * 2**20

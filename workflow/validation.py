@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 import difflib
+import math
+import re
+from functools import cache
 from pathlib import Path
 
-import pandas as pd
 import yaml
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, validators
 from jsonschema.exceptions import ValidationError, best_match
 
-from patchmosaic.checkpoints import CheckpointError, load_record
+from patchmosaic.checkpoints import CheckpointError, load_record, load_scales
 from patchmosaic.datasets import REGISTRY, DatasetError, find_dataset
 from patchmosaic.networks import NetworkConfig
 
 SCHEMA = Path(__file__).parent / "schemas" / "config.schema.yaml"
 MOST_SHARDS = 1000
+
+
+def _is_number(_, value: object) -> bool:
+    return type(value) is int or (type(value) is float and math.isfinite(value))
+
+
+# JSON Schema takes 32.0 for an integer and has no NaN; file names and array shapes need 32.
+Validator = validators.extend(
+    Draft202012Validator,
+    type_checker=Draft202012Validator.TYPE_CHECKER.redefine_many(
+        {"integer": lambda _, value: type(value) is int, "number": _is_number}
+    ),
+)
 
 
 class ConfigError(ValueError):
@@ -24,8 +39,7 @@ class ConfigError(ValueError):
 
 def validate_config(config: dict, checkpoints: Path) -> None:
     """Raise ConfigError unless ``config`` fits the schema and is consistent in itself."""
-    schema = yaml.safe_load(SCHEMA.read_text())
-    errors = list(Draft202012Validator(schema).iter_errors(config))
+    errors = list(Validator(_schema()).iter_errors(config))
     if errors:
         raise ConfigError("\n".join(sorted({_readable(error) for error in errors})))
     _check_seeds(config["seeds"])
@@ -44,8 +58,17 @@ def validate_config(config: dict, checkpoints: Path) -> None:
             _check_scales(config["networks"][name].get("scales_of", name), config, checkpoints)
 
 
+@cache
+def _schema() -> dict:
+    return yaml.safe_load(SCHEMA.read_text())
+
+
 def _key(path) -> str:
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    plain = [isinstance(part, str) and re.fullmatch(r"[\w-]+", part) for part in path]
+    text = "".join(
+        f".{part}" if is_plain else f"[{part!r}]"
+        for part, is_plain in zip(path, plain, strict=True)
+    )
     return text.lstrip(".") or "the config"
 
 
@@ -70,14 +93,17 @@ def _readable(error: ValidationError) -> str:
         hint = _did_you_mean(error.instance, error.validator_value)
         return f"{key}: {error.instance!r} is not allowed{hint}; choose one of {allowed}"
     if error.validator == "pattern":
-        return f"{key}: {error.instance!r} is no name; use small letters, digits, - and _"
+        schema = error.schema
+        return f"{key}: {error.instance!r} is no {schema['title']}; use {schema['description']}"
     if error.validator == "contains":
         return f"{key}: 'is' is missing; it is the baseline of every comparison"
     if error.validator == "oneOf":
         reason = best_match(error.context).message
         return f"{key}: {error.instance!r} is not allowed: {reason}; {error.schema['description']}"
     hint = ""
-    if error.validator == "type" and "number" in str(error.validator_value):
+    if error.validator == "type" and isinstance(error.instance, float):
+        hint = f" (write {error.instance:.0f})" if error.instance.is_integer() else ""
+    elif error.validator == "type" and "number" in str(error.validator_value):
         hint = " (write 1.0e-4, not 1e-4, which YAML reads as text)"
     return f"{key}: {error.message}{hint}"
 
@@ -110,7 +136,11 @@ def _check_dataset(name: str, dataset: dict) -> None:
             f"{dataset['source']!r} need another one"
         )
     local = dataset.get("local")
-    if local is not None and not Path(local).exists():
+    try:
+        missing = local is not None and not Path(local).exists()
+    except OSError as error:
+        raise ConfigError(f"datasets.{name}.local: {error}") from None
+    if missing:
         raise ConfigError(f"datasets.{name}.local: {local} does not exist")
     if source.only_local and local is None:
         raise ConfigError(
@@ -175,6 +205,7 @@ def _check_scales(name: str, config: dict, checkpoints: Path) -> None:
     try:
         calibrated_for = load_record(path).get("weights_sha256")
         found = load_record(weights).get("weights_sha256")
+        times = load_scales(path)["t"]
     except CheckpointError as error:
         raise ConfigError(f"{where} {error}") from None
     if calibrated_for != found:
@@ -182,7 +213,6 @@ def _check_scales(name: str, config: dict, checkpoints: Path) -> None:
             f"{where} {path} is for weights with SHA-256 {calibrated_for}, and {weights} has "
             f"{found}; set calibration.source to computed"
         )
-    times = pd.read_csv(path)["t"]
     if len(times) != steps or any(abs(t * steps - i - 1) > 1e-6 for i, t in enumerate(times)):
         raise ConfigError(
             f"sampling.machine_steps: {steps}, but the packaged scales {path} are for "
@@ -216,7 +246,7 @@ def _check_checkpoint(
     try:
         record = load_record(path)
         found = dict(record["network"])
-        found["classes"] = min(found["classes"], 1)
+        found["classes"] = int(found["classes"] > 0)
         differences = expected.differences(found)
         if record["dataset"] != network["dataset"]:
             differences.append(f"dataset: {record['dataset']!r} instead of {network['dataset']!r}")
@@ -230,6 +260,8 @@ def _check_checkpoint(
         raise ConfigError(f"{where}.checkpoint: packaged, but {error}") from None
     except KeyError as error:
         raise ConfigError(f"{where}.checkpoint: the record of {path} lacks {error}") from None
+    except (TypeError, ValueError, AttributeError) as error:
+        raise ConfigError(f"{where}.checkpoint: the record of {path}: {error}") from None
     if differences:
         raise ConfigError(
             f"{where}.checkpoint: {path} does not fit this config: {'; '.join(differences)}; "

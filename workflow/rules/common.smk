@@ -11,7 +11,7 @@ sys.path[:0] = [str(workflow.basedir), str(Path(workflow.basedir) / "workflow")]
 
 from snakemake.exceptions import WorkflowError
 
-from patchmosaic.datasets import collection_stamp, find_dataset
+from patchmosaic.datasets import DatasetError, collection_stamp, find_dataset
 from patchmosaic.manifest import (
     content_digest,
     git_state,
@@ -79,7 +79,10 @@ def local_content(wildcards):
     """What changes when images that are read from a local folder or archive do, else None."""
     dataset = config["datasets"][wildcards.dataset]
     if find_dataset(dataset["source"]).only_local:
-        return collection_stamp(Path(dataset["local"]))
+        try:
+            return collection_stamp(Path(dataset["local"]))
+        except DatasetError as error:
+            raise WorkflowError(f"datasets.{wildcards.dataset}.local: {error}")
 
 
 def prepared(dataset):
