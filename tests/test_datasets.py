@@ -650,6 +650,27 @@ def test_raw_files_are_verified_again(local, contents, tmp_path):
         assert text in str(error.value)
 
 
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            lambda record: record["files"].clear(),
+            r"provenance\.json: it tells of no file, expected",
+        ),
+        (lambda record: record["files"].update(x={}), r"provenance\.json: not a record.*'sha256'"),
+        (lambda record: record.update(files=[]), r"provenance\.json: not a record of a download"),
+    ],
+)
+def test_an_altered_record_of_a_download_is_refused(change, said, local, tmp_path):
+    raw = tmp_path / "raw"
+    record = fetch("mnist", raw, local=local, **QUICK)
+    change(record)
+    (raw / "provenance.json").write_text(json.dumps(record))
+    with pytest.raises(DatasetError, match=said):
+        prepare("mnist", raw)
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -660,8 +681,10 @@ def test_raw_files_are_verified_again(local, contents, tmp_path):
         (idx_bytes(np.zeros((2, 3), np.uint8))[:-1], r"promises 6 bytes .*holds 5"),
         (idx_bytes(np.zeros((2, 3), np.uint8)) + b"x", r"promises 6 bytes .*holds 7"),
         (b"\x00\x00\x08\x03" + b"\xff" * 12 + b"abc", f"promises {(2**32 - 1) ** 3} bytes"),
+        (b"\x00\x00\x08\xff" + b"\x00\x00\x00\x01" * 255 + b"x", "promises 255 dimensions"),
+        (b"\x00\x00\x08\x02" + bytes(4) + b"\xff" * 4, r"promises nothing \(shape \(0, 42949"),
     ],
-    ids=["empty", "gzip", "floats", "header cut", "short", "long", "huge"],
+    ids=["empty", "gzip", "floats", "header cut", "short", "long", "huge", "dimensions", "nothing"],
 )
 def test_broken_idx_files_are_refused(content, said, tmp_path):
     path = tmp_path / "broken-idx"
@@ -860,6 +883,22 @@ def test_broken_archives_are_refused(content, tmp_path):
         DatasetError, match=r"broken\.tar\.gz: neither a folder nor a whole archive"
     ):
         fetch("image_folder", tmp_path / "raw", local=tmp_path / "broken.tar.gz", **QUICK)
+
+
+def test_a_broken_image_in_an_archive_is_named(tmp_path):
+    path = tmp_path / "broken.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.png", encoded(1))
+    path.write_bytes(path.read_bytes().replace(b"IHDR", b"IHDX"))
+    with pytest.raises(DatasetError, match=r"broken\.zip: a\.png cannot be read: Bad CRC-32"):
+        fetch("image_folder", tmp_path / "raw", local=path, **QUICK)
+
+
+def test_a_name_that_is_no_text_is_refused(tmp_path):
+    folder = lay_out(tmp_path / "folder", {"a.png": encoded(1)})
+    (folder / "a.png").rename(folder / os.fsdecode(b"\xff.png"))
+    with pytest.raises(DatasetError, match=r"folder: the name '\\udcff\.png' is not UTF-8"):
+        fetch("image_folder", tmp_path / "raw", local=folder, **QUICK)
 
 
 def test_an_archive_with_one_name_twice_is_refused(tmp_path):

@@ -80,9 +80,15 @@ def verified_record(dataset: Dataset, directory: Path) -> dict[str, object]:
     record = _read_record(directory)
     if record.get("dataset") != dataset.id:
         raise DatasetError(f"{directory}: it does not hold {dataset.id}; fetch it first")
+    names = {COLLECTION_LINK} if dataset.only_local else {file.name for file in dataset.files}
+    if set(record["files"]) != names:
+        raise DatasetError(
+            f"{directory / PROVENANCE}: it tells of {', '.join(record['files']) or 'no file'}, "
+            f"expected {', '.join(sorted(names))}; fetch {dataset.id} again"
+        )
     for name, entry in record["files"].items():
         path = directory / name
-        if not path.exists():
+        if not path.exists() or (path.is_dir() and not dataset.only_local):
             raise DatasetError(f"{path}: it is gone; fetch {dataset.id} again")
         found = collection_digest(path)[0] if dataset.only_local else sha256_of(path)
         if found != entry["sha256"]:
@@ -166,6 +172,12 @@ def _read_record(directory: Path) -> dict[str, object]:
     if not path.exists():
         return {}
     try:
-        return json.loads(path.read_text())
-    except ValueError as error:
-        raise DatasetError(f"{path}: not JSON: {error}; remove it and fetch again") from error
+        record = json.loads(path.read_text(encoding="utf-8"))
+        for entry in record["files"].values():
+            if not isinstance(entry["sha256"], str) or not isinstance(entry["source"], str):
+                raise TypeError("sha256 and source of a file must be text")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise DatasetError(
+            f"{path}: not a record of a download ({error}); remove it and fetch again"
+        ) from error
+    return record

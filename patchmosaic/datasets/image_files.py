@@ -2,24 +2,51 @@
 
 Members are read one by one and never unpacked. A name that is absolute or holds "..", and a link
 inside an archive, are refused all the same: an archive that holds one is not what it claims to be.
+So are archives that inflate to far more than images do.
 """
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import hashlib
 import lzma
 import os
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from patchmosaic.datasets.content import DatasetError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
+
+MOST_IMAGE_BYTES = 1 << 26  # of one image as stored: 64 MiB
+MOST_EXPANSION = 100  # images hardly compress, their tar headers do
+ALWAYS_ALLOWED_BYTES = 1 << 26  # that an archive may inflate to, however small it is
+
+ARCHIVE_FAULTS = (
+    OSError,
+    EOFError,
+    ValueError,
+    KeyError,
+    RuntimeError,
+    OverflowError,
+    MemoryError,
+    struct.error,
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    lzma.LZMAError,
+    zlib.error,
+)
+"""What Python's readers of archives raise at broken ones."""
 
 Entry = tuple[str, Callable[[], bytes]]
 
@@ -67,7 +94,8 @@ def collection_stamp(path: Path) -> str:
         raise DatasetError(f"{path}: there is no such file or folder")
     files = [path]
     if path.is_dir():
-        files = [file for name, file in _folder_files(path) if _is_image(name)]
+        with _named(path):
+            files = [file for _, file in _folder_images(path)]
     digest = hashlib.sha256()
     for file in sorted(files):
         status = file.stat()
@@ -89,7 +117,9 @@ def _checked(path: Path, names: Iterable[str]) -> list[str]:
 def _entries(path: Path) -> Iterator[Entry]:
     if not path.exists():
         raise DatasetError(f"{path}: there is no such file or folder")
-    try:
+    if not path.is_dir() and not path.is_file():
+        raise DatasetError(f"{path}: neither a folder nor a file")
+    with _named(path):
         if path.is_dir():
             found = _folder_entries(path.resolve())
         elif zipfile.is_zipfile(path):
@@ -98,9 +128,27 @@ def _entries(path: Path) -> Iterator[Entry]:
             found = _tar_entries(path)
         for name, read in found:
             if _is_image(name):
-                yield name, read
-    except (tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError) as error:
+                yield name, partial(_read, path, name, read)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Whatever a broken collection raises becomes a DatasetError that names it."""
+    try:
+        yield
+    except DatasetError:
+        raise
+    except ARCHIVE_FAULTS as error:
         raise DatasetError(f"{path}: neither a folder nor a whole archive: {error}") from error
+
+
+def _read(path: Path, name: str, read: Callable[[], bytes]) -> bytes:
+    try:
+        return read()
+    except DatasetError:
+        raise
+    except ARCHIVE_FAULTS as error:
+        raise DatasetError(f"{path}: {name} cannot be read: {error}") from error
 
 
 def _is_image(name: str) -> bool:
@@ -108,33 +156,111 @@ def _is_image(name: str) -> bool:
     return name.lower().endswith(IMAGE_SUFFIXES) and not hidden
 
 
-def _folder_files(root: Path) -> Iterator[tuple[str, Path]]:
-    for folder, _, files in os.walk(root):
-        for name in files:
-            file = Path(folder, name)
-            yield file.relative_to(root).as_posix(), file
+def _folder_images(root: Path) -> Iterator[tuple[str, Path]]:
+    def refuse(error: OSError) -> None:
+        raise error
+
+    for folder, _, files in os.walk(root, onerror=refuse):
+        for file in (Path(folder, name) for name in files):
+            name = file.relative_to(root).as_posix()
+            if _is_image(name):
+                if not file.is_file():
+                    raise DatasetError(f"{root}: {name!r} is a broken link or no regular file")
+                yield _text_name(root, name), file
 
 
 def _folder_entries(root: Path) -> Iterator[Entry]:
-    for name, file in _folder_files(root):
+    for name, file in _folder_images(root):
+        _check_size(root, name, file.stat().st_size)
         yield name, file.read_bytes
 
 
 def _tar_entries(path: Path) -> Iterator[Entry]:
-    with tarfile.open(path) as archive:
+    with open_tar(path) as archive:
         for member in archive:
             name = _safe_name(path, member.name, link=not (member.isfile() or member.isdir()))
             if member.isfile():
+                if _is_image(name):
+                    _check_size(path, name, member.size)
                 yield name, lambda member=member: archive.extractfile(member).read()
 
 
 def _zip_entries(path: Path) -> Iterator[Entry]:
     with zipfile.ZipFile(path) as archive:
+        left = _most_bytes(path)
         for member in archive.infolist():
             mode = member.external_attr >> 16
             name = _safe_name(path, member.filename, link=stat.S_ISLNK(mode))
-            if not member.is_dir():
+            if _is_image(name) and not member.is_dir():
+                _check_size(path, name, member.file_size)
+                left -= member.file_size
+                if left < 0:
+                    raise DatasetError(_inflates_too_far(path))
                 yield name, lambda member=member: archive.read(member)
+
+
+class _Bounded:
+    """A binary file that is not read beyond its first so many bytes.
+
+    tarfile reads headers of the size that they claim, so that size must not be believed.
+    """
+
+    def __init__(self, file: BinaryIO, path: Path, most: int) -> None:
+        self.file, self.path, self.most = file, path, most
+        self.tell = file.tell
+
+    def seek(self, position: int) -> int:
+        self._check(position)
+        return self.file.seek(position)
+
+    def read(self, size: int) -> bytes:
+        self._check(self.file.tell() + size)
+        return self.file.read(size)
+
+    def _check(self, position: int) -> None:
+        if position > self.most:
+            raise DatasetError(_inflates_too_far(self.path))
+
+
+@contextmanager
+def open_tar(path: Path) -> Iterator[tarfile.TarFile]:
+    """A tar archive, plain or compressed by gzip, bzip2 or xz, that is no decompression bomb.
+
+    Raises DatasetError where it inflates to more than `MOST_EXPANSION` times its size.
+    """
+    with open(path, "rb") as file:
+        begin = file.read(6)
+    openers = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
+    opener = next((opener for magic, opener in openers.items() if begin.startswith(magic)), open)
+    with (
+        opener(path, "rb") as file,
+        tarfile.open(fileobj=_Bounded(file, path, _most_bytes(path)), mode="r:") as archive,
+    ):
+        yield archive
+
+
+def _most_bytes(path: Path) -> int:
+    return max(ALWAYS_ALLOWED_BYTES, MOST_EXPANSION * path.stat().st_size)
+
+
+def _inflates_too_far(path: Path) -> str:
+    return (
+        f"{path}: it promises more than {_most_bytes(path)} bytes, {MOST_EXPANSION} times what it "
+        "holds; it is refused as broken or as a decompression bomb"
+    )
+
+
+def _check_size(path: Path, name: str, size: int) -> None:
+    if size > MOST_IMAGE_BYTES:
+        raise DatasetError(f"{path}: {name} has {size} bytes, allowed: {MOST_IMAGE_BYTES} an image")
+
+
+def _text_name(path: Path, name: str) -> str:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise DatasetError(f"{path}: the name {name!r} is not UTF-8; rename the image") from None
+    return name
 
 
 def _safe_name(path: Path, name: str, *, link: bool) -> str:
@@ -142,4 +268,4 @@ def _safe_name(path: Path, name: str, *, link: bool) -> str:
     if parts.is_absolute() or ".." in parts.parts or link:
         kind = "a link or device" if link else "a name that leads outside"
         raise DatasetError(f"{path}: the archive holds {kind}: {name!r}; it is refused")
-    return str(parts)
+    return _text_name(path, str(parts))

@@ -6,20 +6,24 @@ import io
 import math
 import re
 import struct
-import tarfile
 import warnings
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from patchmosaic.datasets.content import DatasetError
-from patchmosaic.datasets.image_files import image_names, read_images
+from patchmosaic.datasets.image_files import (
+    ARCHIVE_FAULTS,
+    image_names,
+    open_tar,
+    read_images,
+)
 
 IDX_UINT8 = 0x08
+IDX_MOST_DIMENSIONS = 4
 CIFAR10_CLASSES = (
     "airplane",
     "automobile",
@@ -33,6 +37,7 @@ CIFAR10_CLASSES = (
     "truck",
 )
 CIFAR10_RECORD_BYTES = 1 + 3 * 32 * 32
+CIFAR10_MEMBER_RECORDS = 10000
 CELEBA_SPLITS = {"train": (1, 162770), "test": (182638, 202599)}
 COLLECTION_LINK = "images"
 EIGHT_BIT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
@@ -67,10 +72,17 @@ def read_idx(path: Path) -> np.ndarray:
             f"{path}: not an IDX file of uint8: it begins with "
             f"{content[:4].hex(' ') or 'nothing'}, expected 00 00 08 and the number of dimensions"
         )
+    if content[3] > IDX_MOST_DIMENSIONS:
+        raise DatasetError(
+            f"{path}: the IDX header promises {content[3]} dimensions, "
+            f"allowed: 1 to {IDX_MOST_DIMENSIONS}"
+        )
     start = 4 + 4 * content[3]
     if len(content) < start:
         raise DatasetError(f"{path}: the IDX header breaks off after {len(content)} bytes")
     shape = struct.unpack(f">{content[3]}I", content[4:start])
+    if 0 in shape:
+        raise DatasetError(f"{path}: the IDX header promises nothing (shape {shape})")
     if len(content) - start != math.prod(shape):
         raise DatasetError(
             f"{path}: the IDX header promises {math.prod(shape)} bytes (shape {shape}), "
@@ -109,12 +121,19 @@ def read_cifar10(directory: Path, split: str) -> RawSplit:
     }[split]
     wanted = {f"cifar-10-batches-bin/{member}": member for member in members}
     found: dict[str, bytes] = {}
+    most = CIFAR10_MEMBER_RECORDS * CIFAR10_RECORD_BYTES
     try:
-        with tarfile.open(path) as archive:
+        with open_tar(path) as archive:
             for entry in archive:
                 if entry.name in wanted and entry.isfile():
+                    if entry.size > most:
+                        raise DatasetError(
+                            f"{path}: {wanted[entry.name]} has {entry.size} bytes, allowed: {most}"
+                        )
                     found[wanted[entry.name]] = archive.extractfile(entry).read()
-    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
+    except DatasetError:
+        raise
+    except ARCHIVE_FAULTS as error:
         raise DatasetError(f"{path}: not a whole archive: {error}") from error
     for member in members:
         size = len(found.get(member, b""))
@@ -143,9 +162,14 @@ def _from_arrays(
     return RawSplit(np.arange(len(images)), labels.astype(np.int64), class_names, pictures)
 
 
+def _collection(directory: Path) -> Path:
+    """Where the user's images lie, so that errors name that and not our link to it."""
+    return (directory / COLLECTION_LINK).resolve()
+
+
 def read_cifar10_jpeg(directory: Path, split: str) -> RawSplit:
     """JPEG copies of CIFAR-10, <split>/<class>/<name>; labels in the standard order of classes."""
-    path = directory / COLLECTION_LINK
+    path = _collection(directory)
     labelled = []
     for name in image_names(path):
         parts = PurePosixPath(name).parts
@@ -164,7 +188,7 @@ def read_celeba(directory: Path, split: str) -> RawSplit:
 
     train: 1 to 162770, test: 182638 to 202599 (between them lie the validation images).
     """
-    path = directory / COLLECTION_LINK
+    path = _collection(directory)
     first, last = CELEBA_SPLITS[split]
     chosen = []
     for name in image_names(path):
@@ -186,7 +210,7 @@ def read_image_folder(directory: Path, split: str) -> RawSplit:
     the train split. Folders below that are the classes, numbered in alphabetical order over both
     splits; images beside class folders are refused, for they have no label.
     """
-    path = directory / COLLECTION_LINK
+    path = _collection(directory)
     parts = {name: PurePosixPath(name).parts for name in image_names(path)}
     if all(part[0] in ("train", "test") and len(part) > 1 for part in parts.values()):
         chosen = [name for name, part in parts.items() if part[0] == split]
@@ -244,16 +268,13 @@ def _decoded(content: bytes, path: Path, name: str) -> Image.Image:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             picture = Image.open(io.BytesIO(content), formats=("PNG", "JPEG"))
             picture.load()
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        Image.DecompressionBombError,
-        Image.DecompressionBombWarning,
-    ) as error:
+            upright = ImageOps.exif_transpose(picture)
+    except UnidentifiedImageError:
+        raise DatasetError(f"{path}: {name} is not a readable image: no PNG or JPEG") from None
+    except Exception as error:  # Pillow lets through whatever its parsers of broken files raise
         raise DatasetError(f"{path}: {name} is not a readable image: {error}") from error
     if picture.mode not in EIGHT_BIT_MODES:
         raise DatasetError(
             f"{path}: {name} has pixels of mode {picture.mode}, expected 8 bits a channel"
         )
-    return ImageOps.exif_transpose(picture)
+    return upright

@@ -13,6 +13,7 @@ import subprocess
 import tarfile
 import tempfile
 import time
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -249,7 +250,7 @@ def _store_members(
                 store(iter(partial(content.read, BLOCK_BYTES), b""), folder, file)
     except KeyError as error:
         raise SourceError(f"the package does not hold {name}") from error
-    except (tarfile.TarError, EOFError, OSError) as error:
+    except (tarfile.TarError, zlib.error, EOFError, OSError, ValueError) as error:
         raise SourceError(f"the package cannot be read: {error}") from error
 
 
