@@ -260,6 +260,19 @@ def test_jobs_keep_the_user_s_python_path(own_images):
     assert f"{own_images}:/of theirs:/too\n" in output
 
 
+def test_paths_of_the_config_are_never_code(own_images):
+    """Spaces, quotes, Unicode and shell commands in a path; nothing is written outside it."""
+    before = {path.name for path in own_images.iterdir()}
+    results = 'ré sults/it\'s "$(touch pwned)" `touch pwned`; touch pwned & touch pwned #'
+    override = {"directories": {"data": "dätä", "results": results}}
+    (own_images / "odd.yaml").write_text(yaml.safe_dump(override, allow_unicode=True))
+    target = f"{results}/banks/tiny-classes-3.npz"
+    snakemake(own_images, target, "--configfile", "tiny.yaml", "odd.yaml")
+    assert (own_images / target).exists()
+    written = {path.name for path in own_images.iterdir()} - before
+    assert written == {"odd.yaml", ".snakemake", "dätä", "ré sults"}
+
+
 @pytest.mark.parametrize("profile", [path.name for path in ROOT.glob("profiles/*")])
 def test_profile_grants_the_gpu(own_images, profile):
     """A training asks for a GPU; how many there are is the profile's or the user's to say."""
