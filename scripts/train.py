@@ -8,6 +8,7 @@ import torch
 from patchmosaic.checkpoints import save_checkpoint
 from patchmosaic.console import logged
 from patchmosaic.datasets import load_images, to_float
+from patchmosaic.devices import claim_card
 from patchmosaic.networks import NetworkConfig
 from patchmosaic.training import TrainingRecipe, train
 
@@ -26,6 +27,8 @@ if __name__ == "__main__":
             classes=len(images.class_names) if network["conditional"] else 0,
             **({"layers": network["layers"]} if "layers" in network else {}),
         )
+        device = "cuda" if snakemake.resources.gpu and torch.cuda.is_available() else "cpu"
+        claim = claim_card(Path(snakemake.params.state).parent) if device == "cuda" else None
         weights, record = train(
             config,
             TrainingRecipe(**snakemake.params.recipe),
@@ -34,8 +37,10 @@ if __name__ == "__main__":
             images.digest,
             Path(snakemake.params.state),
             snakemake.params.code,
-            device="cuda" if snakemake.resources.gpu and torch.cuda.is_available() else "cpu",
+            device=device,
             should_stop=lambda: bool(stop_requests),
         )
         record["dataset"] = network["dataset"]
         save_checkpoint(Path(snakemake.output.weights), weights, record)
+        if claim:
+            claim.close()

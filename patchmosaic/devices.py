@@ -1,0 +1,32 @@
+"""Graphics cards of one machine, shared out between jobs."""
+
+from __future__ import annotations
+
+import fcntl
+from pathlib import Path
+from typing import TextIO
+
+import torch
+
+
+def claim_card(folder: Path) -> TextIO | None:
+    """Make the first card that no other job has claimed the current one.
+
+    A claim is a lock on a file in ``folder`` that is named by the card, so it ends with the
+    process, however that ends. Where all cards are claimed, PyTorch's own choice is left.
+
+    Returns:
+        The locked file, to be kept open while the card is used; None where no card was free.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for index in range(torch.cuda.device_count()):
+        card = torch.cuda.get_device_properties(index).uuid
+        file = open(folder / f"card-{card}.lock", "w")  # noqa: SIM115
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.close()
+            continue
+        torch.cuda.set_device(index)
+        return file
+    return None
