@@ -1,5 +1,6 @@
 # make reproduce: set up an environment and run the default experiment.
 # make test: set up the same environment and run the tests.
+# make test-slurm: as root, run config/ci.yaml on a Slurm of this machine and compare with a local run.
 # make verify, make crate: check a results folder by its manifest; pack it for publication.
 
 PYTHON ?= python3.11
@@ -9,7 +10,7 @@ BIN := .venv/bin
 RESULTS ?= results
 CRATE ?= dist/results.zip
 
-.PHONY: reproduce test lint verify crate readme clean-environment
+.PHONY: reproduce test test-slurm lint verify crate readme clean-environment
 
 reproduce: .venv/ready
 	$(BIN)/snakemake --cores all; status=$$?; \
@@ -17,6 +18,10 @@ reproduce: .venv/ready
 
 test: .venv/ready lint
 	$(BIN)/python -m pytest
+
+test-slurm: .venv/ready
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[slurm]'
+	PATCHMOSAIC_SLURM=1 $(BIN)/python -m pytest -s tests/test_slurm.py
 
 lint: .venv/ready
 	$(BIN)/ruff check .

@@ -33,7 +33,9 @@ DEPENDENCIES = pins(PROJECT["dependencies"])
 def test_constraints_hold_every_dependency():
     """What make installs, and all that this brings along, in the versions of pyproject.toml."""
     constraints = pins((ROOT / "constraints.txt").read_text().split())
-    direct = DEPENDENCIES | pins(PROJECT["optional-dependencies"]["dev"])
+    direct = DEPENDENCIES
+    for extra in PROJECT["optional-dependencies"].values():
+        direct = direct | pins(extra)
     assert {name: constraints.get(name) for name in direct} == direct
 
 

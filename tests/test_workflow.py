@@ -273,7 +273,13 @@ def test_paths_of_the_config_are_never_code(own_images):
     assert written == {"odd.yaml", ".snakemake", "dätä", "ré sults"}
 
 
-@pytest.mark.parametrize("profile", [path.name for path in ROOT.glob("profiles/*")])
+PROFILES = {
+    path.parent.name: yaml.safe_load(path.read_text())
+    for path in ROOT.glob("profiles/*/config.yaml")
+}
+
+
+@pytest.mark.parametrize("profile", [name for name in PROFILES if "executor" not in PROFILES[name]])
 def test_profile_grants_the_gpu(own_images, profile):
     """A training asks for a GPU; how many there are is the profile's or the user's to say."""
     (own_images / "scripts/train.py").write_text(
@@ -283,7 +289,7 @@ def test_profile_grants_the_gpu(own_images, profile):
     )
     network = "own results/networks/tiny-resnet-circular.safetensors"
     arguments = (network, "--configfile", "tiny.yaml", "--cores", "2", "--forcerun", "train")
-    granted = yaml.safe_load((ROOT / f"profiles/{profile}/config.yaml").read_text())["resources"]
+    granted = PROFILES[profile]["resources"]
     output = snakemake(own_images, *arguments, profile=profile)
     assert f"granted: {min(granted['gpu'], 1)}\n" in output
     output = snakemake(own_images, *arguments, "--resources", "gpu=0", profile=profile)

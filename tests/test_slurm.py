@@ -1,0 +1,41 @@
+"""config/ci.yaml through profiles/slurm, on a real Slurm of one machine, gives a local run's tables."""
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+PROGRAMS = ("slurmctld", "slurmd", "munged")
+
+
+def test_profile_asks_squeue_and_holds_no_site():
+    profile = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())
+    assert profile["executor"] == "slurm"
+    assert profile["slurm-status-command"] == "squeue"
+    assert profile["rerun-incomplete"]
+    assert not {"default-resources", "set-resources", "set-threads"} & set(profile)
+
+
+def why_not():
+    """What keeps this machine from the test, or None."""
+    if not os.environ.get("PATCHMOSAIC_SLURM"):
+        return "takes ten minutes or more; make test-slurm runs it"
+    if os.geteuid():
+        return "Slurm's daemons need root"
+    if importlib.util.find_spec("snakemake_executor_plugin_slurm") is None:
+        return "the executor is missing: pip install --constraint constraints.txt '.[slurm]'"
+    if not all(map(shutil.which, PROGRAMS)) and shutil.which("apt-get") is None:
+        return f"not all of {', '.join(PROGRAMS)} are here, and no apt-get to install them"
+    return None
+
+
+@pytest.mark.slurm
+@pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
+def test_slurm_computes_what_a_local_run_does():
+    subprocess.run([ROOT / "tests/slurm/run.sh", sys.executable], check=True)
