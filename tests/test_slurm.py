@@ -1,4 +1,4 @@
-"""config/ci.yaml through profiles/slurm, on a real Slurm of one machine, gives a local run's tables."""
+"""What profiles/slurm computes on a Slurm of one machine is what a local run computes."""
 
 import importlib.util
 import os
