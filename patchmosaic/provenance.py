@@ -1,4 +1,4 @@
-"""Where each pixel of a machine's answer comes from: the training patch that weighs most."""
+"""Where each pixel of a machine's answer comes from: the training patches that weigh most."""
 
 from __future__ import annotations
 
@@ -7,20 +7,23 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from patchmosaic.engines.dense import interior, patches, position_classes
+from patchmosaic.engines.dense import extend, interior, patches, position_classes
 
-_BLOCK = 2**22  # weights in one block: 32 MiB in float64
+_BLOCK = 2**19  # weights, or values of patches, in one block: 4 MiB in float64, which caches hold
 NEGLIGIBLE = 40.0  # log-weights so far below the largest are left out: each is below 1e-17 of it
+LEAST = -80.0  # log of the least weight, 1e-35: the exponential is slow where it underflows
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """For each pixel its heaviest candidate, and how many candidates share the weight; all (H, W).
+    """For each pixel its heaviest candidates, and how many candidates share the weight.
 
-    image, row, col: the training image and the position of the candidate's centre. weight: its
-    share of the posterior weight, in (0, 1]. entropy: of the posterior weights, in nats; exp of it
-    is an effective number of candidates.
+    image, row, col: the training image and the position of a candidate's centre, (top, H, W), the
+    heaviest first. weight: its share of the posterior weight, in [0, 1], same shape; 0 beyond the
+    last where a pixel has fewer candidates. entropy: of the posterior weights, in nats, (H, W); exp
+    of it is an effective number of candidates.
     """
 
     image: Tensor
@@ -37,10 +40,12 @@ def provenance(
     patch_size: int,
     boundary: str = "zeros",
     candidates: str = "wrapped",
+    top: int = 1,
+    dtype: torch.dtype = torch.float64,
 ) -> Provenance:
-    """The heaviest candidate of the ELS machine for each pixel, from the definition.
+    """The heaviest candidates of the ELS machine for each pixel, from the definition.
 
-    Streams over the bank in float64, so that memory does not grow with it.
+    Streams over the patches of the bank.
 
     Args:
         x_t: one noisy image, (C, H, W).
@@ -48,6 +53,9 @@ def provenance(
         alpha_bar: signal variance in (0, 1); 1 - alpha_bar is the noise variance.
         patch_size: odd side P of the patches in pixels.
         boundary, candidates: as in :class:`patchmosaic.machines.ScoreMachine`.
+        top: how many candidates of each pixel to name.
+        dtype: of distances and weights. float32 takes about a third of the time; weights are then
+            within 1% of those of float64 (tests/test_provenance.py).
     """
     height, width = x_t.shape[1:]
     if boundary == "zeros":
@@ -57,45 +65,67 @@ def provenance(
     else:
         allowed = range if candidates == "wrapped" else lambda side: interior(side, patch_size)
         lines = [[(list(range(side)), list(allowed(side)))] for side in (height, width)]
+    queries = patches(x_t[None].to(dtype), patch_size, boundary)[0]  # (C P P, H, W)
+    wide = extend(bank, patch_size // 2, boundary)
+    at = torch.zeros(top, height, width, dtype=torch.int64)  # positions in the flat (N, H, W)
+    weight = torch.zeros(top, height, width, dtype=dtype)
+    entropy = torch.zeros(height, width, dtype=dtype)
+    for query_rows, rows in lines[0]:
+        for query_cols, cols in lines[1]:
+            here = (torch.tensor(query_rows)[:, None], torch.tensor(query_cols))
+            q = queries[:, here[0], here[1]].flatten(1).T  # (Q, C P P)
+            # The part of each image in which the candidates lie, all next to each other.
+            part = wide[:, :, rows[0] : rows[-1] + patch_size, cols[0] : cols[-1] + patch_size]
+            found, shares, spread = _heaviest(q, part, alpha_bar, patch_size, top)
+            inside = len(rows) * len(cols)
+            image, inside_at = found // inside, found % inside
+            row, col = rows[0] + inside_at // len(cols), cols[0] + inside_at % len(cols)
+            shape = (-1, len(query_rows), len(query_cols))
+            at[:, here[0], here[1]] = ((image * height + row) * width + col).T.reshape(shape)
+            weight[:, here[0], here[1]] = shares.T.reshape(shape)
+            entropy[here] = spread.view(shape[1:])
+    image, position = at // (height * width), at % (height * width)
+    return Provenance(image, position // width, position % width, weight, entropy)
+
+
+def _heaviest(
+    queries: Tensor, images: Tensor, alpha_bar: float, patch_size: int, top: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The heaviest of all patches within images (N, C, h, w), for queries (Q, C P P).
+
+    Returns:
+        Which patches, (Q, top), numbered through all images, rows and columns; their shares of the
+        weight, (Q, top); and the entropy of all weights, (Q,).
+    """
+    n, terms = queries.shape
+    inside = (images.shape[2] - patch_size + 1) * (images.shape[3] - patch_size + 1)
     variance = 1 - alpha_bar
-    queries = patches(x_t[None].double(), patch_size, boundary)[0]  # (C P P, H, W)
-    log_max = torch.full((height, width), -math.inf, dtype=torch.float64)
-    total, moment = torch.zeros(2, height, width, dtype=torch.float64)
-    best = torch.zeros(height, width, dtype=torch.int64)  # position in the flat (N, H, W)
-    step = max(1, _BLOCK // (height * width) ** 2)
-    for first in range(0, len(bank), step):
-        block = bank[first : first + step].double()
-        keys = math.sqrt(alpha_bar) * patches(block, patch_size, boundary)  # (n, C P P, H, W)
-        positions = torch.arange(first * height * width, (first + len(block)) * height * width)
-        positions = positions.view(len(block), height, width)
-        for query_rows, rows in lines[0]:
-            for query_cols, cols in lines[1]:
-                here = (torch.tensor(query_rows)[:, None], torch.tensor(query_cols))
-                shape = (len(query_rows), len(query_cols))
-                there = (slice(None), torch.tensor(rows)[:, None], torch.tensor(cols))
-                q = queries[:, here[0], here[1]].flatten(1).T  # (Q, C P P)
-                k = keys[:, :, there[1], there[2]].movedim(1, -1).flatten(0, 2)  # (K, C P P)
-                # |q - k|^2 without |q|^2, which all candidates of a query share: (Q, K)
-                squares = torch.addmm(k.square().sum(1), q, k.T, alpha=-2)
-                smallest, at = squares.min(dim=1)
-                block_max = (smallest + q.square().sum(1)) / (-2 * variance)
-                mine = log_max[here].flatten()
-                found = positions[there].flatten()[at]
-                best[here] = torch.where(block_max > mine, found, best[here].flatten()).view(shape)
-                # Rows whose weights all vanish beside the heaviest so far change nothing.
-                near = (block_max > mine - NEGLIGIBLE).nonzero()[:, 0]
-                new_max = torch.maximum(mine, block_max)
-                log_weights = (smallest[near, None] - squares[near]) / (2 * variance)
-                log_weights += (block_max - new_max)[near, None]
-                weights = log_weights.exp()
-                shrink = (mine - new_max).exp()
-                sums = (shrink * total[here].flatten()).index_add(0, near, weights.sum(1))
-                # The moment is of log-weights below the maximum, so it moves with the maximum.
-                moved = torch.where(shrink > 0, mine - new_max, 0.0)
-                products = shrink * (moment[here] + moved.view(shape) * total[here]).flatten()
-                products = products.index_add(0, near, (weights * log_weights).sum(1))
-                log_max[here], total[here] = new_max.view(shape), sums.view(shape)
-                moment[here] = products.view(shape)
-    entropy = total.log() - moment / total
-    image, position = best // (height * width), best % (height * width)
-    return Provenance(image, position // width, position % width, 1 / total, entropy.clamp(min=0))
+    # Log-weights here are without -|q|^2 / 2 variance, which all candidates of a query share.
+    heaviest = queries.new_full((n, top), -math.inf)
+    found = torch.zeros(n, top, dtype=torch.int64)
+    total, moment = queries.new_zeros(2, n)
+    step = max(1, _BLOCK // (max(n, terms) * inside))
+    for first in range(0, len(images), step):
+        keys = F.unfold(images[first : first + step].to(queries.dtype), patch_size)
+        keys = math.sqrt(alpha_bar) * keys.movedim(1, -1).flatten(0, 1)  # (K, C P P)
+        offset = keys.square().sum(1) / (-2 * variance)
+        log_weights = torch.addmm(offset, queries, keys.T, alpha=1 / variance)  # (Q, K)
+        before, block_max = heaviest[:, 0].clone(), log_weights.amax(1)
+        new = (block_max > heaviest[:, -1]).nonzero()[:, 0]
+        values, which = log_weights[new].topk(min(top, len(keys)))
+        heaviest[new], order = torch.cat([heaviest[new], values], 1).topk(top)
+        found[new] = torch.cat([found[new], which + first * inside], 1).gather(1, order)
+        # Rows whose weights all vanish beside the heaviest so far change nothing.
+        near = (block_max > before - NEGLIGIBLE).nonzero()[:, 0]
+        log_max = heaviest[:, 0]
+        below = log_weights if len(near) == n else log_weights[near]
+        below.sub_(log_max[near, None]).clamp_(min=LEAST)
+        weights = below.exp()
+        # The moment is of log-weights below the maximum, so it moves with the maximum.
+        shrink = (before - log_max).exp()
+        moved = torch.where(shrink > 0, before - log_max, 0.0)
+        moment = shrink * (moment + moved * total)
+        total = (shrink * total).index_add(0, near, weights.sum(1))
+        moment = moment.index_add(0, near, weights.mul_(below).sum(1))
+    shares = (heaviest - heaviest[:, :1]).exp() / total[:, None]
+    return found, shares, (total.log() - moment / total).clamp(min=0)

@@ -14,8 +14,8 @@ BANK = torch.rand((5, 1, 6, 7), generator=GENERATOR) * 2 - 1
 X = torch.randn((1, 6, 7), generator=GENERATOR)
 
 
-def brute_force(x, bank, alpha_bar, patch_size, boundary, candidates):
-    """Per pixel: image, row, col, weight of the heaviest candidate, and the entropy."""
+def brute_force(x, bank, alpha_bar, patch_size, boundary, candidates, top):
+    """Per pixel: image, row, col, weight of the heaviest candidates (4, top), and the entropy."""
     for row in range(x.shape[1]):
         for col in range(x.shape[2]):
             query = reference.patch(x, row, col, patch_size, boundary)
@@ -28,7 +28,13 @@ def brute_force(x, bank, alpha_bar, patch_size, boundary, candidates):
             weights = np.exp(-(squares - squares.min()) / (2 * (1 - alpha_bar)))
             weights /= weights.sum()
             seen = weights[weights > 0]
-            yield (*allowed[weights.argmax()], weights.max(), -(seen * np.log(seen)).sum())
+            heaviest = np.argsort(-weights)[:top]
+            named = np.zeros((4, top))
+            named[:, : len(heaviest)] = [
+                *np.array(allowed)[heaviest].T,
+                weights[heaviest],
+            ]
+            yield named, -(seen * np.log(seen)).sum()
 
 
 @pytest.mark.parametrize("alpha_bar", [0.05, 0.5, 0.99])
@@ -36,29 +42,43 @@ def brute_force(x, bank, alpha_bar, patch_size, boundary, candidates):
     ("boundary", "candidates"),
     [("zeros", "wrapped"), ("circular", "wrapped"), ("circular", "interior")],
 )
-@pytest.mark.parametrize("block", [2**22, 1])
-def test_provenance_is_that_of_brute_force(monkeypatch, alpha_bar, boundary, candidates, block):
+@pytest.mark.parametrize(("block", "top"), [(2**22, 1), (1, 1), (2**22, 8), (1, 8)])
+def test_provenance_is_that_of_brute_force(
+    monkeypatch, alpha_bar, boundary, candidates, block, top
+):
     monkeypatch.setattr("patchmosaic.provenance._BLOCK", block)
-    found = provenance(X, BANK, alpha_bar, 3, boundary, candidates)
-    expected = np.array(
-        list(
-            brute_force(
-                X.double().numpy(), BANK.double().numpy(), alpha_bar, 3, boundary, candidates
-            )
-        )
-    ).T.reshape(5, 6, 7)
-    for name, values in zip(("image", "row", "col"), expected, strict=False):
-        np.testing.assert_array_equal(getattr(found, name), values)
-    np.testing.assert_allclose(found.weight, expected[3], rtol=1e-9)
-    np.testing.assert_allclose(found.entropy, expected[4], atol=1e-9)
+    found = provenance(X, BANK, alpha_bar, 3, boundary, candidates, top)
+    x, bank = X.double().numpy(), BANK.double().numpy()
+    named, entropy = zip(
+        *brute_force(x, bank, alpha_bar, 3, boundary, candidates, top), strict=True
+    )
+    image, row, col, weight = np.array(named).transpose(1, 2, 0).reshape(4, top, 6, 7)
+    np.testing.assert_allclose(found.weight, weight, rtol=1e-9)
+    for name, values in {"image": image, "row": row, "col": col}.items():
+        np.testing.assert_array_equal(getattr(found, name)[weight > 0], values[weight > 0])
+    np.testing.assert_allclose(found.entropy, np.reshape(entropy, (6, 7)), atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("alpha_bar", "patch_size"), [(0.0002, 31), (0.2, 25), (0.9, 5), (0.99, 3)]
+)
+def test_float32_finds_the_same(alpha_bar, patch_size):
+    """Noise levels and patch sizes as in the default experiment, at its image size."""
+    bank = torch.rand((3, 1, 32, 32), generator=GENERATOR) * 2 - 1
+    noise = torch.randn((1, 32, 32), generator=GENERATOR)
+    x = alpha_bar**0.5 * bank[1].roll((1, 2), (1, 2)) + (1 - alpha_bar) ** 0.5 * noise
+    expected = provenance(x, bank, alpha_bar, patch_size, top=4)
+    found = provenance(x, bank, alpha_bar, patch_size, top=4, dtype=torch.float32)
+    np.testing.assert_allclose(found.weight, expected.weight, rtol=0.01, atol=1e-12)
+    np.testing.assert_allclose(found.entropy, expected.entropy, atol=0.01)
 
 
 def test_a_training_image_comes_from_itself():
     found = provenance(0.999**0.5 * BANK[3], BANK, 0.999, 5)
     rows, cols = np.indices((6, 7))
     assert (found.image == 3).all()
-    np.testing.assert_array_equal(found.row, rows)
-    np.testing.assert_array_equal(found.col, cols)
+    np.testing.assert_array_equal(found.row[0], rows)
+    np.testing.assert_array_equal(found.col[0], cols)
     assert found.weight.min() > 0.99
     assert found.entropy.max() < 0.1
 
@@ -66,7 +86,7 @@ def test_a_training_image_comes_from_itself():
 def test_figure_maps_sources_and_shows_their_images():
     moments = [(t, 3, X, X, provenance(X, BANK, a, 3)) for t, a in ((0.8, 0.1), (0.05, 0.99))]
     figure = patch_provenance(moments, BANK, "a network: seed 0")
-    final = moments[-1][-1].image.numpy()
+    final = moments[-1][-1].image[0].numpy()
     shares = [f"image {i}\n{(final == i).sum()} pixels" for i in np.unique(final)]
     drawn = texts(figure)
     assert set(shares) <= set(drawn)

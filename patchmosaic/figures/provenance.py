@@ -48,7 +48,7 @@ def patch_provenance(
         title: above the figure.
     """
     bank, last = np.asarray(bank), moments[-1][-1]
-    taken = last.image.numpy()
+    taken = last.image[0].numpy()  # of the heaviest candidates
     images, counts = np.unique(taken, return_counts=True)
     order = np.argsort(-counts, kind="stable")[: len(SOURCE_COLOURS)]
     sources = {int(images[i]): int(counts[i]) for i in order}
@@ -66,7 +66,7 @@ def patch_provenance(
     ):
         axes.set_title(name)
     for line, (t, patch_size, x_t, mean, found) in zip(grid, moments, strict=True):
-        image_at = found.image.numpy()
+        image_at = found.image[0].numpy()
         grays = 0.55 + 0.4 * (image_at * GOLDEN % 1)  # neighbours of other images differ in gray
         colours = np.repeat(grays[..., None], 3, axis=2)
         for image, colour in zip(sources, SOURCE_COLOURS, strict=False):
@@ -74,7 +74,7 @@ def patch_provenance(
         line[0].imshow(picture(np.asarray(x_t)), interpolation="nearest")
         line[1].imshow(picture(np.asarray(mean)), interpolation="nearest")
         line[2].imshow(colours, interpolation="nearest")
-        weight = line[3].imshow(found.weight.numpy(), cmap="viridis", vmin=0, vmax=1)
+        weight = line[3].imshow(found.weight[0].numpy(), cmap="viridis", vmin=0, vmax=1)
         effective = line[4].imshow(found.entropy.exp().numpy(), cmap="viridis", norm=norm)
         line[0].set_ylabel(f"t = {t:.2f}\nP = {patch_size}")
         for axes in line:
@@ -91,7 +91,7 @@ def patch_provenance(
         axes.add_patch(
             Rectangle((-0.5, -0.5), width, height, fill=False, ec=colour, lw=3, clip_on=False)
         )
-        rows, cols = last.row.numpy()[taken == image], last.col.numpy()[taken == image]
+        rows, cols = (line[0].numpy()[taken == image] for line in (last.row, last.col))
         axes.scatter(cols, rows, 3, VERMILLION, linewidths=0)
         axes.set_title(f"image {image}\n{count} pixels", fontsize=6)
         _blank(axes)
