@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from importlib.resources import files
 
 import jinja2
 import pandas as pd
@@ -89,6 +88,18 @@ _PROVENANCE_COLUMNS = {
 }
 
 
+def template(name: str) -> jinja2.Template:
+    """A page's template of this package; what it shows is escaped, and nothing may be undefined."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("patchmosaic", "."),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(name)
+
+
 def render_report(
     *,
     experiment: str,
@@ -112,13 +123,10 @@ def render_report(
         tables: for each csv, its path relative to the report and what it holds.
         paper_source: where the paper's numbers stand.
     """
-    template = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    ).from_string(files("patchmosaic").joinpath("report.html.j2").read_text(encoding="utf-8"))
     categories: dict[str, list[ReportFigure]] = {}
     for figure in figures:
         categories.setdefault(figure.category, []).append(figure)
-    return template.render(
+    return template("report.html.j2").render(
         experiment=experiment,
         summary=summary(headline),
         verdicts=verdicts(headline).to_dict("records"),

@@ -102,7 +102,12 @@ if __name__ == "__main__":
                 "../tables/paired.csv": "differences between machines, seed by seed",
                 "../tables/paper.html": "the paper's tables 1 and 2 with ours; also as paper.csv "
                 "and, for LaTeX, paper.tex",
-            },
+            }
+            | (
+                {"../explorer/index.html": "which training patches made a pixel: point at it"}
+                if settings.explorer
+                else {}
+            ),
             paper_source=expected.source,
         )
         Path(snakemake.output[0]).write_text(html, encoding="utf-8")

@@ -123,7 +123,8 @@ def test_ci_config_runs_and_agrees(finished):
     assert (medians["els"] > medians["is"]).all()
     agreement = pd.read_csv(folder / "results/ci/tables/agreement.csv")
     assert len(agreement) == 2 * 3 * 6
-    assert "<html" in (folder / "results/ci/report/index.html").read_text()
+    for page in ("report", "explorer"):
+        assert "<html" in (folder / f"results/ci/{page}/index.html").read_text()
     assert (folder / "results/ci/checks/headline.txt").read_text().strip()
 
 
@@ -365,7 +366,7 @@ AFTER_SAMPLES = {"agreement", "bands", "figure_bands", "novelty", "figure_novelt
 AFTER_SAMPLES |= {"figure_garments"} | AFTER_AGREEMENT
 WITHOUT_SAMPLES = {"figure_borders", "figure_jacobians", "figure_mosaics", "figure_scales"}
 WITHOUT_SAMPLES |= {"figure_provenance"}
-MACHINES = {"sample_machine", "figure_provenance"}
+MACHINES = {"sample_machine", "figure_provenance", "explorer_data", "explorer"}
 FIGURES = {rule for rule in AFTER_SAMPLES | WITHOUT_SAMPLES if rule.startswith("figure_")}
 
 
@@ -398,7 +399,10 @@ def test_changed_parameter_reruns_what_depends_on_it(finished, tmp_path, change,
 @pytest.mark.parametrize(
     ("module", "rerun"),
     [
-        ("statistics.py", {"agreement", "figure_garments"} | AFTER_AGREEMENT - {"headline_check"}),
+        (
+            "statistics.py",
+            {"agreement", "figure_garments", "explorer"} | AFTER_AGREEMENT - {"headline_check"},
+        ),
         ("figures/style.py", FIGURES),
         ("engines/dense.py", {"figure_mosaics"} | MACHINES | AFTER_SAMPLES),
         ("training.py", set()),  # packaged networks are not trained again

@@ -157,6 +157,47 @@ rule trajectories:
         "../../scripts/trajectories.py"
 
 
+rule explorer_data:
+    """Follow a network and an ELS machine, and find the training patches behind every pixel."""
+    input:
+        network=RESULTS / "networks/{network}.safetensors",
+        bank=lambda w: bank_of(w.network, config["bank"]["images"]),
+        noise=lambda w: RESULTS / f"noise/{dataset_of(w)}-evaluation.npz",
+        scales=lambda w: RESULTS / f"calibration/{scales_of(w.network)}.scales.csv",
+    output:
+        RESULTS / "explorer/{network}.npz",
+    log:
+        RESULTS / "logs/explorer_data-{network}.log",
+    benchmark:
+        RESULTS / "benchmarks/explorer_data-{network}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        boundary=lambda w: network(w)["padding"],
+        conditional=lambda w: network(w)["conditional"],
+        candidates=config["bank"]["candidates"],
+        engine="auto" if config["engine"] == "adaptive" else config["engine"],
+        steps=config["sampling"]["machine_steps"],
+        start=config["sampling"]["machine_start"],
+        seeds=EXPLORER_SEEDS,
+        images=300,
+        moments=7,
+        top=6,
+        code=[
+            MACHINE_CODE,
+            NETWORK_CODE,
+            code("explorer.py", "provenance.py", "trajectories.py", "samples.py"),
+        ],
+    message:
+        "Finding the training patches behind the pixels of {wildcards.network}"
+    script:
+        "../../scripts/explorer_data.py"
+
+
 rule trajectory_figures:
     """Agreement over time and animations, which sample a few seeds anew; not part of rule all."""
     input:

@@ -487,6 +487,40 @@ rule figure_mosaics:
         "../../scripts/figure_mosaics.py"
 
 
+rule explorer:
+    """Write a page that shows which training patches made each pixel of the ELS machine."""
+    input:
+        expand(RESULTS / "explorer/{network}.npz", network=NETWORKS),
+    output:
+        RESULTS / "explorer/index.html",
+    log:
+        RESULTS / "logs/explorer.log",
+    benchmark:
+        RESULTS / "benchmarks/explorer.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        experiment=config["experiment"],
+        networks=NETWORKS,
+        boundaries=[config["networks"][n]["padding"] for n in NETWORKS],
+        most_bytes=20_000_000,
+        code=code(
+            "explorer.py",
+            "explorer.html.j2",
+            "page.css.j2",
+            "report.py",
+            "statistics.py",
+        ),
+    message:
+        "Writing the mosaic explorer"
+    script:
+        "../../scripts/explorer.py"
+
+
 rule rulegraph:
     """Draw the rules of config.yaml and what depends on what, as Mermaid text."""
     input:
@@ -552,7 +586,14 @@ rule report:
         checkpoints=lambda w: {n: config["networks"][n]["checkpoint"] for n in NETWORKS},
         scales=config["calibration"]["source"],
         figures=GALLERY,
-        code=code("report.py", "report.html.j2", "headline.py", "manifest.py"),
+        explorer=bool(EXPLORER),
+        code=code(
+            "report.py",
+            "report.html.j2",
+            "page.css.j2",
+            "headline.py",
+            "manifest.py",
+        ),
     message:
         "Writing the report"
     script:

@@ -2,7 +2,9 @@
 
 JACOBIAN_SEEDS = 4  # trajectories that input gradients are averaged over, at most
 TRAJECTORY_SEEDS = 3  # seeds that are followed step by step
+EXPLORER_SEEDS = 2 if len(NETWORKS) < 6 else 1  # the page stays below 20 MB
 LOCAL_MACHINES = [m for m in ("els", "ls") if m in config["machines"]]
+EXPLORER = [RESULTS / "explorer/index.html"] if "els" in LOCAL_MACHINES else []
 
 
 def drawn(kind, title, category, **wildcards):

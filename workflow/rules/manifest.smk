@@ -10,6 +10,7 @@ rule manifest:
             RESULTS / "checks/headline.txt",
             RESULTS / "report/index.html",
             RESULTS / "figures/rulegraph.mmd",
+            *EXPLORER,
         ],
         snakefile=workflow.main_snakefile,
     output:
