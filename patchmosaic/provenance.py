@@ -54,7 +54,7 @@ def provenance(
         patch_size: odd side P of the patches in pixels.
         boundary, candidates: as in :class:`patchmosaic.machines.ScoreMachine`.
         top: how many candidates of each pixel to name.
-        dtype: of distances and weights. float32 takes about a third of the time; weights are then
+        dtype: of distances and weights. float32 takes about half the time; weights are then
             within 1% of those of float64 (tests/test_provenance.py).
     """
     height, width = x_t.shape[1:]
