@@ -66,13 +66,13 @@ def test_index_that_draws_everything_is_exact(channels, patch_size, as_bytes):
     bank = adaptive.AdaptiveBank(images)
     assert (bank._images.dtype == torch.uint8) == as_bytes
     index = bank.index(patch_size, False, 2)
-    assert len(index.places) + (0 if index.constants is None else index.constants.sum()) == (
+    assert index.sizes.sum() + (0 if index.constants is None else index.constants.sum()) == (
         index.patches
     )
     half, x = patch_size // 2, noisy(discs(1, channels, side=20, seed=9), 0.3)
     patches = torch.nn.functional.unfold(x, patch_size)[0].T.contiguous()
     n = len(patches)
-    everything = np.full((2, n), index.patches + 1)
+    everything = np.full((2, n), len(index.places) + 1)
     found = index.query(patches, alpha_bar(0.3))(
         np.arange(n), everything, np.arange(n, dtype=np.uint64)
     )
@@ -243,8 +243,10 @@ def test_impossible_tolerance_is_refused(tolerance):
 def test_index_holds_each_patch_once():
     images = (discs(30) * 127.5 + 127.5).round().to(torch.uint8).numpy()
     index = PatchIndex(images, 5, 2)
-    assert len(np.unique(index.places)) == len(index.places)
-    assert len(index.places) + index.constants.sum() == 30 * 12 * 12
+    leaves = zip(index.start, index.sizes, strict=False)
+    places = np.concatenate([index.places[first : first + size] for first, size in leaves])
+    assert len(np.unique(places)) == len(places) == (index.places >= 0).sum()
+    assert len(places) + index.constants.sum() == 30 * 12 * 12
     constant = sum(
         np.ptp(images[n, 0, y : y + 5, x : x + 5]) == 0 for n, y, x in np.ndindex(30, 12, 12)
     )

@@ -29,22 +29,22 @@ from torch import Tensor
 from torch.nn import functional
 
 from patchmosaic.engines import native
-from patchmosaic.engines.patch_index import LARGEST_PATCH, MOST_VALUES, PatchIndex
+from patchmosaic.engines.patch_index import LARGEST_PATCH, MOST_VALUES, Draws, PatchIndex
 from patchmosaic.posterior import PosteriorSums
 
 GROUPS = 8  # of a subset, whose differences tell its error
 PILOT = 1024  # images of the first subset
 AIM = 0.6  # of the tolerated variance: estimates are uncertain
 RARE, FEW = 30, 0.02  # few pixels may rest on a sum of weights below that of so many equal patches
-FIRST_DRAWS = (4096, 256)  # from the leaves, and of these, for each pixel of the first round
+FIRST_DRAWS = (8192, 512)  # from the leaves, and of these, for each pixel of the first round
 MOST_DRAWS = (1 << 20, 1 << 17)
 ROUNDS = 4
 FEWEST_INDEXED = 16384  # images; the few queries of a class do not repay an index of its few images
 BYTES_A_PATCH, MOST_BYTES = 22, 2 << 30  # of an index; where it would be larger, there is none
 # Seconds of a core, measured; they steer the choice of the way alone.
 PAIR = 3e-10  # a pair of patches in the exact kernel
-DRAW = (3e-8, 1.2e-7)  # a patch drawn from a leaf, and one compared
-QUERY = 6e-5  # a look at all leaves
+DRAW = (1.2e-8, 1.2e-7)  # a patch drawn from a leaf, and one compared
+QUERY = 2e-4  # a look at all leaves
 USUAL_ROUNDS = 5  # first rounds that all further draws are worth
 
 
@@ -289,31 +289,32 @@ class _Search:
         keys = (np.arange(self.queries, dtype=np.uint64) << np.uint64(8)) ^ np.uint64(
             (self.seed * 0x9E3779B97F4A7C15) % 2**64 & ~0xFF
         )
-        draws = np.repeat(np.array(FIRST_DRAWS)[:, None], self.queries, axis=1).astype(np.float64)
-        log_max, weight, variances = (np.empty(s) for s in [self.queries] * 2 + [(2, self.queries)])
-        values = np.empty((self.queries, image.shape[1]))
+        shape = self.queries, image.shape[1]
+        found = Draws(np.zeros(shape[0]), np.zeros(shape[0]), np.zeros(shape), np.zeros((2, shape[0])))
+        drawn = np.zeros((2, self.queries))
+        draws = np.repeat(np.array(FIRST_DRAWS, float)[:, None], self.queries, axis=1)
         todo, pixels = np.arange(self.queries), self.bank.native.images[0, 0].numel()
         target = AIM * self.tolerance**2 * pixels
         costs = np.array(DRAW)[:, None]
         for turn in range(ROUNDS):
-            result = query(todo, draws.astype(np.int64), keys + np.uint64(2 * turn))
-            log_max[todo], weight[todo] = result.log_max, result.weight
-            values[todo], variances[:, todo] = result.weighted_value, result.variances
+            more = query(todo, draws.astype(np.int64), keys + np.uint64(2 * turn))
+            found.add(todo, drawn[0, todo], more, draws[0, todo])
+            drawn[:, todo] += draws[:, todo]
+            variances = found.variances
             if variances.sum() <= target:
                 break
             # Each kind of draw has a variance of spread^2 / draws; the least cost for a given sum
             # of variances over the image has draws in proportion to spread / sqrt(cost).
-            spread = np.sqrt(variances * draws)
+            spread = np.sqrt(variances * drawn)
             total = (spread * np.sqrt(costs)).sum()
             wanted = spread / np.sqrt(costs) * total / (0.8 * target)
-            wanted = np.minimum(wanted, np.array(MOST_DRAWS)[:, None])
-            todo = np.flatnonzero((wanted > 1.5 * draws).any(0))
+            draws = np.clip(wanted - drawn, 0.1 * drawn, np.array(MOST_DRAWS)[:, None])
+            todo = np.flatnonzero((wanted > 1.5 * drawn).any(0))
             if len(todo) == 0:
                 break
-            if (wanted[:, todo] * costs).sum() + self.border_seconds > self.exact_seconds:
+            if (draws[:, todo] * costs).sum() + self.border_seconds > self.exact_seconds:
                 return None
-            draws[:, todo] = np.maximum(wanted[:, todo], draws[:, todo])
-        return log_max, weight, values
+        return found.log_max, found.weight, found.weighted_value
 
 
 def _parts(sums: PosteriorSums) -> tuple[Tensor, Tensor, Tensor]:

@@ -12,7 +12,8 @@
 #include <string.h>
 
 #define BASIS 16
-#define SIDE 4 /* positions projected together */
+#define SIDE 8  /* positions projected together */
+#define BLOCK 4 /* patches of a leaf that are drawn together: their codes share a cache line */
 #define API __attribute__((visibility("default")))
 #define INLINE static inline __attribute__((always_inline))
 
@@ -32,34 +33,61 @@ INLINE v16 load_bytes(const uint8_t *from) {
     memcpy(&b, from, sizeof b);
     return __builtin_convertvector(b, v16);
 }
-INLINE float total(v16 v) {
-    float s = 0;
-    for (int i = 0; i < 16; i++) s += v[i];
-    return s;
+typedef float v8 __attribute__((vector_size(32)));
+typedef float v4 __attribute__((vector_size(16)));
+
+/* Sums of the values whose numbers are equal modulo 4. */
+INLINE v4 total_by_4(v16 v) {
+    v8 half[2];
+    v4 quarter[2];
+    memcpy(half, &v, sizeof v);
+    half[0] += half[1];
+    memcpy(quarter, half, sizeof quarter);
+    return quarter[0] + quarter[1];
 }
+INLINE float total(v16 v) {
+    const v4 s = total_by_4(v);
+    return (s[0] + s[1]) + (s[2] + s[3]);
+}
+typedef int32_t i8 __attribute__((vector_size(32)));
+typedef int32_t i4 __attribute__((vector_size(16)));
+#define GREATER(v, i, a, b) ((v)(((i)(a) & ((a) > (b))) | ((i)(b) & ~((a) > (b)))))
+INLINE v16 vmax(v16 a, v16 b) { return GREATER(v16, i16, a, b); }
 INLINE float value(const void *images, int bytes, int64_t at) {
     return bytes ? ((const uint8_t *)images)[at] * (1 / 127.5f) - 1 : ((const float *)images)[at];
 }
 
-/* The nearest of `blocks` * 16 centres: 2 point . centre - |centre|^2 is largest. Centres come in blocks of
- * 16, component by component; `norms` holds |centre|^2, infinite for a centre that is none. */
+INLINE float greatest(v16 v) {
+    v8 half[2];
+    v4 quarter[2];
+    memcpy(half, &v, sizeof v);
+    half[0] = GREATER(v8, i8, half[0], half[1]);
+    memcpy(quarter, half, sizeof quarter);
+    const v4 last = GREATER(v4, i4, quarter[0], quarter[1]);
+    const float a = last[0] > last[1] ? last[0] : last[1], b = last[2] > last[3] ? last[2] : last[3];
+    return a > b ? a : b;
+}
+
+/* The nearest of `blocks` * 16 <= 64 centres: 2 point . centre - |centre|^2 is largest, to about five digits,
+ * as the last bits of the score carry the number. Centres come in blocks of 16, component by component;
+ * `norms` holds |centre|^2, FAR for a centre that is none. */
+#define FAR 1e30f
 INLINE int nearest_centre(const float *point, const float *centres, const float *norms, int blocks) {
+    const i16 lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     v16 best = all(-INFINITY);
-    i16 found = {0};
     for (int b = 0; b < blocks; b++) {
         v16 score = -load(norms + 16 * b), other = {0};
         for (int j = 0; j < BASIS; j += 2) {
             score += all(2 * point[j]) * load(centres + (b * BASIS + j) * 16);
             other += all(2 * point[j + 1]) * load(centres + (b * BASIS + j + 1) * 16);
         }
-        score += other;
-        const i16 better = score > best;
-        best = (v16)(((i16)score & better) | ((i16)best & ~better));
-        found = ((i16){0} + 16 * b & better) | (found & ~better);
+        best = vmax(best, (v16)(((i16)(score + other) & ~63) | (lane + 16 * b)));
     }
-    int lane = 0;
-    for (int i = 1; i < 16; i++) lane = best[i] > best[lane] ? i : lane;
-    return found[lane] + lane;
+    union {
+        float value;
+        int32_t bits;
+    } found = {greatest(best)};
+    return found.bits & 63;
 }
 
 typedef struct {
@@ -67,125 +95,216 @@ typedef struct {
     int bytes, channels, height, width, patch;
 } Bank;
 
-/* Projections of `n` patches that lie next to each other on a row, and their squared lengths. */
-INLINE void project(const Bank *bank, const float *basis, int64_t at, int n, float *points, float *lengths) {
-    const int P = bank->patch;
+/* One image: its pixels (channels, height, width + SIDE), and for each position of a patch its squared length,
+ * and whether it is gray bytes of one value, which stay out of the leaves. */
+typedef struct {
+    float *pixels, *lengths;
+    uint8_t *constant;
+    double *sums;
+    int *below;
+    void *memory;
+} View;
+
+static int open_view(View *view, const Bank *bank) {
+    const size_t pixels = (size_t)bank->channels * bank->height * (bank->width + SIDE);
+    const size_t places = (size_t)(bank->height + 1) * (bank->width + 1);
+    char *at = view->memory = calloc(1, 4 * pixels + 13 * places + 4 * bank->width);
+    if (!at) return 1;
+    view->sums = (double *)at, at += 8 * places;
+    view->pixels = (float *)at, at += 4 * pixels;
+    view->lengths = (float *)at, at += 4 * places;
+    view->below = (int *)at, at += 4 * bank->width;
+    view->constant = (uint8_t *)at;
+    return 0;
+}
+
+static void look(const View *view, const Bank *bank, int64_t image, int rows, int cols) {
+    const int C = bank->channels, H = bank->height, W = bank->width, P = bank->patch, wide = W + SIDE;
+    const int64_t first = image * C * H * W;
+    for (int64_t i = 0; i < (int64_t)C * H; i++)
+        for (int x = 0; x < W; x++)
+            view->pixels[i * wide + x] = value(bank->images, bank->bytes, first + i * W + x);
+    double *sums = view->sums; /* of squares, above and to the left: (H + 1, W + 1) */
+    for (int y = 0; y < H; y++) {
+        double row = 0;
+        for (int x = 0; x < W; x++) {
+            for (int c = 0; c < C; c++) {
+                const double pixel = view->pixels[((int64_t)c * H + y) * wide + x];
+                row += pixel * pixel;
+            }
+            sums[(y + 1) * (W + 1) + x + 1] = sums[y * (W + 1) + x + 1] + row;
+        }
+    }
+    for (int y = 0; y < rows; y++)
+        for (int x = 0; x < cols; x++) {
+            const double *low = sums + (y + P) * (W + 1) + x, *high = sums + y * (W + 1) + x;
+            view->lengths[y * cols + x] = (low[P] - low[0]) - (high[P] - high[0]);
+        }
+    memset(view->constant, 0, (size_t)rows * cols);
+    if (!bank->bytes || C > 1) return;
+    int *below = view->below; /* rows from here down that go on with P equal pixels, all of them alike */
+    memset(below, 0, sizeof(int) * W);
+    for (int y = H - 1; y >= 0; y--)
+        for (int x = W - 1, run = 0; x >= 0; x--) {
+            const uint8_t *pixel = (const uint8_t *)bank->images + first + y * W + x;
+            run = x < W - 1 && pixel[0] == pixel[1] ? run + 1 : 1;
+            below[x] = run < P ? 0 : y < H - 1 && pixel[0] == pixel[W] ? below[x] + 1 : 1;
+            if (y < rows && x < cols) view->constant[y * cols + x] = below[x] >= P;
+        }
+}
+
+/* Projections of `n` patches that lie next to each other on a row, from pixels with these strides. */
+INLINE void project(const float *pixels, int64_t plane, int64_t row, int channels, int P, const float *basis,
+                    int n, float *points) {
     v16 sum[SIDE] = {{0}};
-    float square[SIDE] = {0};
-    for (int c = 0; c < bank->channels; c++)
+    for (int c = 0; c < channels; c++)
         for (int y = 0; y < P; y++) {
-            const int64_t row = at + ((int64_t)c * bank->height + y) * bank->width;
-            float pixels[SIDE + 128];
-            for (int x = 0; x < P + n - 1; x++) pixels[x] = value(bank->images, bank->bytes, row + x);
+            const float *from = pixels + c * plane + y * row;
             for (int x = 0; x < P; x++, basis += BASIS) {
                 const v16 weights = load(basis);
-                for (int i = 0; i < n; i++) {
-                    sum[i] += all(pixels[x + i]) * weights;
-                    square[i] += pixels[x + i] * pixels[x + i];
-                }
+                for (int i = 0; i < n; i++) sum[i] += all(from[x + i]) * weights;
             }
         }
-    for (int i = 0; i < n; i++) {
-        memcpy(points + i * BASIS, &sum[i], sizeof sum[i]);
-        lengths[i] = square[i];
+    memcpy(points, sum, n * sizeof *sum);
+}
+
+/* The same for up to SIDE patches of a view, `n` of which exist; the others are of no use. */
+INLINE void project_view(const View *view, const Bank *bank, const float *basis, int y, int x, float *points) {
+    const int64_t wide = bank->width + SIDE;
+    project(view->pixels + y * wide + x, bank->height * wide, wide, bank->channels, bank->patch, basis, SIDE,
+            points);
+}
+
+/* Project the patches of some positions, for the choice of basis and centres. */
+API int index_project(const void *images, int bytes, int channels, int height, int width, int patch,
+                      const float *basis, const int64_t *places, int64_t n, float *points) {
+    float *pixels = malloc(sizeof(float) * channels * patch * patch);
+    if (!pixels) return 1;
+    for (int64_t i = 0; i < n; i++) {
+        for (int r = 0; r < channels * patch; r++)
+            for (int x = 0; x < patch; x++)
+                pixels[r * patch + x] =
+                    value(images, bytes,
+                          places[i] + ((int64_t)(r / patch) * height + r % patch) * width + x);
+        project(pixels, patch * patch, patch, channels, patch, basis, 1, points + i * BASIS);
+    }
+    free(pixels);
+    return 0;
+}
+
+/* At most `each` centres of n points (n, BASIS) by k-means, from the first points on, in the layout of
+ * nearest_centre; and the nearest centre of each point. `sums` has room for (each, BASIS + 1). */
+API void index_centres(const float *points, int64_t n, int each, int steps, float *centres, float *norms,
+                       int32_t *nearest, double *sums) {
+    const int found = n < each ? (int)n : each;
+    for (int k = 0; k < found; k++) {
+        for (int j = 0; j < BASIS; j++) sums[k * (BASIS + 1) + j] = points[k * BASIS + j];
+        sums[k * (BASIS + 1) + BASIS] = 1;
+    }
+    memset(centres, 0, sizeof(float) * each * BASIS);
+    for (int k = found; k < each; k++) norms[k] = FAR;
+    for (int step = 0; step <= steps; step++) {
+        for (int k = 0; k < found; k++) {
+            const double *sum = sums + k * (BASIS + 1);
+            if (!sum[BASIS]) continue; /* an empty one stays where it was */
+            norms[k] = 0;
+            for (int j = 0; j < BASIS; j++) {
+                const float mean = sum[j] / sum[BASIS];
+                centres[(k / 16 * BASIS + j) * 16 + k % 16] = mean;
+                norms[k] += mean * mean;
+            }
+        }
+        memset(sums, 0, sizeof(double) * each * (BASIS + 1));
+        for (int64_t i = 0; i < n; i++) {
+            const float *point = points + i * BASIS;
+            double *sum = sums + (nearest[i] = nearest_centre(point, centres, norms, each / 16)) * (BASIS + 1);
+            for (int j = 0; j < BASIS; j++) sum[j] += point[j];
+            sum[BASIS]++;
+        }
     }
 }
 
-/* Whether all pixels of a gray patch are equal. */
-static int constant(const Bank *bank, int64_t at) {
-    const int size = bank->bytes ? 1 : sizeof(float);
-    const char *first = (const char *)bank->images + at * size;
-    for (int y = 0; y < bank->patch; y++)
-        for (int x = 0; x < bank->patch; x++)
-            if (memcmp(first, first + ((int64_t)y * bank->width + x) * size, size)) return 0;
-    return 1;
-}
-
-/* Project the patches of some positions; for the choice of basis and centres. */
-API void index_project(const void *images, int bytes, int channels, int height, int width, int patch,
-                       const float *basis, const int64_t *places, int64_t n, float *points) {
-    const Bank bank = {images, bytes, channels, height, width, patch};
-    float length;
-    for (int64_t i = 0; i < n; i++) project(&bank, basis, places[i], 1, points + i * BASIS, &length);
-}
-
 /* Assign the patches of images [first, last), rows [0, rows) and columns [0, cols) of their first pixels,
- * to leaves: the nearest of 16 `blocks` coarse centres, then the nearest of as many finer ones within.
+ * to leaves: the nearest of each[0] centres, then the nearest of the each[1] finer ones within, and so on.
+ * `centres` and `norms` hold those of one level after the other.
  * Writes leaf numbers (last - first, rows, cols); constant gray byte patches get `leaves` + their value.
- * Adds to `moments` (leaves + 256, 2 + 2 BASIS): count, sum of squared residuals, sums of components, sums of
- * their squares. */
-API void index_assign(const void *images, int bytes, int channels, int height, int width, int patch,
-                      const float *basis, const float *coarse, const float *coarse_norms, const float *fine,
-                      const float *fine_norms, int blocks, int64_t first, int64_t last, int rows, int cols,
-                      uint16_t *leaf, double *moments) {
+ * Adds to `moments` (leaves + 256, 2): counts, and sums of squared residuals. Returns 0, or 1 when memory
+ * is short. */
+API int index_assign(const void *images, int bytes, int channels, int height, int width, int patch,
+                     const float *basis, const float *centres, const float *norms, const int32_t *each,
+                     int levels, int64_t first, int64_t last, int rows, int cols, uint16_t *leaf,
+                     double *moments) {
     const Bank bank = {images, bytes, channels, height, width, patch};
-    const int each = 16 * blocks, leaves = each * each, n_moments = 2 + 2 * BASIS;
-    for (int64_t image = first; image < last; image++)
+    View view;
+    if (open_view(&view, &bank)) return 1;
+    int leaves = 1;
+    for (int level = 0; level < levels; level++) leaves *= each[level];
+    for (int64_t image = first; image < last; image++) {
+        look(&view, &bank, image, rows, cols);
         for (int y = 0; y < rows; y++)
             for (int x0 = 0; x0 < cols; x0 += SIDE) {
-                const int64_t at = (image * channels * height + y) * width + x0;
-                const int n = cols - x0 < SIDE ? cols - x0 : SIDE;
-                float points[SIDE * BASIS], lengths[SIDE];
+                float points[SIDE * BASIS];
                 int ready = 0;
-                for (int i = 0; i < n; i++, leaf++) {
-                    if (bytes && channels == 1 && constant(&bank, at + i)) {
-                        *leaf = leaves + ((const uint8_t *)images)[at + i];
-                        moments[(size_t)*leaf * n_moments]++;
+                for (int x = x0; x < x0 + SIDE && x < cols; x++, leaf++) {
+                    if (view.constant[y * cols + x]) {
+                        const int64_t at = (image * height + y) * width + x;
+                        *leaf = leaves + ((const uint8_t *)images)[at];
+                        moments[*leaf * 2]++;
                         continue;
                     }
-                    if (!ready) { /* whole neighbourhoods are constant and never come here */
-                        if (n == SIDE) project(&bank, basis, at, SIDE, points, lengths);
-                        else project(&bank, basis, at, n, points, lengths);
-                        ready = 1;
+                    if (!ready) project_view(&view, &bank, basis, y, x0, points), ready = 1;
+                    const float *point = points + (x - x0) * BASIS;
+                    int chosen = 0, begin = 0, count = 1; /* of this level: where it begins, how many */
+                    for (int level = 0; level < levels; level++) {
+                        const int here = begin + chosen * each[level];
+                        chosen = chosen * each[level] + nearest_centre(point, centres + (size_t)here * BASIS,
+                                                                       norms + here, each[level] / 16);
+                        begin += count *= each[level];
                     }
-                    const float *point = points + i * BASIS;
-                    const int c = nearest_centre(point, coarse, coarse_norms, blocks);
-                    const int f = nearest_centre(point, fine + (size_t)c * each * BASIS,
-                                                 fine_norms + c * each, blocks);
-                    *leaf = c * each + f;
-                    double *moment = moments + (size_t)*leaf * n_moments;
-                    float residual = lengths[i];
-                    for (int j = 0; j < BASIS; j++) {
-                        residual -= point[j] * point[j];
-                        moment[2 + j] += point[j];
-                        moment[2 + BASIS + j] += point[j] * point[j];
-                    }
-                    moment[0]++;
-                    moment[1] += residual > 0 ? residual : 0;
+                    *leaf = chosen;
+                    const v16 along = load(point);
+                    const float residual = view.lengths[y * cols + x] - total(along * along);
+                    moments[chosen * 2]++;
+                    moments[chosen * 2 + 1] += residual > 0 ? residual : 0;
                 }
             }
+    }
+    free(view.memory);
+    return 0;
 }
 
 /* List the patches of images [first, last) leaf by leaf: where they are, and their projections in units of
  * `steps` (BASIS), rounded and cut to a byte. `leaf` is what index_assign wrote for them; `next` (leaves)
- * begins as the first number in the lists for each leaf. Constant patches, in no leaf, are left out. */
-API void index_list(const void *images, int bytes, int channels, int height, int width, int patch,
-                    const float *basis, const float *steps, const uint16_t *leaf, int leaves, int64_t first,
-                    int64_t last, int rows, int cols, int64_t *next, int32_t *places, int8_t *codes) {
+ * begins as the first number in the lists for each leaf. Constant patches, in no leaf, are left out. Returns
+ * 0, or 1 when memory is short. */
+API int index_list(const void *images, int bytes, int channels, int height, int width, int patch,
+                   const float *basis, const float *steps, const uint16_t *leaf, int leaves, int64_t first,
+                   int64_t last, int rows, int cols, int64_t *next, int32_t *places, int8_t *codes) {
     const Bank bank = {images, bytes, channels, height, width, patch};
-    for (int64_t image = first; image < last; image++)
+    View view;
+    if (open_view(&view, &bank)) return 1;
+    const v16 most = all(127), rounding = all(12582912.0f); /* 1.5 * 2^23 */
+    const v16 inverse = all(1) / load(steps);
+    for (int64_t image = first; image < last; image++) {
+        look(&view, &bank, image, rows, cols);
         for (int y = 0; y < rows; y++)
             for (int x0 = 0; x0 < cols; x0 += SIDE) {
-                const int64_t at = (image * channels * height + y) * width + x0;
-                const int n = cols - x0 < SIDE ? cols - x0 : SIDE;
-                float points[SIDE * BASIS], lengths[SIDE];
+                float points[SIDE * BASIS];
                 int ready = 0;
-                for (int i = 0; i < n; i++, leaf++) {
+                for (int x = x0; x < x0 + SIDE && x < cols; x++, leaf++) {
                     if (*leaf >= leaves) continue;
-                    if (!ready) {
-                        if (n == SIDE) project(&bank, basis, at, SIDE, points, lengths);
-                        else project(&bank, basis, at, n, points, lengths);
-                        ready = 1;
-                    }
+                    if (!ready) project_view(&view, &bank, basis, y, x0, points), ready = 1;
                     const int64_t number = next[*leaf]++;
-                    places[number] = (int32_t)(at + i);
-                    for (int j = 0; j < BASIS; j++) {
-                        const float code = points[i * BASIS + j] / steps[j];
-                        codes[number * BASIS + j] =
-                            (int8_t)lrintf(code < -127 ? -127 : code > 127 ? 127 : code);
-                    }
+                    places[number] = (int32_t)((image * channels * height + y) * width + x);
+                    v16 code = (load(points + (x - x0) * BASIS) * inverse + rounding) - rounding;
+                    code = -vmax(-vmax(code, -most), -most);
+                    const s16 rounded = __builtin_convertvector(code, s16);
+                    memcpy(codes + number * BASIS, &rounded, sizeof rounded);
                 }
             }
+    }
+    free(view.memory);
+    return 0;
 }
 
 static double uniform(uint64_t key) { /* splitmix64 */
@@ -195,19 +314,51 @@ static double uniform(uint64_t key) { /* splitmix64 */
     return ((key ^ (key >> 31)) >> 11) * 0x1p-53;
 }
 
-/* 2^t for t <= 0, relative error below 3e-6; 0 below -120. */
-INLINE float exp2_nonpositive(float t) {
-    const float integer = rintf(t), f = t - integer;
-    float p = 0.00957010191f * f + 0.0559178603f;
-    p = p * f + 0.240247448f;
-    p = p * f + 0.693121815f;
-    p = p * f + 0.999999261f;
-    const int32_t exponent = integer > -120 ? (int32_t)integer : -120;
-    union {
-        float value;
-        int32_t bits;
-    } scale = {.bits = (127 + exponent) << 23};
-    return integer > -120 ? p * scale.value : 0;
+/* Put the patches of leaves [first, last), of `sizes` from `start` on, in random order, so that each block
+ * is a random sample of its leaf; and their codes component by component within each block. Writes the means
+ * of the codes (leaves, BASIS), and of their squares. */
+API void index_mix(const int64_t *start, const int32_t *sizes, int first, int last, int32_t *places,
+                   int8_t *codes, double *means, double *squares) {
+    for (int k = first; k < last; k++) {
+        int32_t *place = places + start[k];
+        int8_t *code = codes + start[k] * BASIS, swapped[BASIS * BLOCK];
+        int64_t sum[BASIS] = {0}, square[BASIS] = {0};
+        for (int64_t i = 0; i < sizes[k]; i++)
+            for (int j = 0; j < BASIS; j++) {
+                sum[j] += code[i * BASIS + j];
+                square[j] += code[i * BASIS + j] * code[i * BASIS + j];
+            }
+        for (int j = 0; j < BASIS; j++) {
+            means[(int64_t)k * BASIS + j] = (double)sum[j] / sizes[k];
+            squares[(int64_t)k * BASIS + j] = (double)square[j] / sizes[k];
+        }
+        for (int64_t i = sizes[k] - 1; i > 0; i--) {
+            const int64_t j = (int64_t)(uniform(((uint64_t)k << 32) + i) * (i + 1));
+            const int32_t kept = place[i];
+            place[i] = place[j], place[j] = kept;
+            memcpy(swapped, code + i * BASIS, BASIS);
+            memcpy(code + i * BASIS, code + j * BASIS, BASIS);
+            memcpy(code + j * BASIS, swapped, BASIS);
+        }
+        for (int64_t i = 0; i < start[k + 1] - start[k]; i += BLOCK) {
+            memcpy(swapped, code + i * BASIS, sizeof swapped);
+            for (int m = 0; m < BLOCK; m++)
+                for (int j = 0; j < BASIS; j++) code[i * BASIS + j * BLOCK + m] = swapped[m * BASIS + j];
+        }
+    }
+}
+
+/* 2^t for t <= 0, relative error below 3e-6; 0 from -120 on. */
+INLINE v16 exp2_nonpositive(v16 t) {
+    const v16 shifter = all(12582912.0f); /* 1.5 * 2^23: rounds */
+    const i16 kept = t > all(-120.0f);
+    t = (v16)((i16)t & kept); /* no infinities below */
+    const v16 integer = (t + shifter) - shifter, f = t - integer;
+    v16 p = all(0.00957010191f) * f + all(0.0559178603f);
+    p = p * f + all(0.240247448f);
+    p = p * f + all(0.693121815f);
+    p = p * f + all(0.999999261f);
+    return (v16)(((i16)p + (__builtin_convertvector(integer, i16) << 23)) & kept);
 }
 
 INLINE float least_of(const float *values, int64_t n) {
@@ -216,25 +367,27 @@ INLINE float least_of(const float *values, int64_t n) {
     return least;
 }
 
-/* The factor by which lengths >= 0, cut at their `ends` (1 if NULL), add up to `total`, or close to it. */
-static double fill(const float *lengths, const float *ends, int64_t n, double total) {
+/* The factor by which `n` lengths >= 0, cut at their `ends`, add up to `total`, or close to it. Both arrays are
+ * padded to a multiple of 16 with lengths 0. */
+static double fill(const float *lengths, const float *ends, int64_t n, double sum) {
     double factor = 0;
     for (int turn = 0; turn < 50; turn++) {
         double full = 0, rest = 0;
+        const v16 by = all((float)factor);
         for (int64_t i = 0; i < n; i += 1024) { /* short sums in float, for speed */
             const int64_t stop = i + 1024 < n ? i + 1024 : n;
-            float full_here = 0, rest_here = 0;
-            for (int64_t j = i; j < stop; j++) {
-                const float end = ends ? ends[j] : 1;
-                const int cut = lengths[j] * (float)factor >= end;
-                full_here += cut ? end : 0;
-                rest_here += cut ? 0 : lengths[j];
+            v16 full_here = {0}, rest_here = {0};
+            for (int64_t j = i; j < stop; j += 16) {
+                const v16 length = load(lengths + j), end = load(ends + j);
+                const i16 cut = length * by >= end;
+                full_here += (v16)((i16)end & cut);
+                rest_here += (v16)((i16)length & ~cut);
             }
-            full += full_here;
-            rest += rest_here;
+            full += total(full_here);
+            rest += total(rest_here);
         }
-        if (rest <= 0 || full >= total) break;
-        const double next = (total - full) / rest;
+        if (rest <= 0 || full >= sum) break;
+        const double next = (sum - full) / rest;
         if (next <= factor * (1 + 1e-6)) break;
         factor = next;
     }
@@ -244,77 +397,121 @@ static double fill(const float *lengths, const float *ends, int64_t n, double to
 /* What one thread needs to draw. The draws: their numbers in the lists of the index, the probabilities of
  * the first draw and of both, and the distances of projections, then of patches, then the weights. */
 typedef struct {
-    float *rows, *density, *sizes;
-    int32_t *number;
-    float *first, *both, *distance, *length;
+    float *rows, *density, *blocks, *ones;
+    int32_t *number, *place;
+    float *first, *both, *distance, *length, *centre;
     void *memory;
 } Desk;
 
-static int open_desk(Desk *desk, int64_t leaves, int64_t most, int64_t rows) {
-    char *at = desk->memory = malloc(4 * (rows + 2 * leaves + 5 * most));
+static int open_desk(Desk *desk, int64_t leaves, int64_t most, int64_t rows, int channels) {
+    char *at = desk->memory = malloc(4 * (rows + 2 * leaves + (7 + channels) * most));
     if (!at) return 1;
     desk->rows = (float *)at, at += 4 * rows;
     desk->density = (float *)at, at += 4 * leaves;
-    desk->sizes = (float *)at, at += 4 * leaves;
+    desk->blocks = (float *)at, at += 4 * leaves;
+    desk->ones = (float *)at, at += 4 * most;
     desk->number = (int32_t *)at, at += 4 * most;
     desk->first = (float *)at, at += 4 * most;
     desk->both = (float *)at, at += 4 * most;
     desk->distance = (float *)at, at += 4 * most;
-    desk->length = (float *)at;
+    desk->length = (float *)at, at += 4 * most;
+    desk->place = (int32_t *)at, at += 4 * most;
+    desk->centre = (float *)at; /* (most, channels) */
+    for (int64_t i = 0; i < most; i++) desk->ones[i] = 1;
     return 0;
 }
 
-/* First draw, from the leaves by `log_density` (base 2): systematic, with points a unit apart from a random
- * start on a line on which each leaf is as long as its expected number of draws, at most its patches.
- * Returns how many; distances are those of the projections. */
-static int64_t draw_from_leaves(const Desk *desk, const float *log_density, const int64_t *start, int leaves,
-                                double draws, double floor, double point, const int8_t *codes,
-                                const float *steps, const float *query, int64_t most) {
-    float top = -INFINITY, sum = 0;
-    for (int k = 0; k < leaves; k++) top = log_density[k] > top ? log_density[k] : top;
-    for (int k = 0; k < leaves; k++) sum += desk->density[k] = exp2_nonpositive(log_density[k] - top);
-    const float share = (1 - floor) / sum, everywhere = floor / start[leaves];
-    for (int k = 0; k < leaves; k++)
-        desk->density[k] = share * desk->density[k] + everywhere * desk->sizes[k];
-    const double factor = fill(desk->density, desk->sizes, leaves, draws);
+/* First draw, of blocks from the leaves by `log_density` (base 2, padded with -infinity to a multiple of 16
+ * leaves): systematic, with points a unit apart from a random start on a line on which each leaf is as long
+ * as its expected number of blocks drawn, at most all of its blocks. Returns how many patches; distances are
+ * those of the projections. */
+static int64_t draw_from_leaves(const Desk *desk, const float *log_density, const int64_t *start,
+                                const int32_t *sizes, int leaves, double draws, double floor, double point,
+                                const int8_t *codes, const float *steps, const float *query, int64_t most) {
+    v16 tops = all(-INFINITY), sums = {0};
+    for (int k = 0; k < leaves; k += 16) tops = vmax(tops, load(log_density + k));
+    float top = tops[0];
+    for (int i = 1; i < 16; i++) top = tops[i] > top ? tops[i] : top;
+    for (int k = 0; k < leaves; k += 16) {
+        const v16 density = exp2_nonpositive(load(log_density + k) - all(top));
+        memcpy(desk->density + k, &density, sizeof density);
+        sums += density;
+    }
+    const v16 share = all((1 - floor) / total(sums)), everywhere = all(floor * BLOCK / start[leaves]);
+    for (int k = 0; k < leaves; k += 16) {
+        const v16 density = share * load(desk->density + k) + everywhere * load(desk->blocks + k);
+        memcpy(desk->density + k, &density, sizeof density);
+    }
+    const double factor = fill(desk->density, desk->blocks, leaves, draws / BLOCK);
     int64_t n = 0;
     double left = 0;
     for (int k = 0; k < leaves; k++) {
-        const int64_t size = start[k + 1] - start[k];
-        const double wanted = desk->density[k] * factor, length = wanted < size ? wanted : size;
-        const double stride = size / length;
-        const float probability = length / size;
-        for (; point < left + length && n < most; point++, n++) {
-            const int64_t i = (int64_t)((point - left) * stride);
-            desk->number[n] = (int32_t)(start[k] + (i < size ? i : size - 1));
-            desk->first[n] = probability;
+        if (k % 16 == 0) { /* mostly short leaves, passed together */
+            const v16 density = load(desk->density + k) * all((float)factor), all_of = load(desk->blocks + k);
+            const i16 cut = density >= all_of;
+            const double here = total((v16)(((i16)all_of & cut) | ((i16)density & ~cut)));
+            if (left + here * (1 + 1e-5) < point) {
+                left += here;
+                k += 15;
+                continue;
+            }
+        }
+        const float blocks = desk->blocks[k];
+        const double wanted = desk->density[k] * factor, length = wanted < blocks ? wanted : blocks;
+        const double stride = blocks / length;
+        const float probability = length / blocks;
+        for (; point < left + length && n + BLOCK <= most; point++) {
+            int64_t block = (int64_t)((point - left) * stride);
+            block = block < blocks ? block : (int64_t)blocks - 1;
+            for (int m = 0; m < BLOCK && block * BLOCK + m < sizes[k]; m++, n++) {
+                desk->number[n] = (int32_t)(start[k] + block * BLOCK + m);
+                desk->first[n] = probability;
+            }
         }
         left += length;
     }
-    const v16 units = load(steps), target = load(query);
-    for (int64_t i = 0; i < n; i++) {
-        if (i + 24 < n) __builtin_prefetch(codes + (int64_t)desk->number[i + 24] * BASIS);
-        s16 code;
-        memcpy(&code, codes + (int64_t)desk->number[i] * BASIS, sizeof code);
-        const v16 d = target - __builtin_convertvector(code, v16) * units;
-        desk->distance[i] = total(d * d);
+    v16 units[BASIS * BLOCK / 16], target[BASIS * BLOCK / 16];
+    for (int v = 0; v < BASIS * BLOCK / 16; v++)
+        for (int i = 0; i < 16; i++) {
+            units[v][i] = steps[(16 * v + i) / BLOCK];
+            target[v][i] = query[(16 * v + i) / BLOCK];
+        }
+    for (int64_t i = 0; i < n;) {
+        if (i + 12 * BLOCK < n)
+            __builtin_prefetch(codes + (int64_t)(desk->number[i + 12 * BLOCK] & -BLOCK) * BASIS);
+        const int32_t block = desk->number[i] & -BLOCK;
+        v16 square = {0};
+        for (int v = 0; v < BASIS * BLOCK / 16; v++) {
+            s16 code;
+            memcpy(&code, codes + (int64_t)block * BASIS + 16 * v, sizeof code);
+            const v16 d = target[v] - __builtin_convertvector(code, v16) * units[v];
+            square += d * d;
+        }
+        const v4 distance = total_by_4(square);
+        for (int m = 0; m < BLOCK && i < n && (desk->number[i] & -BLOCK) == block; m++, i++)
+            desk->distance[i] = distance[m];
     }
     return n;
 }
 
 /* Second draw, among the first: as probable as the projection says that the weight is large, over the
  * probability of the first draw. Keeps the drawn at the front and returns how many. */
-static int64_t draw_again(const Desk *desk, int64_t n, double draws, double floor, double point) {
+static int64_t draw_again(const Desk *desk, int64_t n, double draws, double floor, double point,
+                          const int32_t *places) {
     memcpy(desk->both, desk->first, n * sizeof(float));
     if (n <= draws) return n;
     const float least = least_of(desk->distance, n);
-    float sum = 0;
-    for (int64_t i = 0; i < n; i++)
-        desk->length[i] = exp2_nonpositive(least - desk->distance[i]) / desk->first[i];
-    for (int64_t i = 0; i < n; i++) sum += desk->length[i];
-    for (int64_t i = 0; i < n; i++)
-        desk->length[i] = (float)(1 - floor) / sum * desk->length[i] + (float)floor / n;
-    const float factor = fill(desk->length, NULL, n, draws);
+    v16 sums = {0};
+    for (int64_t i = n; i % 16; i++) desk->distance[i] = INFINITY, desk->first[i] = 1;
+    for (int64_t i = 0; i < n; i += 16) {
+        const v16 length = exp2_nonpositive(all(least) - load(desk->distance + i)) / load(desk->first + i);
+        memcpy(desk->length + i, &length, sizeof length);
+        sums += length;
+    }
+    const float share = (1 - floor) / total(sums), everywhere = floor / n;
+    for (int64_t i = 0; i < n; i++) desk->length[i] = share * desk->length[i] + everywhere;
+    for (int64_t i = n; i % 16; i++) desk->length[i] = 0;
+    const float factor = fill(desk->length, desk->ones, n, draws);
     int64_t kept = 0;
     double left = 0;
     for (int64_t i = 0; i < n; i++) {
@@ -322,6 +519,7 @@ static int64_t draw_again(const Desk *desk, int64_t n, double draws, double floo
         int keep = probability >= 1;
         if (!keep && (left += probability) > point) keep = 1, point++;
         if (!keep) continue;
+        __builtin_prefetch(places + desk->number[i]);
         desk->number[kept] = desk->number[i];
         desk->first[kept] = desk->first[i];
         desk->both[kept++] = desk->first[i] * probability;
@@ -329,14 +527,14 @@ static int64_t draw_again(const Desk *desk, int64_t n, double draws, double floo
     return kept;
 }
 
-/* Distances of the query, in `rows` of a multiple of 16 values, from the drawn patches. */
-INLINE void measure(const Desk *desk, const Bank *bank, const int32_t *places, int64_t n, const float *inside,
-                    int wide) {
+/* Distances of the query, in `rows` of a multiple of 16 values, from the drawn patches; their centres. */
+INLINE void measure(const Desk *desk, const Bank *bank, int64_t n, const float *inside, int wide) {
     const int64_t plane = (int64_t)bank->height * bank->width, width = bank->width;
+    const int64_t centre = (bank->patch / 2) * (width + 1);
     const int size = bank->bytes ? 1 : sizeof(float);
     for (int64_t i = 0; i < n; i++) {
-        if (i + 8 < n) {
-            const int64_t ahead = places[desk->number[i + 8]];
+        if (i + 12 < n) {
+            const int64_t ahead = desk->place[i + 12];
             for (int c = 0; c < bank->channels; c++)
                 for (int y = 0; y < bank->patch; y += 2)
                     __builtin_prefetch((const char *)bank->images + size * (ahead + c * plane + y * width));
@@ -344,7 +542,8 @@ INLINE void measure(const Desk *desk, const Bank *bank, const int32_t *places, i
         v16 square = {0};
         const float *row = desk->rows;
         for (int c = 0; c < bank->channels; c++) {
-            int64_t at = places[desk->number[i]] + c * plane;
+            int64_t at = desk->place[i] + c * plane;
+            desk->centre[i * bank->channels + c] = value(bank->images, bank->bytes, at + centre);
             for (int y = 0; y < bank->patch; y++, at += width, row += wide)
                 for (int v = 0; v < wide; v += 16) {
                     const v16 pixels = bank->bytes ? load_bytes((const uint8_t *)bank->images + at + v)
@@ -368,20 +567,20 @@ INLINE void measure(const Desk *desk, const Bank *bank, const int32_t *places, i
  * and what the first and the second draw add to the square of the standard error of their ratio (estimates;
  * means over channels). Returns 0, or 1 when memory is short. */
 API int index_sample(const void *images, int bytes, int channels, int height, int width, int patch,
-                     const int32_t *places, const int8_t *codes, const int64_t *start, int leaves,
+                     const int32_t *places, const int8_t *codes, const int64_t *start, const int32_t *sizes,
+                     int leaves,
                      const float *queries, const float *points, const float *steps, const int64_t *constants,
                      float scale, const float *log_density, const int64_t *firsts, const int64_t *seconds,
                      const uint64_t *keys, double floor, int64_t first, int64_t last, double *result) {
     const Bank bank = {images, bytes, channels, height, width, patch};
     const int P = patch, wide = (P + 15) / 16 * 16;
-    const int64_t plane = (int64_t)height * width, centre = (int64_t)(P / 2) * width + P / 2;
     const float step = bytes ? scale / 127.5f : scale;
     int64_t most = 0;
     for (int64_t q = first; q < last; q++) most = firsts[q] > most ? firsts[q] : most;
-    most = (most < start[leaves] ? most : start[leaves]) + 64;
+    most = ((most < start[leaves] ? most : start[leaves]) + 64 + 15) / 16 * 16;
     Desk desk;
-    if (open_desk(&desk, leaves, most, (int64_t)channels * P * wide)) return 1;
-    for (int k = 0; k < leaves; k++) desk.sizes[k] = start[k + 1] - start[k];
+    if (open_desk(&desk, leaves, most, (int64_t)channels * P * wide, channels)) return 1;
+    for (int k = 0; k < leaves; k++) desk.blocks[k] = (start[k + 1] - start[k]) / BLOCK;
     float inside[64];
     for (int x = 0; x < 64; x++) inside[x] = x < P ? step : 0;
 
@@ -389,11 +588,12 @@ API int index_sample(const void *images, int bytes, int channels, int height, in
         const float *query = queries + q * channels * P * P;
         for (int r = 0; r < channels * P; r++)
             for (int x = 0; x < wide; x++) desk.rows[r * wide + x] = x < P ? query[r * P + x] : 0;
-        int64_t n = draw_from_leaves(&desk, log_density + q * leaves, start, leaves, firsts[q], floor,
+        int64_t n = draw_from_leaves(&desk, log_density + q * leaves, start, sizes, leaves, firsts[q], floor,
                                      uniform(keys[q]), codes, steps, points + q * BASIS, most);
-        n = draw_again(&desk, n, seconds[q], floor, uniform(keys[q] + 1));
-        if (wide == 16) measure(&desk, &bank, places, n, inside, 16);
-        else measure(&desk, &bank, places, n, inside, wide);
+        n = draw_again(&desk, n, seconds[q], floor, uniform(keys[q] + 1), places);
+        for (int64_t i = 0; i < n; i++) desk.place[i] = places[desk.number[i]];
+        if (wide == 16) measure(&desk, &bank, n, inside, 16);
+        else measure(&desk, &bank, n, inside, wide);
         double least = least_of(desk.distance, n);
 
         double constant_distance[256];
@@ -410,12 +610,15 @@ API int index_sample(const void *images, int bytes, int channels, int height, in
             }
         }
         double weight = 0, weighted[4] = {0}, *out = result + q * (4 + channels);
+        for (int64_t i = n; i % 16; i++) desk.distance[i] = INFINITY, desk.both[i] = 1;
+        for (int64_t i = 0; i < n; i += 16) { /* weights in the place of distances, from here on */
+            const v16 w = exp2_nonpositive(all(least) - load(desk.distance + i)) / load(desk.both + i);
+            memcpy(desk.distance + i, &w, sizeof w);
+        }
         for (int64_t i = 0; i < n; i++) {
-            const double w = exp2f((float)least - desk.distance[i]) / desk.both[i];
-            weight += w;
-            desk.distance[i] = w; /* from here on */
+            weight += desk.distance[i];
             for (int c = 0; c < channels; c++)
-                weighted[c] += w * value(images, bytes, places[desk.number[i]] + c * plane + centre);
+                weighted[c] += desk.distance[i] * desk.centre[i * channels + c];
         }
         for (int b = 0; constants && b < 256; b++)
             if (constants[b]) {
@@ -424,24 +627,27 @@ API int index_sample(const void *images, int bytes, int channels, int height, in
                 weighted[0] += w * (b / 127.5 - 1);
             }
 
-        /* The variance of a systematic sample from the differences of neighbours (Wolter, 1984), shared out
-         * between the two draws as if each patch were drawn on its own. */
+        /* The variance of a systematic sample from the differences of neighbouring blocks (Wolter, 1984),
+         * shared out between the two draws as if each patch were drawn on its own. */
         double alone[2] = {0}, differences = 0;
         for (int c = 0; c < channels; c++) {
-            double before = 0;
-            int begun = 0;
-            for (int64_t i = 0; i < n; i++) {
-                if (desk.both[i] >= 1) continue;
-                const double again = desk.both[i] / desk.first[i];
-                const double off = desk.distance[i] *
-                                   (value(images, bytes, places[desk.number[i]] + c * plane + centre) -
-                                    weighted[c] / weight);
+            const float mean = weighted[c] / weight;
+            double before = 0, here = 0;
+            int32_t block = -1, begun = 0;
+            for (int64_t i = 0; i <= n; i++) {
+                if (i < n && desk.both[i] >= 1) continue;
+                if (i == n || desk.number[i] / BLOCK != block) { /* the block before is whole */
+                    if (begun > 1) differences += (here - before) * (here - before) / 2;
+                    if (i == n) break;
+                    before = here, here = 0;
+                    block = desk.number[i] / BLOCK;
+                    begun++;
+                }
+                const float again = desk.both[i] / desk.first[i];
+                const float off = desk.distance[i] * (desk.centre[i * channels + c] - mean);
                 alone[0] += (1 - desk.first[i]) * again * off * off;
                 alone[1] += (1 - again) * off * off;
-                const double here = off * sqrt(1 - desk.both[i]);
-                if (begun) differences += (here - before) * (here - before) / 2;
-                before = here;
-                begun = 1;
+                here += off * sqrtf(1 - desk.both[i]);
             }
         }
         const double both = alone[0] + alone[1];

@@ -1,11 +1,11 @@
 """An index over the patches of training images, and posterior sums over random draws from it.
 
-Patches are sorted once into leaves of similar ones, by two levels of k-means on their leading
-principal components. For a query, the second moment of the weights in a leaf follows from the means
-and variances of its patches (a Gaussian integral). Patches are drawn in two steps: from the leaves
-in proportion to the root of that moment, the choice of least variance (Neyman, 1934); and from
-these again, in proportion to what their own projections say of their weights. Only the second draw
-is compared pixel by pixel. Each weight is divided by the probability of its draw (Horvitz and
+Patches are sorted once into leaves of similar ones, by levels of k-means on their leading principal
+components. For a query, the second moment of the weights in a leaf follows from the means and
+variances of its patches (a Gaussian integral). Patches are drawn in two steps: from the leaves
+nearly in proportion to the root of that moment, the choice of least variance (Neyman, 1934), in
+blocks of four that share a cache line; and from these again, in proportion to what their own
+projections say of their weights. Only the second draw is compared pixel by pixel. Each weight is divided by the probability of its draw (Horvitz and
 Thompson, 1952), so that the sums of weights and of weighted values are unbiased. Leaves and patches
 that dominate have probability 1: there the sampling is a search, without error. Gray patches of a
 single value, by far the most repeated (59% of the 3 x 3 patches of 32 x 32 MNIST), are counted,
@@ -25,20 +25,23 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from patchmosaic.engines import native
 
 COMPONENTS = 16  # of a projected patch, as in patch_index.c
-CENTRES = (16, 32, 64)  # of each level: multiples of 16
+BLOCK = 4  # patches drawn together, as in patch_index.c
+CENTRES = ((16,), (16, 16), (16, 16, 16), (32, 32, 48))  # of each level: multiples of 16
 PATCHES_A_LEAF = 128  # at least, on the average
+FLATTER = 0.85  # power of the densities to draw by: leaves have heavier tails than Gaussians
 GRAY_VALUES = 256
 LARGEST_PATCH = 63  # as in patch_index.c
 MOST_VALUES = 2**31 - 1  # of a bank, as places in it are 32-bit integers
 OVERHANG = 128  # values after the images, as the kernel loads 16 at a time
-TRAINING_PATCHES = 131072  # that the centres are made from
+TRAINING_PATCHES = 524288  # that the centres are made from
 BASIS_PATCHES = 16384  # that the principal components are made from
-LLOYD_STEPS = 6
-IMAGES_A_TASK = 512
+LLOYD_STEPS = 4
+IMAGES_A_TASK = 4096
 QUERIES_A_TASK = 32
 UNIFORM_SHARE = 0.05  # of the draws goes to all patches alike, whatever the leaves promise
 
@@ -59,6 +62,25 @@ class Draws:
     weight: np.ndarray
     weighted_value: np.ndarray
     variances: np.ndarray
+
+    def add(self, some: np.ndarray, drawn: np.ndarray, more: Draws, draws: np.ndarray) -> None:
+        """Average with ``more`` estimates for some of the queries, by how many draws each took.
+
+        Args:
+            some: (m,), numbers of queries.
+            drawn, draws: (m,), what the estimates so far took, and what ``more`` took.
+        """
+        share = draws / (drawn + draws)
+        log_max = np.where(drawn > 0, np.maximum(self.log_max[some], more.log_max), more.log_max)
+        old = (1 - share) * np.exp(np.minimum(self.log_max[some] - log_max, 0))
+        new = share * np.exp(more.log_max - log_max)
+        before, added = old * self.weight[some], new * more.weight
+        self.log_max[some], self.weight[some] = log_max, before + added
+        self.weighted_value[some] *= old[:, None]
+        self.weighted_value[some] += new[:, None] * more.weighted_value
+        before, added = before / self.weight[some], added / self.weight[some]
+        self.variances[:, some] *= before**2
+        self.variances[:, some] += added**2 * more.variances
 
 
 class PatchIndex:
@@ -90,17 +112,20 @@ class PatchIndex:
         points = np.empty((len(drawn), COMPONENTS), np.float32)
         self._call("project", self.basis, drawn, len(drawn), points)
         if self.bytes and self.channels == 1:
-            constant = np.ptp(self._values(drawn), axis=1) == 0
+            along = self.basis.sum(0, keepdims=True)  # where constant patches lie
+            level = points @ along.T / (along**2).sum()
+            constant = ((points - level * along) ** 2).sum(1) < 1e-6
             points = points[~constant] if not constant.all() else points
         self.steps = np.maximum(np.abs(points).max(0) / 127, 1e-6)  # of the rounded projections
-        affordable = [each for each in CENTRES if each**2 * PATCHES_A_LEAF <= self.patches]
-        self._sort(_two_levels(points, max(affordable, default=CENTRES[0])))
+        affordable = [n for n in CENTRES if math.prod(n) * PATCHES_A_LEAF <= self.patches]
+        self._sort(self._centres(points, max(affordable, key=math.prod, default=CENTRES[0])))
 
-    def _call(self, function: str, *arguments: object) -> int:
+    def _call(self, function: str, *arguments: object) -> None:
         """Call ``index_<function>`` of the kernel; arrays go as their addresses."""
         shape = (self.channels, self.height, self.width, self.patch_size)
         plain = [_address(argument) for argument in (self.images, self.bytes, *shape, *arguments)]
-        return getattr(self._library, f"index_{function}")(*plain)
+        if getattr(self._library, f"index_{function}")(*plain):
+            raise MemoryError("no memory to index patches, or to draw from the index")
 
     def _places(self, patches: np.ndarray) -> np.ndarray:
         """Where in ``images`` the patches of these numbers begin."""
@@ -115,9 +140,26 @@ class PatchIndex:
         values = self.images[places[:, None] + offsets.reshape(1, -1)]
         return values / np.float32(127.5) - 1 if self.bytes else values
 
+    def _centres(self, points: np.ndarray, each: tuple[int, ...]) -> Centres:
+        """Levels of k-means of points (n, COMPONENTS), ``each`` centres within one of the last."""
+        groups, levels = [points], []
+        for here in each:
+            centres = np.empty((len(groups), here, COMPONENTS), np.float32)
+            norms = np.empty((len(groups), here), np.float32)
+            sums, finer = np.empty((here, COMPONENTS + 1)), []
+            for group, centre, norm in zip(groups, centres, norms, strict=True):
+                nearest = np.empty(len(group), np.int32)
+                some = (group, len(group), here, LLOYD_STEPS, centre, norm, nearest, sums)
+                self._library.index_centres(*map(_address, some))
+                finer += [group[nearest == k] for k in range(here)]
+            groups = finer
+            levels.append((centres.reshape(-1, COMPONENTS), norms.reshape(-1)))
+        centres, norms = (np.concatenate(parts) for parts in zip(*levels, strict=True))
+        return Centres(np.array(each, np.int32), centres, norms)
+
     def _sort(self, centres: Centres) -> None:
         """Put every patch into its leaf, and describe the leaves."""
-        leaves = centres.each**2
+        leaves = int(centres.each.prod())
         leaf = np.empty((self.count, self.rows * self.cols), np.uint16)
         ranges = [
             (first, min(first + IMAGES_A_TASK, self.count))
@@ -125,12 +167,11 @@ class PatchIndex:
         ]
 
         def assign(images: tuple[int, int]) -> np.ndarray:
-            moments = np.zeros((leaves + GRAY_VALUES, 2 + 2 * COMPONENTS))
-            levels = (centres.coarse, centres.coarse_norms, centres.fine, centres.fine_norms)
+            moments = np.zeros((leaves + GRAY_VALUES, 2))
+            levels = (centres.centres, centres.norms, centres.each, len(centres.each))
             here = leaf[images[0] : images[1]]
             self._call(
-                *("assign", self.basis, *levels, centres.each // 16),
-                *(*images, self.rows, self.cols, here, moments),
+                *("assign", self.basis, *levels, *images, self.rows, self.cols, here, moments)
             )
             return moments
 
@@ -142,49 +183,67 @@ class PatchIndex:
             )
 
         with ThreadPoolExecutor(self.threads) as pool:
-            moments, counts = np.zeros((leaves + GRAY_VALUES, 2 + 2 * COMPONENTS)), []
+            moments, counts = np.zeros((leaves + GRAY_VALUES, 2)), []
             for part in pool.map(assign, ranges):
                 moments += part
                 counts.append(part[:leaves, 0].astype(np.int64))
             sizes = np.sum(counts, axis=0)
             before = np.cumsum(counts, axis=0) - counts  # of each leaf, in earlier tasks
-            following = np.cumsum(sizes) - sizes + before
-            self.places = np.empty(sizes.sum(), np.int32)
-            self.codes = np.empty((len(self.places), COMPONENTS), np.int8)
-            list(pool.map(list_patches, ranges, following))
+            padded = -(-sizes // BLOCK) * BLOCK
+            start = np.concatenate([[0], np.cumsum(padded)])
+            self.places = np.full(start[-1], -1, np.int32)
+            self.codes = _aligned((len(self.places), COMPONENTS))
+            list(pool.map(list_patches, ranges, start[:-1] + before))
+            self.sizes = sizes.astype(np.int32)
+            parts = np.linspace(0, leaves, 64 * self.threads + 1).astype(int)
+            means, squares = np.empty((2, leaves, COMPONENTS))
+
+            def mix(first: int, last: int) -> None:
+                lists = (self.places, self.codes, means, squares)
+                some = (start, self.sizes, first, last, *lists)
+                self._library.index_mix(*map(_address, some))
+
+            list(pool.map(mix, parts[:-1].tolist(), parts[1:].tolist()))
 
         gray = self.bytes and self.channels == 1
         self.constants = moments[leaves:, 0].astype(np.int64) if gray else None
-        sizes, moments = sizes[sizes > 0], moments[:leaves][sizes > 0]
-        self.start = np.concatenate([[0], np.cumsum(sizes)])
-        means, squares = np.split(moments[:, 2:] / sizes[:, None], 2, axis=1)
+        # Empty leaves go; numbers are padded to a multiple of 16 with leaves that are never drawn.
+        some = np.flatnonzero(sizes)
+        sizes, moments = sizes[some], moments[some]
+        self._padding = -len(some) % 16
+        self.start = np.concatenate([start[some], np.full(self._padding + 1, start[-1])])
+        self.sizes = np.pad(self.sizes[some], (0, self._padding))
+        means, squares = means[some], squares[some]
         rest = max(self.terms - COMPONENTS, 1)
-        self._means = torch.from_numpy(means).float()
-        self._variances = torch.from_numpy((squares - means**2).clip(0)).float()
+        self._means = torch.from_numpy(means * self.steps).float()
+        self._variances = torch.from_numpy((squares - means**2).clip(0) * self.steps**2).float()
         self._residual_variances = torch.from_numpy(moments[:, 1] / sizes / rest).float()
         self._log_sizes = torch.from_numpy(np.log(sizes)).float()
 
     def log_density(self, queries: Tensor, variance: float) -> Tensor:
-        """Log of how densely to draw from each leaf, (n, leaves), up to a constant a query.
+        """Log2 of how densely to draw from each leaf, (n, leaves), up to a constant a query.
 
         ``log(patches) + log(E w^2) / 2``, with ``w = exp(-|q - y|^2 / 2 variance)`` and the leaf's
-        patches y Gaussian: independent along the principal components, and isotropic beyond.
+        patches y Gaussian: independent along the principal components, and isotropic beyond. The
+        second term is multiplied by :data:`FLATTER`.
 
         Args:
             queries: (n, C P P) in units of the images.
             variance: of the noise, in those units.
         """
         points = queries @ torch.from_numpy(self.basis)
+        residual = (queries**2).sum(1, keepdim=True) - (points**2).sum(1, keepdim=True)
         spread = variance + 2 * self._variances  # (leaves, COMPONENTS)
-        square = points**2 @ (1 / spread).T - 2 * points @ (self._means / spread).T
-        square += (self._means**2 / spread).sum(1)
+        beyond = variance + 2 * self._residual_variances
         log_volume = torch.log(spread / variance).sum(1)
-        if self.terms > COMPONENTS:
-            beyond = variance + 2 * self._residual_variances
-            residual = (queries**2).sum(1, keepdim=True) - (points**2).sum(1, keepdim=True)
-            square += residual.clamp(min=0) / beyond
-            log_volume += (self.terms - COMPONENTS) * torch.log(beyond / variance)
-        return self._log_sizes - log_volume / 4 - square / 2
+        log_volume += max(self.terms - COMPONENTS, 0) * torch.log(beyond / variance)
+        # -|q - mean|^2 / 2, each component over its spread, as one product of matrices.
+        query = [points**2, points, residual.clamp(min=0), torch.ones(len(points), 1)]
+        leaf = [-0.5 / spread, self._means / spread, -0.5 / beyond[:, None]]
+        leaf.append(-(self._means**2 / spread).sum(1, keepdim=True) / 2 - log_volume[:, None] / 4)
+        by_leaf = torch.cat(leaf, 1) * FLATTER
+        by_leaf[:, -1] += self._log_sizes
+        return torch.cat(query, 1) @ (by_leaf * math.log2(math.e)).T
 
     def query(self, patches: Tensor, alpha_bar: float) -> Callable[..., Draws]:
         """A function that draws for some of these queries; see :meth:`sums`.
@@ -194,7 +253,7 @@ class PatchIndex:
             alpha_bar: signal variance in (0, 1).
         """
         density = self.log_density(patches / math.sqrt(alpha_bar), (1 - alpha_bar) / alpha_bar)
-        density = (density * math.log2(math.e)).contiguous().numpy()
+        density = functional.pad(density, (0, self._padding), value=-math.inf).numpy()
         # Units in which a weight is 2^-|x - y|^2; bytes are compared as they are.
         unit = math.sqrt(math.log2(math.e) / (2 * (1 - alpha_bar)))
         scale = unit * math.sqrt(alpha_bar)
@@ -237,30 +296,28 @@ class PatchIndex:
         found = np.empty((len(values), 4 + self.channels))
         steps = (self.steps * scale).astype(np.float32)
 
-        def draw(begin: int) -> int:
+        def draw(begin: int) -> None:
             end = min(begin + QUERIES_A_TASK, len(values))
-            return self._call(
-                *("sample", self.places, self.codes, self.start, len(self.start) - 1),
+            self._call(
+                *("sample", self.places, self.codes, self.start, self.sizes, len(self.sizes)),
                 *(values, points, steps, self.constants, scale, density, first, second, keys),
                 *(UNIFORM_SHARE, begin, end, found),
             )
 
         with ThreadPoolExecutor(self.threads) as pool:
-            if any(pool.map(draw, range(0, len(values), QUERIES_A_TASK))):
-                raise MemoryError("no memory for draws from the index of patches")
+            list(pool.map(draw, range(0, len(values), QUERIES_A_TASK)))
         variances = np.ascontiguousarray(found[:, -2:].T)
         return Draws(-math.log(2) * found[:, 0], found[:, 1], found[:, 2:-2], variances)
 
 
 @dataclass(frozen=True)
 class Centres:
-    """Two levels of k-means, ``each`` centres a level, in the layout of patch_index.c."""
+    """Levels of k-means: ``each`` centres within one of the level before, in blocks of 16 (see
+    patch_index.c); ``centres`` and their squared ``norms``, of one level after the other."""
 
-    each: int
-    coarse: np.ndarray
-    coarse_norms: np.ndarray
-    fine: np.ndarray
-    fine_norms: np.ndarray
+    each: np.ndarray
+    centres: np.ndarray
+    norms: np.ndarray
 
 
 def _principal(patches: Tensor) -> np.ndarray:
@@ -272,41 +329,10 @@ def _principal(patches: Tensor) -> np.ndarray:
     return basis.numpy()
 
 
-def _two_levels(points: np.ndarray, each: int) -> Centres:
-    random = np.random.default_rng(0)
-    coarse, belongs = _lloyd(points, each, random)
-    fine = [_lloyd(points[belongs == k], each, random)[0] for k in range(each)]
-    blocks, norms = zip(*[_in_blocks(centres, each) for centres in (coarse, *fine)], strict=True)
-    return Centres(each, blocks[0], norms[0], np.stack(blocks[1:]), np.stack(norms[1:]))
-
-
-def _lloyd(
-    points: np.ndarray, each: int, random: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """At most ``each`` centres of points (n, COMPONENTS) by k-means, and the nearest of each."""
-    if len(points) == 0:
-        return np.zeros((1, COMPONENTS), np.float32), np.zeros(0, np.int64)
-    centres = points[random.permutation(len(points))[:each]]
-
-    def nearest() -> np.ndarray:
-        return (2 * points @ centres.T - (centres**2).sum(1)).argmax(1)
-
-    for _ in range(LLOYD_STEPS):
-        belongs = nearest()
-        sizes = np.bincount(belongs, minlength=len(centres))[:, None]
-        sums = [np.bincount(belongs, column, len(centres)) for column in points.T]
-        means = (np.stack(sums, axis=1) / sizes.clip(1)).astype(np.float32)
-        centres = np.where(sizes > 0, means, centres)
-    return centres, nearest()
-
-
-def _in_blocks(centres: np.ndarray, each: int) -> tuple[np.ndarray, np.ndarray]:
-    """Centres in blocks of 16, component by component, and their squared norms, up to ``each``."""
-    padded = np.zeros((each, COMPONENTS), np.float32)
-    norms = np.full(each, np.inf, np.float32)
-    padded[: len(centres)], norms[: len(centres)] = centres, (centres**2).sum(1)
-    blocks = padded.reshape(each // 16, 16, COMPONENTS).transpose(0, 2, 1)
-    return np.ascontiguousarray(blocks), norms
+def _aligned(shape: tuple[int, int]) -> np.ndarray:
+    """Bytes (n, m), int8 and zero, that begin at a cache line."""
+    memory = np.zeros(math.prod(shape) + 64, np.int8)
+    return memory[-memory.ctypes.data % 64 :][: math.prod(shape)].reshape(shape)
 
 
 def _address(argument: object) -> object:
@@ -323,9 +349,9 @@ def _library() -> ctypes.CDLL:
     bank = [array] + [number] * 5
     for name, rest in {
         "project": [array, array, long, array],
-        "assign": [array] * 5 + [number, long, long, number, number, array, array],
+        "assign": [array] * 4 + [number, long, long, number, number, array, array],
         "list": [array] * 3 + [number, long, long, number, number] + [array] * 3,
-        "sample": [array] * 3
+        "sample": [array] * 4
         + [number]
         + [array] * 4
         + [ctypes.c_float]
@@ -333,4 +359,6 @@ def _library() -> ctypes.CDLL:
         + [real, long, long, array],
     }.items():
         getattr(library, f"index_{name}").argtypes = bank + rest
+    library.index_centres.argtypes = [array, long, number, number] + [array] * 4
+    library.index_mix.argtypes = [array, array, number, number] + [array] * 4
     return library
