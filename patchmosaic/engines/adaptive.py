@@ -40,7 +40,7 @@ FIRST_DRAWS = (8192, 512)  # from the leaves, and of these, for each pixel of th
 MOST_DRAWS = (1 << 20, 1 << 17)
 ROUNDS = 4
 FEWEST_INDEXED = 16384  # images; the few queries of a class do not repay an index of its few images
-BYTES_A_PATCH, MOST_BYTES = 22, 2 << 30  # of an index; where it would be larger, there is none
+BYTES_A_PATCH, MOST_BYTES = 38, 5 << 29  # of an index; where it would be larger, there is none
 # Seconds of a core, measured; they steer the choice of the way alone.
 PAIR = 3e-10  # a pair of patches in the exact kernel
 DRAW = (1.2e-8, 1.2e-7)  # a patch drawn from a leaf, and one compared

@@ -2,8 +2,9 @@
  * of adaptive.py, which explains the method.
  *
  * Images are (count, channels, height, width), bytes b (for b / 127.5 - 1) or float; a patch is named by
- * the place of its first pixel in that array. Projections have BASIS components, the width of one vector
- * register; vectors of 16 are left to the compiler, which splits them where registers are narrower.
+ * the place of its first pixel in that array. Leaves are sorted by BASIS components of a projection, the width
+ * of one vector register; codes hold `words` times as many. Bases are (words, channels patch patch, BASIS).
+ * Vectors of 16 are left to the compiler, which splits them where registers are narrower.
  */
 #include <math.h>
 #include <stddef.h>
@@ -13,7 +14,8 @@
 
 #define BASIS 16
 #define SIDE 8  /* positions projected together */
-#define BLOCK 4 /* patches of a leaf that are drawn together: their codes share a cache line */
+#define BLOCK 4 /* patches of a leaf that are drawn together: their codes share a cache line or two */
+#define MOST_WORDS 2
 #define API __attribute__((visibility("default")))
 #define INLINE static inline __attribute__((always_inline))
 
@@ -274,32 +276,36 @@ API int index_assign(const void *images, int bytes, int channels, int height, in
 }
 
 /* List the patches of images [first, last) leaf by leaf: where they are, and their projections in units of
- * `steps` (BASIS), rounded and cut to a byte. `leaf` is what index_assign wrote for them; `next` (leaves)
+ * `steps` (words BASIS), rounded and cut to a byte. `leaf` is what index_assign wrote for them; `next` (leaves)
  * begins as the first number in the lists for each leaf. Constant patches, in no leaf, are left out. Returns
  * 0, or 1 when memory is short. */
 API int index_list(const void *images, int bytes, int channels, int height, int width, int patch,
-                   const float *basis, const float *steps, const uint16_t *leaf, int leaves, int64_t first,
-                   int64_t last, int rows, int cols, int64_t *next, int32_t *places, int8_t *codes) {
+                   const float *basis, int words, const float *steps, const uint16_t *leaf, int leaves,
+                   int64_t first, int64_t last, int rows, int cols, int64_t *next, int32_t *places,
+                   int8_t *codes) {
     const Bank bank = {images, bytes, channels, height, width, patch};
     View view;
     if (open_view(&view, &bank)) return 1;
     const v16 most = all(127), rounding = all(12582912.0f); /* 1.5 * 2^23 */
-    const v16 inverse = all(1) / load(steps);
+    const int64_t terms = (int64_t)channels * patch * patch;
     for (int64_t image = first; image < last; image++) {
         look(&view, &bank, image, rows, cols);
         for (int y = 0; y < rows; y++)
             for (int x0 = 0; x0 < cols; x0 += SIDE) {
-                float points[SIDE * BASIS];
+                float points[MOST_WORDS][SIDE * BASIS];
                 int ready = 0;
                 for (int x = x0; x < x0 + SIDE && x < cols; x++, leaf++) {
                     if (*leaf >= leaves) continue;
-                    if (!ready) project_view(&view, &bank, basis, y, x0, points), ready = 1;
+                    for (; ready < words; ready++)
+                        project_view(&view, &bank, basis + ready * terms * BASIS, y, x0, points[ready]);
                     const int64_t number = next[*leaf]++;
                     places[number] = (int32_t)((image * channels * height + y) * width + x);
-                    v16 code = (load(points + (x - x0) * BASIS) * inverse + rounding) - rounding;
-                    code = -vmax(-vmax(code, -most), -most);
-                    const s16 rounded = __builtin_convertvector(code, s16);
-                    memcpy(codes + number * BASIS, &rounded, sizeof rounded);
+                    for (int w = 0; w < words; w++) {
+                        v16 code = load(points[w] + (x - x0) * BASIS) / load(steps + w * BASIS);
+                        code = -vmax(-vmax(code, -most), -most);
+                        const s16 rounded = __builtin_convertvector((code + rounding) - rounding, s16);
+                        memcpy(codes + (number * words + w) * BASIS, &rounded, sizeof rounded);
+                    }
                 }
             }
     }
@@ -316,34 +322,35 @@ static double uniform(uint64_t key) { /* splitmix64 */
 
 /* Put the patches of leaves [first, last), of `sizes` from `start` on, in random order, so that each block
  * is a random sample of its leaf; and their codes component by component within each block. Writes the means
- * of the codes (leaves, BASIS), and of their squares. */
-API void index_mix(const int64_t *start, const int32_t *sizes, int first, int last, int32_t *places,
+ * of the codes (leaves, words BASIS), and of their squares. */
+API void index_mix(const int64_t *start, const int32_t *sizes, int words, int first, int last, int32_t *places,
                    int8_t *codes, double *means, double *squares) {
+    const int width = words * BASIS;
     for (int k = first; k < last; k++) {
         int32_t *place = places + start[k];
-        int8_t *code = codes + start[k] * BASIS, swapped[BASIS * BLOCK];
-        int64_t sum[BASIS] = {0}, square[BASIS] = {0};
+        int8_t *code = codes + start[k] * width, swapped[MOST_WORDS * BASIS * BLOCK];
+        int64_t sum[MOST_WORDS * BASIS] = {0}, square[MOST_WORDS * BASIS] = {0};
         for (int64_t i = 0; i < sizes[k]; i++)
-            for (int j = 0; j < BASIS; j++) {
-                sum[j] += code[i * BASIS + j];
-                square[j] += code[i * BASIS + j] * code[i * BASIS + j];
+            for (int j = 0; j < width; j++) {
+                sum[j] += code[i * width + j];
+                square[j] += code[i * width + j] * code[i * width + j];
             }
-        for (int j = 0; j < BASIS; j++) {
-            means[(int64_t)k * BASIS + j] = (double)sum[j] / sizes[k];
-            squares[(int64_t)k * BASIS + j] = (double)square[j] / sizes[k];
+        for (int j = 0; j < width; j++) {
+            means[(int64_t)k * width + j] = (double)sum[j] / sizes[k];
+            squares[(int64_t)k * width + j] = (double)square[j] / sizes[k];
         }
         for (int64_t i = sizes[k] - 1; i > 0; i--) {
             const int64_t j = (int64_t)(uniform(((uint64_t)k << 32) + i) * (i + 1));
             const int32_t kept = place[i];
             place[i] = place[j], place[j] = kept;
-            memcpy(swapped, code + i * BASIS, BASIS);
-            memcpy(code + i * BASIS, code + j * BASIS, BASIS);
-            memcpy(code + j * BASIS, swapped, BASIS);
+            memcpy(swapped, code + i * width, width);
+            memmove(code + i * width, code + j * width, width);
+            memcpy(code + j * width, swapped, width);
         }
         for (int64_t i = 0; i < start[k + 1] - start[k]; i += BLOCK) {
-            memcpy(swapped, code + i * BASIS, sizeof swapped);
+            memcpy(swapped, code + i * width, BLOCK * width);
             for (int m = 0; m < BLOCK; m++)
-                for (int j = 0; j < BASIS; j++) code[i * BASIS + j * BLOCK + m] = swapped[m * BASIS + j];
+                for (int j = 0; j < width; j++) code[i * width + j * BLOCK + m] = swapped[m * width + j];
         }
     }
 }
@@ -427,7 +434,8 @@ static int open_desk(Desk *desk, int64_t leaves, int64_t most, int64_t rows, int
  * those of the projections. */
 static int64_t draw_from_leaves(const Desk *desk, const float *log_density, const int64_t *start,
                                 const int32_t *sizes, int leaves, double draws, double floor, double point,
-                                const int8_t *codes, const float *steps, const float *query, int64_t most) {
+                                const int8_t *codes, int words, const float *steps, const float *query,
+                                int64_t most) {
     v16 tops = all(-INFINITY), sums = {0};
     for (int k = 0; k < leaves; k += 16) tops = vmax(tops, load(log_density + k));
     float top = tops[0];
@@ -470,20 +478,22 @@ static int64_t draw_from_leaves(const Desk *desk, const float *log_density, cons
         }
         left += length;
     }
-    v16 units[BASIS * BLOCK / 16], target[BASIS * BLOCK / 16];
-    for (int v = 0; v < BASIS * BLOCK / 16; v++)
+    const int vectors = words * BASIS * BLOCK / 16, line = 64;
+    v16 units[MOST_WORDS * BASIS * BLOCK / 16], target[MOST_WORDS * BASIS * BLOCK / 16];
+    for (int v = 0; v < vectors; v++)
         for (int i = 0; i < 16; i++) {
             units[v][i] = steps[(16 * v + i) / BLOCK];
             target[v][i] = query[(16 * v + i) / BLOCK];
         }
     for (int64_t i = 0; i < n;) {
         if (i + 12 * BLOCK < n)
-            __builtin_prefetch(codes + (int64_t)(desk->number[i + 12 * BLOCK] & -BLOCK) * BASIS);
+            for (int w = 0; w < words; w++)
+                __builtin_prefetch(codes + (int64_t)(desk->number[i + 12 * BLOCK] & -BLOCK) * words * BASIS + w * line);
         const int32_t block = desk->number[i] & -BLOCK;
         v16 square = {0};
-        for (int v = 0; v < BASIS * BLOCK / 16; v++) {
+        for (int v = 0; v < vectors; v++) {
             s16 code;
-            memcpy(&code, codes + (int64_t)block * BASIS + 16 * v, sizeof code);
+            memcpy(&code, codes + (int64_t)block * words * BASIS + 16 * v, sizeof code);
             const v16 d = target[v] - __builtin_convertvector(code, v16) * units[v];
             square += d * d;
         }
@@ -559,8 +569,8 @@ INLINE void measure(const Desk *desk, const Bank *bank, int64_t n, const float *
 /* Posterior sums of query patches over a random sample of the indexed patches.
  *
  * Queries (n, channels patch patch) come in the units of the images plus, for bytes, an offset that
- * makes |query - scale pixel|^2 the log2 weight (see adaptive.py); `points` (n, BASIS) and `steps` (BASIS) are
- * the projected queries and the steps of the codes in those units; `log_density` (n, leaves) is log2 of how
+ * makes |query - scale pixel|^2 the log2 weight (see adaptive.py); `points` (n, words BASIS) and `steps` (words BASIS)
+ * are the projected queries and the steps of the codes in those units; `log_density` (n, leaves) is log2 of how
  * densely to draw from each leaf as a whole; `firsts` and `seconds` (n) are the numbers of first and second
  * draws. Constant patches (counted by value in `constants`, or NULL) are summed exactly. Writes per query
  * result (n, 4 + channels): the least distance, the sum of weights relative to it, the sums of weighted values,
@@ -568,7 +578,7 @@ INLINE void measure(const Desk *desk, const Bank *bank, int64_t n, const float *
  * means over channels). Returns 0, or 1 when memory is short. */
 API int index_sample(const void *images, int bytes, int channels, int height, int width, int patch,
                      const int32_t *places, const int8_t *codes, const int64_t *start, const int32_t *sizes,
-                     int leaves,
+                     int words, int leaves,
                      const float *queries, const float *points, const float *steps, const int64_t *constants,
                      float scale, const float *log_density, const int64_t *firsts, const int64_t *seconds,
                      const uint64_t *keys, double floor, int64_t first, int64_t last, double *result) {
@@ -589,7 +599,7 @@ API int index_sample(const void *images, int bytes, int channels, int height, in
         for (int r = 0; r < channels * P; r++)
             for (int x = 0; x < wide; x++) desk.rows[r * wide + x] = x < P ? query[r * P + x] : 0;
         int64_t n = draw_from_leaves(&desk, log_density + q * leaves, start, sizes, leaves, firsts[q], floor,
-                                     uniform(keys[q]), codes, steps, points + q * BASIS, most);
+                                     uniform(keys[q]), codes, words, steps, points + q * words * BASIS, most);
         n = draw_again(&desk, n, seconds[q], floor, uniform(keys[q] + 1), places);
         for (int64_t i = 0; i < n; i++) desk.place[i] = places[desk.number[i]];
         if (wide == 16) measure(&desk, &bank, n, inside, 16);

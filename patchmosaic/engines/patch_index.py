@@ -29,7 +29,8 @@ from torch.nn import functional
 
 from patchmosaic.engines import native
 
-COMPONENTS = 16  # of a projected patch, as in patch_index.c
+COMPONENTS = 16  # of the projections that leaves are sorted by, as in patch_index.c
+FEW_TERMS = 32  # patches of more pixels are described by twice as many components
 BLOCK = 4  # patches drawn together, as in patch_index.c
 CENTRES = ((16,), (16, 16), (16, 16, 16), (32, 32, 48))  # of each level: multiples of 16
 PATCHES_A_LEAF = 128  # at least, on the average
@@ -92,7 +93,7 @@ class PatchIndex:
         patch_size: odd side P in pixels, at most the images' sides.
         threads: to build it with, and to draw with.
 
-    About 20 bytes a patch, and the images.
+    About 40 bytes a patch, and the images.
     """
 
     def __init__(self, images: np.ndarray, patch_size: int, threads: int) -> None:
@@ -107,16 +108,24 @@ class PatchIndex:
         self._library = _library()
         random = np.random.default_rng(0)
         drawn = self._places(random.integers(self.patches, size=BASIS_PATCHES))
-        self.basis = _principal(torch.from_numpy(self._values(drawn)))
+        self.components = COMPONENTS * (2 if self.terms > FEW_TERMS else 1)
+        self.basis = _principal(torch.from_numpy(self._values(drawn)), self.components)
         drawn = self._places(random.integers(self.patches, size=TRAINING_PATCHES))
-        points = np.empty((len(drawn), COMPONENTS), np.float32)
-        self._call("project", self.basis, drawn, len(drawn), points)
+        self._words = self.components // COMPONENTS
+        # In the layout of patch_index.c: the leading components first.
+        parts = self.basis.reshape(self.terms, self._words, COMPONENTS).transpose(1, 0, 2)
+        self._bases = np.ascontiguousarray(parts)
+        points = np.empty((self._words, len(drawn), COMPONENTS), np.float32)
+        for basis, projected in zip(self._bases, points, strict=True):
+            self._call("project", basis, drawn, len(drawn), projected)
+        largest = np.abs(points).max(1).reshape(-1)
+        points = points[0]
         if self.bytes and self.channels == 1:
-            along = self.basis.sum(0, keepdims=True)  # where constant patches lie
+            along = self._bases[0].sum(0, keepdims=True)  # where constant patches lie
             level = points @ along.T / (along**2).sum()
             constant = ((points - level * along) ** 2).sum(1) < 1e-6
             points = points[~constant] if not constant.all() else points
-        self.steps = np.maximum(np.abs(points).max(0) / 127, 1e-6)  # of the rounded projections
+        self.steps = np.maximum(largest / 127, 1e-6)  # of the rounded projections
         affordable = [n for n in CENTRES if math.prod(n) * PATCHES_A_LEAF <= self.patches]
         self._sort(self._centres(points, max(affordable, key=math.prod, default=CENTRES[0])))
 
@@ -171,14 +180,14 @@ class PatchIndex:
             levels = (centres.centres, centres.norms, centres.each, len(centres.each))
             here = leaf[images[0] : images[1]]
             self._call(
-                *("assign", self.basis, *levels, *images, self.rows, self.cols, here, moments)
+                *("assign", self._bases, *levels, *images, self.rows, self.cols, here, moments)
             )
             return moments
 
         def list_patches(images: tuple[int, int], following: np.ndarray) -> None:
             here = leaf[images[0] : images[1]]
             self._call(
-                *("list", self.basis, self.steps, here, leaves),
+                *("list", self._bases, self._words, self.steps, here, leaves),
                 *(*images, self.rows, self.cols, following, self.places, self.codes),
             )
 
@@ -192,15 +201,15 @@ class PatchIndex:
             padded = -(-sizes // BLOCK) * BLOCK
             start = np.concatenate([[0], np.cumsum(padded)])
             self.places = np.full(start[-1], -1, np.int32)
-            self.codes = _aligned((len(self.places), COMPONENTS))
+            self.codes = _aligned((len(self.places), self.components))
             list(pool.map(list_patches, ranges, start[:-1] + before))
             self.sizes = sizes.astype(np.int32)
             parts = np.linspace(0, leaves, 64 * self.threads + 1).astype(int)
-            means, squares = np.empty((2, leaves, COMPONENTS))
+            means, squares = np.empty((2, leaves, self.components))
 
             def mix(first: int, last: int) -> None:
                 lists = (self.places, self.codes, means, squares)
-                some = (start, self.sizes, first, last, *lists)
+                some = (start, self.sizes, self._words, first, last, *lists)
                 self._library.index_mix(*map(_address, some))
 
             list(pool.map(mix, parts[:-1].tolist(), parts[1:].tolist()))
@@ -214,10 +223,12 @@ class PatchIndex:
         self.start = np.concatenate([start[some], np.full(self._padding + 1, start[-1])])
         self.sizes = np.pad(self.sizes[some], (0, self._padding))
         means, squares = means[some], squares[some]
-        rest = max(self.terms - COMPONENTS, 1)
-        self._means = torch.from_numpy(means * self.steps).float()
-        self._variances = torch.from_numpy((squares - means**2).clip(0) * self.steps**2).float()
-        self._residual_variances = torch.from_numpy(moments[:, 1] / sizes / rest).float()
+        means, squares = means * self.steps, squares * self.steps**2
+        self._means = torch.from_numpy(means).float()
+        self._variances = torch.from_numpy((squares - means**2).clip(0)).float()
+        beyond = moments[:, 1] / sizes - squares[:, COMPONENTS:].sum(1)
+        rest = max(self.terms - self.components, 1)
+        self._residual_variances = torch.from_numpy(beyond.clip(0) / rest).float()
         self._log_sizes = torch.from_numpy(np.log(sizes)).float()
 
     def log_density(self, queries: Tensor, variance: float) -> Tensor:
@@ -233,10 +244,10 @@ class PatchIndex:
         """
         points = queries @ torch.from_numpy(self.basis)
         residual = (queries**2).sum(1, keepdim=True) - (points**2).sum(1, keepdim=True)
-        spread = variance + 2 * self._variances  # (leaves, COMPONENTS)
+        spread = variance + 2 * self._variances  # (leaves, components)
         beyond = variance + 2 * self._residual_variances
         log_volume = torch.log(spread / variance).sum(1)
-        log_volume += max(self.terms - COMPONENTS, 0) * torch.log(beyond / variance)
+        log_volume += max(self.terms - self.components, 0) * torch.log(beyond / variance)
         # -|q - mean|^2 / 2, each component over its spread, as one product of matrices.
         query = [points**2, points, residual.clamp(min=0), torch.ones(len(points), 1)]
         leaf = [-0.5 / spread, self._means / spread, -0.5 / beyond[:, None]]
@@ -286,7 +297,7 @@ class PatchIndex:
         Args:
             values: float32 (n, C P P), queries in units in which weights are ``2^-distance``, plus
                 ``scale`` if the images are bytes.
-            points: float32 (n, COMPONENTS), their projections without that offset.
+            points: float32 (n, components), their projections without that offset.
             density: float32 (n, leaves), log2 of how densely to draw from each leaf.
             scale: of the images' values, in those units.
             draws: (2, n), how many to draw from the leaves, and how many of these to compare.
@@ -299,7 +310,7 @@ class PatchIndex:
         def draw(begin: int) -> None:
             end = min(begin + QUERIES_A_TASK, len(values))
             self._call(
-                *("sample", self.places, self.codes, self.start, self.sizes, len(self.sizes)),
+                *("sample", self.places, self.codes, self.start, self.sizes, self._words, len(self.sizes)),
                 *(values, points, steps, self.constants, scale, density, first, second, keys),
                 *(UNIFORM_SHARE, begin, end, found),
             )
@@ -320,12 +331,12 @@ class Centres:
     norms: np.ndarray
 
 
-def _principal(patches: Tensor) -> np.ndarray:
-    """The leading principal directions, about zero, of patches (n, terms): (terms, COMPONENTS)."""
+def _principal(patches: Tensor, components: int) -> np.ndarray:
+    """The leading principal directions, about zero, of patches (n, terms): (terms, components)."""
     _, directions = torch.linalg.eigh(patches.T @ patches)  # eigenvalues rise
-    kept = min(patches.shape[1], COMPONENTS)
-    basis = torch.zeros(patches.shape[1], COMPONENTS)
-    basis[:, :kept] = directions[:, -kept:]
+    kept = min(patches.shape[1], components)
+    basis = torch.zeros(patches.shape[1], components)
+    basis[:, :kept] = directions[:, -kept:].flip(1)
     return basis.numpy()
 
 
@@ -350,9 +361,12 @@ def _library() -> ctypes.CDLL:
     for name, rest in {
         "project": [array, array, long, array],
         "assign": [array] * 4 + [number, long, long, number, number, array, array],
-        "list": [array] * 3 + [number, long, long, number, number] + [array] * 3,
+        "list": [array, number]
+        + [array] * 2
+        + [number, long, long, number, number]
+        + [array] * 3,
         "sample": [array] * 4
-        + [number]
+        + [number] * 2
         + [array] * 4
         + [ctypes.c_float]
         + [array] * 4
@@ -360,5 +374,5 @@ def _library() -> ctypes.CDLL:
     }.items():
         getattr(library, f"index_{name}").argtypes = bank + rest
     library.index_centres.argtypes = [array, long, number, number] + [array] * 4
-    library.index_mix.argtypes = [array, array, number, number] + [array] * 4
+    library.index_mix.argtypes = [array, array, number, number, number] + [array] * 4
     return library
