@@ -43,8 +43,8 @@ FEWEST_INDEXED = 16384  # images; the few queries of a class do not repay an ind
 BYTES_A_PATCH, MOST_BYTES = 38, 5 << 29  # of an index; where it would be larger, there is none
 # Seconds of a core, measured; they steer the choice of the way alone.
 PAIR = 3e-10  # a pair of patches in the exact kernel
-DRAW = (1.2e-8, 1.2e-7)  # a patch drawn from a leaf, and one compared
-QUERY = 2e-4  # a look at all leaves
+DRAW = (1.4e-8, 1.2e-7)  # a patch drawn from a leaf, and one compared
+QUERY = 1.5e-4  # a look at all leaves
 USUAL_ROUNDS = 5  # first rounds that all further draws are worth
 
 

@@ -33,7 +33,7 @@ INLINE v16 load(const float *from) {
 INLINE v16 load_bytes(const uint8_t *from) {
     b16 b;
     memcpy(&b, from, sizeof b);
-    return __builtin_convertvector(b, v16);
+    return __builtin_convertvector(__builtin_convertvector(b, i16), v16); /* at once, GCC goes one by one */
 }
 typedef float v8 __attribute__((vector_size(32)));
 typedef float v4 __attribute__((vector_size(16)));
@@ -303,7 +303,8 @@ API int index_list(const void *images, int bytes, int channels, int height, int 
                     for (int w = 0; w < words; w++) {
                         v16 code = load(points[w] + (x - x0) * BASIS) / load(steps + w * BASIS);
                         code = -vmax(-vmax(code, -most), -most);
-                        const s16 rounded = __builtin_convertvector((code + rounding) - rounding, s16);
+                        const i16 whole = __builtin_convertvector((code + rounding) - rounding, i16);
+                        const s16 rounded = __builtin_convertvector(whole, s16);
                         memcpy(codes + (number * words + w) * BASIS, &rounded, sizeof rounded);
                     }
                 }
@@ -369,9 +370,12 @@ INLINE v16 exp2_nonpositive(v16 t) {
 }
 
 INLINE float least_of(const float *values, int64_t n) {
-    float least = INFINITY;
-    for (int64_t i = 0; i < n; i++) least = values[i] < least ? values[i] : least;
-    return least;
+    v16 least = all(-INFINITY); /* of the negative values: the greatest */
+    int64_t i = 0;
+    for (; i + 16 <= n; i += 16) least = vmax(least, -load(values + i));
+    float found = -greatest(least);
+    for (; i < n; i++) found = values[i] < found ? values[i] : found;
+    return found;
 }
 
 /* The factor by which `n` lengths >= 0, cut at their `ends`, add up to `total`, or close to it. Both arrays are
@@ -494,7 +498,8 @@ static int64_t draw_from_leaves(const Desk *desk, const float *log_density, cons
         for (int v = 0; v < vectors; v++) {
             s16 code;
             memcpy(&code, codes + (int64_t)block * words * BASIS + 16 * v, sizeof code);
-            const v16 d = target[v] - __builtin_convertvector(code, v16) * units[v];
+            const v16 whole = __builtin_convertvector(__builtin_convertvector(code, i16), v16);
+            const v16 d = target[v] - whole * units[v];
             square += d * d;
         }
         const v4 distance = total_by_4(square);
@@ -508,8 +513,10 @@ static int64_t draw_from_leaves(const Desk *desk, const float *log_density, cons
  * probability of the first draw. Keeps the drawn at the front and returns how many. */
 static int64_t draw_again(const Desk *desk, int64_t n, double draws, double floor, double point,
                           const int32_t *places) {
-    memcpy(desk->both, desk->first, n * sizeof(float));
-    if (n <= draws) return n;
+    if (n <= draws) {
+        memcpy(desk->both, desk->first, n * sizeof(float));
+        return n;
+    }
     const float least = least_of(desk->distance, n);
     v16 sums = {0};
     for (int64_t i = n; i % 16; i++) desk->distance[i] = INFINITY, desk->first[i] = 1;
@@ -525,6 +532,15 @@ static int64_t draw_again(const Desk *desk, int64_t n, double draws, double floo
     int64_t kept = 0;
     double left = 0;
     for (int64_t i = 0; i < n; i++) {
+        if (i % 16 == 0) { /* mostly short lengths, passed together */
+            const v16 lengths = load(desk->length + i) * all(factor);
+            const double here = total(lengths);
+            if (here < 1 && left + here * (1 + 1e-5) < point) {
+                left += here;
+                i += 15;
+                continue;
+            }
+        }
         const float length = desk->length[i] * factor, probability = length < 1 ? length : 1;
         int keep = probability >= 1;
         if (!keep && (left += probability) > point) keep = 1, point++;
