@@ -228,51 +228,81 @@ API void index_centres(const float *points, int64_t n, int each, int steps, floa
 
 /* Assign the patches of images [first, last), rows [0, rows) and columns [0, cols) of their first pixels,
  * to leaves: the nearest of each[0] centres, then the nearest of the each[1] finer ones within, and so on.
- * `centres` and `norms` hold those of one level after the other.
+ * `centres` and `norms` hold those of one level after the other. The finest, more than a cache holds, are
+ * looked up group by group for TOGETHER images.
  * Writes leaf numbers (last - first, rows, cols); constant gray byte patches get `leaves` + their value.
  * Adds to `moments` (leaves + 256, 2): counts, and sums of squared residuals. Returns 0, or 1 when memory
  * is short. */
+#define TOGETHER 64
 API int index_assign(const void *images, int bytes, int channels, int height, int width, int patch,
                      const float *basis, const float *centres, const float *norms, const int32_t *each,
                      int levels, int64_t first, int64_t last, int rows, int cols, uint16_t *leaf,
                      double *moments) {
     const Bank bank = {images, bytes, channels, height, width, patch};
+    int groups = 1, before = 0; /* of the finest centres, and how many centres come before them */
+    for (int level = 0; level < levels - 1; level++) before += groups *= each[level];
+    const int finest = each[levels - 1], leaves = groups * finest;
+    const int64_t most = (int64_t)TOGETHER * rows * cols;
     View view;
     if (open_view(&view, &bank)) return 1;
-    int leaves = 1;
-    for (int level = 0; level < levels; level++) leaves *= each[level];
-    for (int64_t image = first; image < last; image++) {
-        look(&view, &bank, image, rows, cols);
-        for (int y = 0; y < rows; y++)
-            for (int x0 = 0; x0 < cols; x0 += SIDE) {
-                float points[SIDE * BASIS];
-                int ready = 0;
-                for (int x = x0; x < x0 + SIDE && x < cols; x++, leaf++) {
-                    if (view.constant[y * cols + x]) {
-                        const int64_t at = (image * height + y) * width + x;
-                        *leaf = leaves + ((const uint8_t *)images)[at];
-                        moments[*leaf * 2]++;
-                        continue;
+    float *points = malloc(sizeof(float) * (BASIS + 1) * most), *lengths = points + BASIS * most;
+    int32_t *order = malloc(sizeof(int32_t) * (2 * most + groups + 1)), *place = order + most;
+    int32_t *begins = place + most;
+    uint16_t *group = malloc(sizeof(uint16_t) * most);
+    const int failed = !points || !order || !group;
+    for (int64_t image = first; image < last && !failed; image += TOGETHER) {
+        int64_t n = 0; /* patches in leaves, their place in `leaf`, and the number of all */
+        int32_t all_here = 0;
+        memset(begins, 0, sizeof(int32_t) * (groups + 1));
+        for (int64_t i = image; i < last && i < image + TOGETHER; i++) {
+            look(&view, &bank, i, rows, cols);
+            for (int y = 0; y < rows; y++)
+                for (int x0 = 0; x0 < cols; x0 += SIDE) {
+                    float projected[SIDE * BASIS];
+                    int ready = 0;
+                    for (int x = x0; x < x0 + SIDE && x < cols; x++, all_here++) {
+                        if (view.constant[y * cols + x]) {
+                            const int64_t at = (i * height + y) * width + x;
+                            leaf[all_here] = leaves + ((const uint8_t *)images)[at];
+                            moments[leaf[all_here] * 2]++;
+                            continue;
+                        }
+                        if (!ready) project_view(&view, &bank, basis, y, x0, projected), ready = 1;
+                        const float *point = projected + (x - x0) * BASIS;
+                        int chosen = 0, begin = 0, count = 1; /* of this level: where it begins, how many */
+                        for (int level = 0; level < levels - 1; level++) {
+                            const int here = begin + chosen * each[level];
+                            chosen = chosen * each[level] +
+                                     nearest_centre(point, centres + (size_t)here * BASIS, norms + here,
+                                                    each[level] / 16);
+                            begin += count *= each[level];
+                        }
+                        memcpy(points + n * BASIS, point, sizeof(float) * BASIS);
+                        lengths[n] = view.lengths[y * cols + x];
+                        place[n] = all_here;
+                        begins[(group[n] = chosen) + 1]++;
+                        n++;
                     }
-                    if (!ready) project_view(&view, &bank, basis, y, x0, points), ready = 1;
-                    const float *point = points + (x - x0) * BASIS;
-                    int chosen = 0, begin = 0, count = 1; /* of this level: where it begins, how many */
-                    for (int level = 0; level < levels; level++) {
-                        const int here = begin + chosen * each[level];
-                        chosen = chosen * each[level] + nearest_centre(point, centres + (size_t)here * BASIS,
-                                                                       norms + here, each[level] / 16);
-                        begin += count *= each[level];
-                    }
-                    *leaf = chosen;
-                    const v16 along = load(point);
-                    const float residual = view.lengths[y * cols + x] - total(along * along);
-                    moments[chosen * 2]++;
-                    moments[chosen * 2 + 1] += residual > 0 ? residual : 0;
                 }
-            }
+        }
+        for (int g = 0; g < groups; g++) begins[g + 1] += begins[g];
+        for (int64_t i = 0; i < n; i++) order[begins[group[i]]++] = i;
+        for (int64_t k = 0; k < n; k++) {
+            const int64_t i = order[k];
+            const int here = group[i] * finest;
+            const float *point = points + i * BASIS;
+            const int chosen = here + nearest_centre(point, centres + (size_t)(before + here) * BASIS,
+                                                     norms + before + here, finest / 16);
+            const v16 along = load(point);
+            const float residual = lengths[i] - total(along * along);
+            leaf[place[i]] = chosen;
+            moments[chosen * 2]++;
+            moments[chosen * 2 + 1] += residual > 0 ? residual : 0;
+        }
+        leaf += all_here;
     }
-    free(view.memory);
-    return 0;
+    free(view.memory), free(points), free(order), free(group);
+    return failed;
 }
 
 /* List the patches of images [first, last) leaf by leaf: where they are, and their projections in units of
