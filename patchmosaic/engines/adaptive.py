@@ -290,7 +290,8 @@ class _Search:
             (self.seed * 0x9E3779B97F4A7C15) % 2**64 & ~0xFF
         )
         shape = self.queries, image.shape[1]
-        found = Draws(np.zeros(shape[0]), np.zeros(shape[0]), np.zeros(shape), np.zeros((2, shape[0])))
+        sums, variances = np.zeros((2, shape[0])), np.zeros((2, shape[0]))
+        found = Draws(sums[0], sums[1], np.zeros(shape), variances)
         drawn = np.zeros((2, self.queries))
         draws = np.repeat(np.array(FIRST_DRAWS, float)[:, None], self.queries, axis=1)
         todo, pixels = np.arange(self.queries), self.bank.native.images[0, 0].numel()
@@ -300,7 +301,6 @@ class _Search:
             more = query(todo, draws.astype(np.int64), keys + np.uint64(2 * turn))
             found.add(todo, drawn[0, todo], more, draws[0, todo])
             drawn[:, todo] += draws[:, todo]
-            variances = found.variances
             if variances.sum() <= target:
                 break
             # Each kind of draw has a variance of spread^2 / draws; the least cost for a given sum

@@ -219,7 +219,8 @@ API void index_centres(const float *points, int64_t n, int each, int steps, floa
         memset(sums, 0, sizeof(double) * each * (BASIS + 1));
         for (int64_t i = 0; i < n; i++) {
             const float *point = points + i * BASIS;
-            double *sum = sums + (nearest[i] = nearest_centre(point, centres, norms, each / 16)) * (BASIS + 1);
+            nearest[i] = nearest_centre(point, centres, norms, each / 16);
+            double *sum = sums + nearest[i] * (BASIS + 1);
             for (int j = 0; j < BASIS; j++) sum[j] += point[j];
             sum[BASIS]++;
         }
@@ -522,7 +523,8 @@ static int64_t draw_from_leaves(const Desk *desk, const float *log_density, cons
     for (int64_t i = 0; i < n;) {
         if (i + 12 * BLOCK < n)
             for (int w = 0; w < words; w++)
-                __builtin_prefetch(codes + (int64_t)(desk->number[i + 12 * BLOCK] & -BLOCK) * words * BASIS + w * line);
+                __builtin_prefetch(codes + w * line +
+                                   (int64_t)(desk->number[i + 12 * BLOCK] & -BLOCK) * words * BASIS);
         const int32_t block = desk->number[i] & -BLOCK;
         v16 square = {0};
         for (int v = 0; v < vectors; v++) {

@@ -4,12 +4,12 @@ Patches are sorted once into leaves of similar ones, by levels of k-means on the
 components. For a query, the second moment of the weights in a leaf follows from the means and
 variances of its patches (a Gaussian integral). Patches are drawn in two steps: from the leaves
 nearly in proportion to the root of that moment, the choice of least variance (Neyman, 1934), in
-blocks of four that share a cache line; and from these again, in proportion to what their own
-projections say of their weights. Only the second draw is compared pixel by pixel. Each weight is divided by the probability of its draw (Horvitz and
-Thompson, 1952), so that the sums of weights and of weighted values are unbiased. Leaves and patches
-that dominate have probability 1: there the sampling is a search, without error. Gray patches of a
-single value, by far the most repeated (59% of the 3 x 3 patches of 32 x 32 MNIST), are counted,
-and summed exactly.
+blocks of four that are next to each other in memory; and from these again, in proportion to what
+their own projections say of their weights. Only the second draw is compared pixel by pixel. Each
+weight is divided by the probability of its draw (Horvitz and Thompson, 1952), so that the sums of
+weights and of weighted values are unbiased. Leaves and patches that dominate have probability 1:
+there the sampling is a search, without error. Gray patches of a single value, by far the most
+repeated, are counted, and summed exactly.
 
 The native part is ``patch_index.c``.
 """
@@ -34,7 +34,7 @@ FEW_TERMS = 32  # patches of more pixels are described by twice as many componen
 BLOCK = 4  # patches drawn together, as in patch_index.c
 CENTRES = ((16,), (16, 16), (16, 16, 16), (32, 32, 48))  # of each level: multiples of 16
 PATCHES_A_LEAF = 128  # at least, on the average
-FLATTER = 0.7  # power of the densities to draw by: leaves have heavier tails than Gaussians
+FLATTER = 0.7  # power of the densities to draw by, as leaves have heavier tails than Gaussians
 GRAY_VALUES = 256
 LARGEST_PATCH = 63  # as in patch_index.c
 MOST_VALUES = 2**31 - 1  # of a bank, as places in it are 32-bit integers
@@ -310,7 +310,15 @@ class PatchIndex:
         def draw(begin: int) -> None:
             end = min(begin + QUERIES_A_TASK, len(values))
             self._call(
-                *("sample", self.places, self.codes, self.start, self.sizes, self._words, len(self.sizes)),
+                *(
+                    "sample",
+                    self.places,
+                    self.codes,
+                    self.start,
+                    self.sizes,
+                    self._words,
+                    len(self.sizes),
+                ),
                 *(values, points, steps, self.constants, scale, density, first, second, keys),
                 *(UNIFORM_SHARE, begin, end, found),
             )
@@ -361,10 +369,7 @@ def _library() -> ctypes.CDLL:
     for name, rest in {
         "project": [array, array, long, array],
         "assign": [array] * 4 + [number, long, long, number, number, array, array],
-        "list": [array, number]
-        + [array] * 2
-        + [number, long, long, number, number]
-        + [array] * 3,
+        "list": [array, number] + [array] * 2 + [number, long, long, number, number] + [array] * 3,
         "sample": [array] * 4
         + [number] * 2
         + [array] * 4
