@@ -186,10 +186,9 @@ def _coverage_note(seeds: int) -> str:
     """
     if seeds >= FEW_SEEDS:
         return ""
-    return (
-        f" With only {seeds} seeds the intervals cover less than their nominal 95%: at most "
-        f"{100 * (1 - 2.0 ** (1 - seeds)):.1f}%."
-    )
+    most = 1 - 2.0 ** (1 - seeds)
+    how_much = f"at most {100 * most:.1f}%" if most < 0.95 else "how much less is not known"
+    return f" With only {seeds} seeds the intervals cover less than their nominal 95%: {how_much}."
 
 
 def _range(values: pd.Series) -> str:

@@ -178,6 +178,7 @@ def test_few_seeds_are_said_to_cover_less():
         return summary(headline(pd.concat([per_seed(m, ELS[:n], IS[:n]) for m in ("is", "els")])))
 
     assert "at most 87.5%" in of(4)  # 1 - 2 / 2^4: all of four draws on one side of the median
+    assert "how much less is not known" in of(8)
     assert "nominal" not in of(10)
 
 
