@@ -34,7 +34,7 @@ from patchmosaic.posterior import PosteriorSums
 
 GROUPS = 8  # of a subset, whose differences tell its error
 PILOT = 1024  # images of the first subset
-AIM = 0.3  # of the tolerated variance: estimates are mostly too low, as heavy tails go unseen
+AIM = 0.6  # of the tolerated variance: estimates are uncertain
 RARE, FEW = 30, 0.02  # few pixels may rest on a sum of weights below that of so many equal patches
 FIRST_DRAWS = (8192, 512)  # from the leaves, and of these, for each pixel of the first round
 MOST_DRAWS = (1 << 20, 1 << 17)
