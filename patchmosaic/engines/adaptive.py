@@ -33,16 +33,17 @@ from patchmosaic.engines.patch_index import LARGEST_PATCH, MOST_VALUES, Draws, P
 from patchmosaic.posterior import PosteriorSums
 
 GROUPS = 8  # of a subset, whose differences tell its error
-PILOT = 1024  # images of the first subset
+PILOT = 256  # images of the first subset
 AIM = 0.6  # of the tolerated variance: estimates are uncertain
 RARE, FEW = 30, 0.02  # few pixels may rest on a sum of weights below that of so many equal patches
 FIRST_DRAWS = (8192, 512)  # from the leaves, and of these, for each pixel of the first round
 MOST_DRAWS = (1 << 20, 1 << 17)
 ROUNDS = 4
-FEWEST_INDEXED = 16384  # images; the few queries of a class do not repay an index of its few images
+FEWEST_INDEXED = 4096  # images; few queries do not repay an index of fewer
 BYTES_A_PATCH, MOST_BYTES = 38, 5 << 29  # of an index; where it would be larger, there is none
 # Seconds of a core, measured; they steer the choice of the way alone.
 PAIR = 3e-10  # a pair of patches in the exact kernel
+OVERLAP = 1.5  # of it, times the patch size over the pixels in a row, for sums that few pixels share
 DRAW = (1.4e-8, 1.2e-7)  # a patch drawn from a leaf, and one compared
 QUERY = 1.5e-4  # a look at all leaves
 USUAL_ROUNDS = 5  # first rounds that all further draws are worth
@@ -152,8 +153,10 @@ class _Search:
         self.inner = (slice(margin, height - margin), slice(margin, width - margin))
         self.queries = (height - 2 * margin) * (width - 2 * margin)
         border_pairs = self.pairs - inside * inside if boundary == "zeros" else 0
-        self.border_seconds = PAIR * border_pairs * len(bank)
-        self.exact_seconds = PAIR * self.pairs * len(bank)
+        shared = width if boundary == "circular" else max(width - 2 * half, 1)
+        pair = PAIR * (1 + OVERLAP * min(patch_size, width) / shared)
+        self.border_seconds = pair * border_pairs * len(bank)
+        self.exact_seconds = pair * self.pairs * len(bank)
         first_round = self.border_seconds + self.queries * (QUERY + np.dot(FIRST_DRAWS, DRAW))
         self.index_seconds = first_round + self.queries * USUAL_ROUNDS * np.dot(FIRST_DRAWS, DRAW)
         self.indexable = (

@@ -141,10 +141,11 @@ def ideal(x: Tensor, bank: Tensor, alpha_bar: float, variance: float) -> Posteri
     """IS: candidates are whole training images (paper, sec. 3.1)."""
     queries, total = x.flatten(1), None
     for block in bank.split(max(1, BLOCK // max(len(x), queries.shape[1]))):
-        block = block.to(x.dtype)
-        keys = math.sqrt(alpha_bar) * block.flatten(1)
-        squares = queries.square().sum(1)[:, None] + keys.square().sum(1) - 2 * queries @ keys.T
-        m, s, u = _softmax_sums(squares / (-2 * variance), block.flatten(1))
+        block = block.flatten(1).to(x.dtype)
+        products = math.sqrt(alpha_bar) * queries @ block.T
+        squares = queries.square().sum(1)[:, None] - 2 * products
+        squares += alpha_bar * torch.linalg.vector_norm(block, dim=1).square()
+        m, s, u = _softmax_sums(squares / (-2 * variance), block)
         sums = PosteriorSums(m[:, None, None], s[:, None, None], u.view(x.shape))
         total = sums if total is None else total.merge(sums)
     return total

@@ -295,11 +295,56 @@ INLINE void rows(const Job *job, int P, int channels, int vecs, int W, int y0, i
     if (y < y1) row_block(job, P, channels, vecs, W, 1, y, dy, shifts, n);
 }
 
+/* Add the squared differences of rows [y0, y1) to the vertical sums of columns [x0 - h, x1 + h). */
+INLINE void add_rows(const Job *job, int P, int channels, int vecs, int W, int y0, int y1, Shift shift) {
+    const int h = P / 2, pixel = vecs * LANES, vcols = W + P - 1, xcols = 2 * W + P - 1;
+    const int cols = shift.x1 - shift.x0 + 2 * h;
+    for (int y = y0; y < y1; y++)
+        for (int c = 0; c < channels; c++) {
+            const vf *tile =
+                (const vf *)(job->tile + (((ptrdiff_t)y * channels + c) * vcols + shift.x0 - h) * pixel);
+            const float *query =
+                job->query + ((ptrdiff_t)y * channels + c) * xcols + shift.x0 - shift.dx - h;
+            vf *sum = job->windows;
+            for (int col = 0; col < cols; col++, tile += vecs, sum += vecs)
+                for (int k = 0; k < vecs; k++) {
+                    const vf d = splat(query[col]) - tile[k];
+                    sum[k] = d * d + sum[k];
+                }
+        }
+}
+
+/* The rows whose patches cut the upper or lower border of a broken boundary. Beyond the border there is
+ * nothing to add, so that going inwards each row of windows has one row of terms more than the last. */
+INLINE void border(const Job *job, int P, int channels, int vecs, int W, const Shift *shifts, int n) {
+    const int h = P / 2, H = job->height, top = h < H ? h : H, bottom = H - h > top ? H - h : top;
+    for (int s = 0; s < n; s++) {
+        const Shift shift = shifts[s];
+        const vf start = splat(-EXPECTED * P * channels);
+        for (int side = 0; side < 2; side++) {
+            for (int i = 0; i < (shift.x1 - shift.x0 + 2 * h) * vecs; i++) job->windows[i] = start;
+            if (side == 0) add_rows(job, P, channels, vecs, W, 0, top, shift);
+            else add_rows(job, P, channels, vecs, W, H - top, H, shift);
+            for (int i = 0; i < (side == 0 ? top : H - bottom); i++) {
+                const int y = side == 0 ? i : H - 1 - i, next = side == 0 ? y + h : y - h;
+                if (0 <= next && next < H) add_rows(job, P, channels, vecs, W, next, next + 1, shift);
+                horizontal(job, P, channels, vecs, W, job->windows, y * W + shift.x0 - shift.dx,
+                           shift.x1 - shift.x0,
+                           job->tile + ((ptrdiff_t)y * channels * (W + P - 1) + shift.x0) * vecs * LANES);
+            }
+        }
+    }
+}
+
 /* The same code with patch size, channels and width as constants where that pays. */
 typedef void rows_function(const Job *, int, int, int, const Shift *, int);
+typedef void border_function(const Job *, const Shift *, int);
 #define ROWS(name, P, channels, vecs, width)                                                       \
     static void name(const Job *job, int y0, int y1, int dy, const Shift *shifts, int n) {         \
         rows(job, P, channels, vecs, width, y0, y1, dy, shifts, n);                                \
+    }                                                                                              \
+    static void border_##name(const Job *job, const Shift *shifts, int n) {                        \
+        border(job, P, channels, vecs, width, shifts, n);                                          \
     }
 ROWS(rows_any, job->patch, job->channels, 1, job->width)
 ROWS(rows_p1, 1, job->channels, 1, job->width)
@@ -313,6 +358,8 @@ ROWS(rows_gray_p11, 11, 1, 2, 32)
 ROWS(rows_gray_p13, 13, 1, 2, 32)
 ROWS(rows_gray_p15, 15, 1, 2, 32)
 ROWS(rows_gray_p17, 17, 1, 2, 32)
+ROWS(rows_gray_p21, 21, 1, 2, 32)
+ROWS(rows_gray_p25, 25, 1, 2, 32)
 ROWS(rows_rgb_any, job->patch, 3, 1, job->width)
 ROWS(rows_rgb_p3, 3, 3, 2, 32)
 ROWS(rows_rgb_p5, 5, 3, 2, 32)
@@ -326,15 +373,34 @@ ROWS(rows_rgb_p17, 17, 3, 2, 32)
 static const struct {
     int patch, channels, width; /* 0: any */
     int vecs;
-    rows_function *function;
+    rows_function *rows;
+    border_function *border;
 } variants[] = {
-    {3, 1, 32, 2, rows_gray_p3},   {5, 1, 32, 2, rows_gray_p5},   {7, 1, 32, 2, rows_gray_p7},
-    {9, 1, 32, 2, rows_gray_p9},   {11, 1, 32, 2, rows_gray_p11}, {13, 1, 32, 2, rows_gray_p13},
-    {15, 1, 32, 2, rows_gray_p15}, {17, 1, 32, 2, rows_gray_p17}, {3, 3, 32, 2, rows_rgb_p3},
-    {5, 3, 32, 2, rows_rgb_p5},    {7, 3, 32, 2, rows_rgb_p7},    {9, 3, 32, 2, rows_rgb_p9},
-    {11, 3, 32, 2, rows_rgb_p11},  {13, 3, 32, 2, rows_rgb_p13},  {15, 3, 32, 2, rows_rgb_p15},
-    {17, 3, 32, 2, rows_rgb_p17},  {1, 0, 0, 1, rows_p1},         {3, 0, 0, 1, rows_p3},
-    {0, 1, 0, 1, rows_gray_any},   {0, 3, 0, 1, rows_rgb_any},    {0, 0, 0, 1, rows_any},
+#define VARIANT(patch, channels, width, vecs, name) {patch, channels, width, vecs, name, border_##name}
+    VARIANT(3, 1, 32, 2, rows_gray_p3),
+    VARIANT(5, 1, 32, 2, rows_gray_p5),
+    VARIANT(7, 1, 32, 2, rows_gray_p7),
+    VARIANT(9, 1, 32, 2, rows_gray_p9),
+    VARIANT(11, 1, 32, 2, rows_gray_p11),
+    VARIANT(13, 1, 32, 2, rows_gray_p13),
+    VARIANT(15, 1, 32, 2, rows_gray_p15),
+    VARIANT(17, 1, 32, 2, rows_gray_p17),
+    VARIANT(21, 1, 32, 2, rows_gray_p21),
+    VARIANT(25, 1, 32, 2, rows_gray_p25),
+    VARIANT(3, 3, 32, 2, rows_rgb_p3),
+    VARIANT(5, 3, 32, 2, rows_rgb_p5),
+    VARIANT(7, 3, 32, 2, rows_rgb_p7),
+    VARIANT(9, 3, 32, 2, rows_rgb_p9),
+    VARIANT(11, 3, 32, 2, rows_rgb_p11),
+    VARIANT(13, 3, 32, 2, rows_rgb_p13),
+    VARIANT(15, 3, 32, 2, rows_rgb_p15),
+    VARIANT(17, 3, 32, 2, rows_rgb_p17),
+    VARIANT(1, 0, 0, 1, rows_p1),
+    VARIANT(3, 0, 0, 1, rows_p3),
+    VARIANT(0, 1, 0, 1, rows_gray_any),
+    VARIANT(0, 3, 0, 1, rows_rgb_any),
+    VARIANT(0, 0, 0, 1, rows_any),
+#undef VARIANT
 };
 
 static int choose(int patch, int channels, int width) {
@@ -365,67 +431,62 @@ static void axis(int mode, int size, int h, int d, int *from, int *to) {
     }
 }
 
-/* All relative shifts of one query and one tile, for the query rows [row, row_end); with `border`, for the
- * pixels alone whose patches cut the border of a broken boundary. */
-static void all_shifts(const Job *job, rows_function *function, int mode, int equivariant, int border,
-                       int row, int row_end, Shift *shifts) {
-    const int h = job->patch / 2, H = job->height, W = job->width;
+/* The shifts along one axis, for which there are pairs; returns how many. */
+static int all_columns(int mode, int size, int h, Shift *shifts) {
+    int n = 0, from, to;
+    for (int d = mode == ZEROS ? 1 - size : 0; d < size; d++) {
+        axis(mode, size, h, d, &from, &to);
+        if (from < to) shifts[n++] = (Shift){d, from, to};
+    }
+    return n;
+}
+
+/* All relative shifts of one query and one tile, for the query rows [row, row_end). */
+static void all_shifts(const Job *job, rows_function *function, int mode, int equivariant, int row,
+                       int row_end, Shift *shifts) {
+    const int h = job->patch / 2, H = job->height;
     if (!equivariant) {
-        shifts[0] = (Shift){0, 0, W};
+        shifts[0] = (Shift){0, 0, job->width};
         function(job, row, row_end, 0, shifts, 1);
         return;
     }
-    int n = 0, from, to;
-    for (int dx = mode == ZEROS ? 1 - W : 0; dx < W; dx++) {
-        axis(mode, W, h, dx, &from, &to);
-        if (from < to) shifts[n++] = (Shift){dx, from, to};
-    }
-    const int top = min(h, H), bottom = max(H - h, top);
-    Shift *sides = shifts + n;
-    int n_sides = 0;
-    if (border) {
-        sides[n_sides++] = (Shift){0, 0, min(h, W)};
-        if (W > h) sides[n_sides++] = (Shift){0, max(W - h, h), W};
-    }
+    const int n = all_columns(mode, job->width, h, shifts);
     for (int dy = mode == ZEROS ? 1 - H : 0; dy < H; dy++) {
+        int from, to;
         axis(mode, H, h, dy, &from, &to);
         for (int turn = 0; turn < (mode == ZEROS ? 1 : 2); turn++) { /* past the last row, on at row 0 */
             const int y0 = max(from, row + dy - turn * H), y1 = min(to, row_end + dy - turn * H);
-            if (!border) {
-                if (y0 < y1) function(job, y0, y1, dy, shifts, n);
-            } else if (dy) {
-                if (y0 < y1) function(job, y0, y1, dy, sides, n_sides);
-            } else {
-                if (y0 < min(y1, top)) function(job, y0, min(y1, top), 0, shifts, n);
-                if (max(y0, top) < min(y1, bottom))
-                    function(job, max(y0, top), min(y1, bottom), 0, sides, n_sides);
-                if (max(y0, bottom) < y1) function(job, max(y0, bottom), y1, 0, shifts, n);
-            }
+            if (y0 < y1) function(job, y0, y1, dy, shifts, n);
         }
     }
 }
 
 /* Training images [first, first + lanes) as (row, channel, column, lane), scaled, with borders. Lanes
- * beyond the last image get a value so far away that their weights vanish. */
-static void fill_tile(float *tile, int lanes, const void *bank, int bytes, int64_t first,
-                      int64_t count, float scale, float far_away, int C, int H, int W, int h, int wrap) {
-    const int64_t image = (int64_t)C * H * W;
+ * beyond the last image get a value so far away that their weights vanish. Of a broken boundary's border
+ * rows alone, what lies between is left out. `transposed`: rows and columns of the bank change places. */
+static void fill_tile(float *tile, int lanes, const void *bank, int bytes, int64_t first, int64_t count,
+                      float scale, float far_away, int C, int H, int W, int h, int wrap, int border,
+                      int transposed) {
+    const int64_t image = (int64_t)C * H * W, along = transposed ? H : 1, across = transposed ? 1 : W;
     for (int row = -h; row < H + h; row++)
-        for (int c = 0; c < C; c++)
-            for (int col = -h; col < W + h; col++, tile += lanes) {
-                const int inside = row >= 0 && row < H && col >= 0 && col < W;
-                if (!inside && !wrap) {
-                    memset(tile, 0, lanes * sizeof(float));
-                    continue;
-                }
-                const int64_t at = ((int64_t)c * H + modulo(row, H)) * W + modulo(col, W);
-                for (int lane = 0; lane < lanes; lane++) {
-                    const int64_t index = (first + lane) * image + at;
-                    if (first + lane >= count) tile[lane] = far_away;
-                    else if (bytes) tile[lane] = (((const uint8_t *)bank)[index] / 127.5f - 1) * scale;
-                    else tile[lane] = ((const float *)bank)[index] * scale;
+        for (int c = 0; c < C; c++, tile += (W + 2 * h) * lanes) {
+            const int inside = row >= 0 && row < H;
+            if (border && (!inside || (row >= 2 * h && row < H - 2 * h))) continue;
+            if (!wrap) memset(tile, 0, sizeof(float) * (W + 2 * h) * lanes);
+            if (!inside && !wrap) continue;
+            const int from = wrap ? -h : 0, to = wrap ? W + h : W;
+            const int64_t at = (int64_t)c * H * W + modulo(row, H) * across;
+            for (int lane = 0; lane < lanes; lane++) {
+                const int64_t start = (first + lane) * image + at;
+                float *pixel = tile + (h + from) * lanes + lane;
+                for (int col = from; col < to; col++, pixel += lanes) {
+                    const int64_t place = start + (wrap ? modulo(col, W) : col) * along;
+                    if (first + lane >= count) *pixel = far_away;
+                    else if (bytes) *pixel = (((const uint8_t *)bank)[place] / 127.5f - 1) * scale;
+                    else *pixel = ((const float *)bank)[place] * scale;
                 }
             }
+        }
 }
 
 /* The query over rows [-h - H, H + h) and columns [-h - W, W + h), as (row, channel, column). */
@@ -438,21 +499,31 @@ static void extend_query(float *to, const float *query, int C, int H, int W, int
             }
 }
 
+/* The logarithm of a normal number, rounded down. */
+static int whole_log2(double a) {
+    int64_t bits;
+    memcpy(&bits, &a, sizeof bits);
+    return (int)(bits >> 52) - 1023;
+}
+
 /* Empty the lanes into double sums, so that float sums stay short (one tile), and tighten the cutoff:
  * what is neglected weighs at most 2^-margin of the largest weight times the number of candidates, and
  * now that the sum is known, of the sum. */
-static void flush(const Job *job) {
+static void flush(const Job *job, int row, int row_end) {
     const int pixels = job->height * job->width, n = 1 + job->channels;
-    for (int p = 0; p < pixels; p++) {
+    for (int p = row * job->width; p < row_end * job->width; p++) {
         float *lanes = job->lanes + (size_t)p * n * LANES;
         for (int i = 0; i < n; i++) {
-            double sum = 0;
-            for (int l = 0; l < LANES; l++) sum += lanes[i * LANES + l];
-            job->sums[(size_t)i * pixels + p] += sum;
+            double sum[LANES / 2];
+            for (int l = 0; l < LANES / 2; l++)
+                sum[l] = (double)lanes[i * LANES + l] + lanes[i * LANES + LANES / 2 + l];
+            for (int half = LANES / 4; half; half /= 2)
+                for (int l = 0; l < half; l++) sum[l] += sum[l + half];
+            job->sums[(size_t)i * pixels + p] += sum[0];
         }
         memset(lanes, 0, sizeof(float) * n * LANES);
         if (job->sums[p] > 0) {
-            const float cutoff = job->nearest[p] + job->margin - (float)log2(job->sums[p]);
+            const float cutoff = job->nearest[p] + job->margin - (float)whole_log2(job->sums[p]);
             if (cutoff < job->cutoff[p]) job->cutoff[p] = cutoff;
         }
     }
@@ -463,13 +534,14 @@ static void *aligned(void *pointer) { return (void *)(((uintptr_t)pointer + 63) 
 API int native_lanes(void) { return LANES; }
 
 /* Add training images [first, last) of a bank (count, C, H, W), float or bytes, to the state of the
- * queries (queries, C, H, W), for the query rows [row, row_end), or only for the pixels near the `border`
- * among them. State: nearest and cutoff (queries, H, W), sums (queries, 1 + C, H, W);
- * to begin, nearest and cutoff hold 3e38 and sums 0. Returns 0, or 1 when memory is short. */
+ * queries (queries, C, H, W), for the query rows [row, row_end), or for a broken boundary with `border` those
+ * rows whose patches cut the upper or lower border. `transposed`: rows and columns of the bank change places,
+ * and H and W are those of queries and state. State: nearest and cutoff (queries, H, W), sums (queries,
+ * 1 + C, H, W); to begin, nearest and cutoff hold 3e38 and sums 0. Returns 0, or 1 when memory is short. */
 API int native_accumulate(const float *queries, int n_queries, const void *bank, int bytes, int64_t first,
                           int64_t last, float scale, float far_away, int C, int H, int W, int patch,
-                          int mode, int equivariant, int border, int row, int row_end, float margin,
-                          float *nearest, float *cutoff, double *sums) {
+                          int mode, int equivariant, int border, int transposed, int row, int row_end,
+                          float margin, float *nearest, float *cutoff, double *sums) {
     const int h = patch / 2, wrap = mode != ZEROS;
     const int variant = choose(patch, C, W), group = variants[variant].vecs * LANES;
     const int vcols = W + 2 * h, xcols = 2 * W + 2 * h;
@@ -490,7 +562,8 @@ API int native_accumulate(const float *queries, int n_queries, const void *bank,
     for (int b = 0; b < n_queries; b++)
         extend_query(extended + b * query_size, queries + b * C * pixels, C, H, W, h, wrap);
     for (int64_t image = first; image < last; image += group) {
-        fill_tile(tile, group, bank, bytes, image, last, scale, far_away, C, H, W, h, wrap);
+        fill_tile(tile, group, bank, bytes, image, last, scale, far_away, C, H, W, h, wrap, border,
+                  transposed);
         for (int b = 0; b < n_queries; b++) {
             const Job job = {
                 .channels = C, .height = H, .width = W, .patch = patch, .vcols = vcols, .xcols = xcols,
@@ -499,9 +572,15 @@ API int native_accumulate(const float *queries, int n_queries, const void *bank,
                 .lanes = lanes, .nearest = nearest + b * pixels, .cutoff = cutoff + b * pixels,
                 .sums = sums + b * (1 + C) * pixels, .windows = (vf *)windows, .margin = margin,
             };
-            all_shifts(&job, variants[variant].function, mode, equivariant, border, row, row_end,
-                       shifts);
-            flush(&job);
+            if (border) {
+                const int top = min(h, H);
+                variants[variant].border(&job, shifts, all_columns(mode, W, h, shifts));
+                flush(&job, 0, top);
+                flush(&job, max(H - h, top), H);
+            } else {
+                all_shifts(&job, variants[variant].rows, mode, equivariant, row, row_end, shifts);
+                flush(&job, row, row_end);
+            }
         }
     }
     free(memory);

@@ -79,7 +79,7 @@ def _open(variant: str) -> ctypes.CDLL:
     library.native_accumulate.restype = integer
     library.native_accumulate.argtypes = (
         [pointer, integer, pointer, integer, image, image, ctypes.c_float, ctypes.c_float]
-        + [integer] * 9
+        + [integer] * 10
         + [ctypes.c_float, pointer, pointer, pointer]
     )
     return library
@@ -162,7 +162,8 @@ def posterior_sums(
         equivariant: True for ELS; False for LS, whose only candidates are patches at the same
             position.
         rows: only query pixels of rows ``rows[0] <= y < rows[1]`` are computed; None for all.
-        border: with "zeros": only query pixels whose patches cut the border are computed.
+        border: with "zeros": only query pixels whose patches cut the border are computed, of all
+            rows.
         threads: None for all cores that the process may use.
 
     Returns:
@@ -203,6 +204,8 @@ def posterior_sums(
     first_row, last_row = rows or (0, height)
     if not 0 <= first_row < last_row <= height:
         raise ValueError(f"rows are {rows}: expected a range within 0 to {height}")
+    if border and (boundary != "zeros" or not equivariant or rows):
+        raise ValueError("border goes with ELS, the boundary 'zeros' and all rows only")
 
     # Units in which a weight is 2^-|x - y|^2.
     variance = 1 - alpha_bar
@@ -215,60 +218,73 @@ def posterior_sums(
     margin = math.log2(len(bank) * (height * width if equivariant else 1) / NEGLECTED)
 
     workers = threads or len(os.sched_getaffinity(0))
-    tasks = itertools.product(
-        range(0, len(bank), IMAGES_A_TASK), range(0, n_queries, QUERIES_A_TASK)
-    )
-    lock = threading.Lock()
 
-    def work() -> tuple[np.ndarray, np.ndarray]:
-        """One thread: tasks until none is left, all into this thread's own state."""
-        nearest = np.full((n_queries, height, width), NEVER, np.float32)
-        cutoff = nearest.copy()
-        sums = np.zeros((n_queries, 1 + channels, height, width))
-        while True:
-            with lock:
-                task = next(tasks, None)
-            if task is None:
-                return nearest, sums
-            first, query = task
-            last = min(first + IMAGES_A_TASK, len(bank))
-            some = slice(query, query + QUERIES_A_TASK)
-            failed = kernel.native_accumulate(
-                queries[some].ctypes.data,
-                len(queries[some]),
-                images.ctypes.data,
-                int(images.dtype == np.uint8),
-                first,
-                last,
-                scale,
-                far_away,
-                channels,
-                height,
-                width,
-                patch_size,
-                mode,
-                int(equivariant),
-                int(border and boundary == "zeros"),
-                first_row,
-                last_row,
-                margin,
-                nearest[some].ctypes.data,
-                cutoff[some].ctypes.data,
-                sums[some].ctypes.data,
-            )
-            if failed:
-                raise MemoryError("no memory for the kernel's workspace")
+    def accumulate(queries: np.ndarray, transposed: bool) -> tuple[np.ndarray, np.ndarray]:
+        """Least distances (B, H, W) and the sums relative to them (B, 1 + C, H, W)."""
+        height, width = queries.shape[2:]
+        tasks = itertools.product(
+            range(0, len(bank), IMAGES_A_TASK), range(0, n_queries, QUERIES_A_TASK)
+        )
+        lock = threading.Lock()
 
-    if workers == 1:
-        states = [work()]
-    else:
-        with ThreadPoolExecutor(workers) as pool:
-            states = [future.result() for future in [pool.submit(work) for _ in range(workers)]]
+        def work(_: int) -> tuple[np.ndarray, np.ndarray]:
+            """One thread: tasks until none is left, all into this thread's own state."""
+            nearest = np.full((n_queries, height, width), NEVER, np.float32)
+            cutoff = nearest.copy()
+            sums = np.zeros((n_queries, 1 + channels, height, width))
+            while True:
+                with lock:
+                    task = next(tasks, None)
+                if task is None:
+                    return nearest, sums
+                first, query = task
+                last = min(first + IMAGES_A_TASK, len(bank))
+                some = slice(query, query + QUERIES_A_TASK)
+                failed = kernel.native_accumulate(
+                    queries[some].ctypes.data,
+                    len(queries[some]),
+                    images.ctypes.data,
+                    int(images.dtype == np.uint8),
+                    first,
+                    last,
+                    scale,
+                    far_away,
+                    channels,
+                    height,
+                    width,
+                    patch_size,
+                    mode,
+                    int(equivariant),
+                    int(border),
+                    int(transposed),
+                    first_row,
+                    last_row,
+                    margin,
+                    nearest[some].ctypes.data,
+                    cutoff[some].ctypes.data,
+                    sums[some].ctypes.data,
+                )
+                if failed:
+                    raise MemoryError("no memory for the kernel's workspace")
 
-    nearest = np.minimum.reduce([state[0] for state in states])
-    total = np.zeros((n_queries, 1 + channels, height, width))
-    for own, sums in states:
-        total += np.exp2(nearest.astype(np.float64) - own)[:, None] * sums
+        if workers == 1:
+            states = [work(0)]
+        else:
+            with ThreadPoolExecutor(workers) as pool:
+                states = list(pool.map(work, range(workers)))
+        nearest = np.minimum.reduce([state[0] for state in states])
+        total = np.zeros((n_queries, 1 + channels, height, width))
+        for own, sums in states:
+            total += np.exp2(nearest.astype(np.float64) - own)[:, None] * sums
+        return nearest, total
+
+    nearest, total = accumulate(queries, transposed=False)
+    if border:  # of the left and the right, as the upper and the lower of the transposed images
+        turned = np.ascontiguousarray(queries.swapaxes(2, 3))
+        sides = [part.swapaxes(-1, -2) for part in accumulate(turned, transposed=True)]
+        half = patch_size // 2
+        for cols in (slice(0, half), slice(max(width - half, 0), width)):
+            nearest[..., cols], total[..., cols] = sides[0][..., cols], sides[1][..., cols]
     total = torch.from_numpy(total)
     # The kernel's distances are relative to what noise alone is expected to give.
     distance = nearest.astype(np.float64) + EXPECTED * patch_size**2 * channels
