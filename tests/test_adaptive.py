@@ -9,7 +9,7 @@ import torch
 
 from patchmosaic.audit import Audit, describe, pooled, summarise
 from patchmosaic.engines import adaptive, native
-from patchmosaic.engines.patch_index import PatchIndex
+from patchmosaic.engines.patch_index import Draws, PatchIndex
 from patchmosaic.machines import EquivariantLocalScoreMachine, LocalScoreMachine
 from patchmosaic.schedule import alpha_bar
 
@@ -86,21 +86,27 @@ def test_index_that_draws_everything_is_exact(channels, patch_size, as_bytes):
     np.testing.assert_allclose(found.variances, 0, atol=1e-12)
 
 
-def test_draws_are_unbiased_and_know_their_error():
-    """The mean of 300 independent estimates, against the exact sums and the estimated error."""
-    images, t, patch_size, repeats = discs(400), 0.4, 5, 300
+@pytest.mark.parametrize(("patch_size", "components", "draws"), [(5, 16, 400), (9, 32, 1600)])
+def test_draws_are_unbiased_and_know_their_error(patch_size, components, draws):
+    """The mean of 300 independent estimates, against the exact sums and the estimated error.
+
+    Larger patches differ more in weight, so it takes more draws to know the error.
+    """
+    images, t, repeats, half = discs(400), 0.4, 300, patch_size // 2
     index = adaptive.AdaptiveBank(images).index(patch_size, False, 2)
+    assert index.components == components
     x = noisy(discs(1, seed=5), t)
     patches = torch.nn.functional.unfold(x, patch_size)[0].T.contiguous()
     n = len(patches)
     log_max, weight, mean = (
-        part[..., 2:14, 2:14].flatten(-2)[0].numpy() for part in exact(x, images, t, patch_size)
+        part[..., half : 16 - half, half : 16 - half].flatten(-2)[0].numpy()
+        for part in exact(x, images, t, patch_size)
     )
     draw = index.query(patches, alpha_bar(t))
     relative, errors, estimated = [], [], []
     for repeat in range(repeats):
         keys = np.arange(n, dtype=np.uint64) * np.uint64(1000) + np.uint64(2 * repeat)
-        found = draw(np.arange(n), np.tile([[400], [60]], n), keys)
+        found = draw(np.arange(n), np.tile([[draws], [0.15 * draws]], n), keys)
         scale = np.exp(found.log_max - log_max)
         relative.append(found.weight * scale / weight)
         errors.append(found.weighted_value[:, 0] / found.weight - mean[0])
@@ -113,6 +119,27 @@ def test_draws_are_unbiased_and_know_their_error():
     true = np.sqrt(np.mean(np.square(errors)))
     assert true > 1e-3  # there is something to estimate
     assert 0.7 < np.sqrt(np.mean(estimated)) / true < 1.5
+
+
+def test_added_draws_are_the_average_by_how_many():
+    """Absolute sums average, whatever their scales; variances are those of a weighted mean."""
+    first = (np.array([0.0, -3.0]), np.array([2.0, 5.0]), np.array([[1.0], [4.0]]))
+    more = (np.array([2.0]), np.array([3.0]), np.array([[-1.5]]))
+    draws = Draws(*(part.copy() for part in first), np.array([[0.3, 0.2], [0.1, 0.4]]))
+    draws.add(
+        np.array([1]), np.array([100.0]), Draws(*more, np.array([[0.5], [0.7]])), np.array([300.0])
+    )
+    for part, old in zip((draws.log_max, draws.weight, draws.weighted_value), first, strict=True):
+        np.testing.assert_array_equal(part[0], old[0])
+    old, new = 0.25 * np.exp(-3.0) * 5, 0.75 * np.exp(2.0) * 3
+    assert draws.weight[1] * np.exp(draws.log_max[1]) == pytest.approx(old + new)
+    value = 0.25 * np.exp(-3.0) * 4 - 0.75 * np.exp(2.0) * 1.5
+    assert draws.weighted_value[1, 0] * np.exp(draws.log_max[1]) == pytest.approx(value)
+    shares = np.array([old, new]) / (old + new)
+    np.testing.assert_allclose(
+        draws.variances[:, 1], [shares**2 @ [0.2, 0.5], shares**2 @ [0.4, 0.7]]
+    )
+    np.testing.assert_array_equal(draws.variances[:, 0], [0.3, 0.1])
 
 
 @pytest.mark.usefixtures("small_banks_indexed")
@@ -166,8 +193,9 @@ def test_few_images_or_large_patches_are_exact():
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("patch_size", [3, 7, 15])
-def test_rows_and_border_of_the_exact_engine(mode, patch_size):
-    images, x = discs(40), noisy(discs(2, seed=3), 0.4)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_rows_and_border_of_the_exact_engine(mode, patch_size, channels):
+    images, x = discs(40, channels), noisy(discs(2, channels, seed=3), 0.4)
     _, _, whole = exact(x, images, 0.4, patch_size, **MODES[mode])
     for rows in ((0, 1), (5, 12), (15, 16)):
         _, _, mean = exact(x, images, 0.4, patch_size, rows=rows, **MODES[mode])
@@ -179,6 +207,23 @@ def test_rows_and_border_of_the_exact_engine(mode, patch_size):
         outer = torch.ones(16, 16, dtype=torch.bool)
         outer[half : 16 - half, half : 16 - half] = False
         torch.testing.assert_close(mean[:, :, outer], whole[:, :, outer], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("height", "width", "patch_size"), [(9, 14, 5), (7, 12, 11), (5, 6, 13)])
+def test_border_of_images_that_are_not_square(height, width, patch_size):
+    images, x = discs(40)[:, :, :height, :width], noisy(discs(2, seed=3), 0.4)
+    x, half = x[:, :, :height, :width], patch_size // 2
+    _, _, whole = exact(x, images, 0.4, patch_size)
+    _, _, mean = exact(x, images, 0.4, patch_size, border=True)
+    outer = torch.ones(height, width, dtype=torch.bool)
+    outer[half : max(height - half, half), half : max(width - half, half)] = False
+    torch.testing.assert_close(mean[:, :, outer], whole[:, :, outer], rtol=0, atol=1e-5)
+
+
+def test_border_is_refused_where_there_is_none():
+    for options in ({"boundary": "circular"}, {"equivariant": False}, {"rows": (0, 2)}):
+        with pytest.raises(ValueError, match="border goes with ELS"):
+            exact(discs(1), discs(4), 0.5, 3, border=True, **options)
 
 
 @pytest.mark.parametrize("rows", [(3, 3), (-1, 4), (0, 17)])

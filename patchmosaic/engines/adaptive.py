@@ -34,7 +34,7 @@ from patchmosaic.posterior import PosteriorSums
 
 GROUPS = 8  # of a subset, whose differences tell its error
 PILOT = 256  # images of the first subset
-AIM = 0.6  # of the tolerated variance: estimates are uncertain
+AIM = 0.5  # of the tolerated variance: estimates are uncertain
 RARE, FEW = 30, 0.02  # few pixels may rest on a sum of weights below that of so many equal patches
 FIRST_DRAWS = (8192, 512)  # from the leaves, and of these, for each pixel of the first round
 MOST_DRAWS = (1 << 20, 1 << 17)
@@ -43,7 +43,9 @@ FEWEST_INDEXED = 4096  # images; few queries do not repay an index of fewer
 BYTES_A_PATCH, MOST_BYTES = 38, 5 << 29  # of an index; where it would be larger, there is none
 # Seconds of a core, measured; they steer the choice of the way alone.
 PAIR = 3e-10  # a pair of patches in the exact kernel
-OVERLAP = 1.5  # of it, times the patch size over the pixels in a row, for sums that few pixels share
+OVERLAP = (
+    1.5  # of it, times the patch size over the pixels in a row, for sums that few pixels share
+)
 DRAW = (1.4e-8, 1.2e-7)  # a patch drawn from a leaf, and one compared
 QUERY = 1.5e-4  # a look at all leaves
 USUAL_ROUNDS = 5  # first rounds that all further draws are worth
@@ -308,7 +310,8 @@ class _Search:
                 break
             # Each kind of draw has a variance of spread^2 / draws; the least cost for a given sum
             # of variances over the image has draws in proportion to spread / sqrt(cost).
-            spread = np.sqrt(variances * drawn)
+            # Estimates are uncertain and neighbours alike, so each counts with those around it.
+            spread = np.sqrt(self._smooth(variances * drawn))
             total = (spread * np.sqrt(costs)).sum()
             wanted = spread / np.sqrt(costs) * total / (0.8 * target)
             draws = np.clip(wanted - drawn, 0.1 * drawn, np.array(MOST_DRAWS)[:, None])
@@ -318,6 +321,13 @@ class _Search:
             if (draws[:, todo] * costs).sum() + self.border_seconds > self.exact_seconds:
                 return None
         return found.log_max, found.weight, found.weighted_value
+
+    def _smooth(self, some: np.ndarray) -> np.ndarray:
+        """Values (n, queries) of the inner pixels, each averaged with those of its neighbours."""
+        rows, cols = (side.stop - side.start for side in self.inner)
+        planes = torch.from_numpy(some).reshape(len(some), 1, rows, cols)
+        means = functional.avg_pool2d(planes, 3, 1, 1, count_include_pad=False)
+        return means.reshape(some.shape).numpy()
 
 
 def _parts(sums: PosteriorSums) -> tuple[Tensor, Tensor, Tensor]:
