@@ -14,13 +14,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtri
-from scipy.stats import binomtest
 
 Values = NDArray[np.float64]
 
@@ -184,7 +183,7 @@ def proportion(successes: int, n: int, level: float = 0.95) -> Interval:
     if not 0 <= successes <= n or n < 1:
         raise ValueError(f"{successes} successes of {n}: expected 0 <= successes <= n, n >= 1")
     _check_level(level)
-    share, z = successes / n, float(ndtri((1 + level) / 2))
+    share, z = successes / n, NormalDist().inv_cdf((1 + level) / 2)
     centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
     # At none and at all of n a bound is 0 or 1 exactly, which rounding must not hide.
@@ -230,9 +229,16 @@ def paired_difference(
     differences = a - b
     interval = bootstrap_median(differences, level, resamples, seed)
     positive, negative = int((differences > 0).sum()), int((differences < 0).sum())
-    p_value = binomtest(positive, positive + negative).pvalue if positive + negative else 1.0
     ties = len(differences) - positive - negative
-    return PairedDifference(*interval, positive, negative, ties, float(p_value))
+    p_value = _sign_test(positive, negative)
+    return PairedDifference(*interval, positive, negative, ties, p_value)
+
+
+def _sign_test(positive: int, negative: int) -> float:
+    """Chance of a split at least as uneven in either direction, if both signs are as likely."""
+    n = positive + negative
+    tail = sum(math.comb(n, k) for k in range(min(positive, negative) + 1))
+    return min(1.0, 2 * tail / 2**n)
 
 
 def paired_differences(agreement: pd.DataFrame, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.stats
 
 from patchmosaic.headline import headline, load_expected
 from patchmosaic.paper_tables import beside_paper, to_html, to_latex
@@ -52,6 +53,15 @@ def test_sign_test_is_the_binomial_one_and_ties_say_nothing():
     assert paired_difference([1, 1], [1, 1]).p_value == 1
     with pytest.raises(ValueError, match="pairs need the same"):
         paired_difference([1, 2], [1])
+
+
+def test_sign_test_is_scipys():
+    for n in (1, 2, 7, 20, 32, 101):
+        for positive in range(n + 1):
+            differences = [1] * positive + [-1] * (n - positive)
+            theirs = scipy.stats.binomtest(positive, n).pvalue
+            ours = paired_difference(differences, np.zeros(n), resamples=1).p_value
+            assert ours == pytest.approx(theirs, rel=1e-12)
 
 
 def test_paired_interval_is_free_of_the_spread_between_seeds():
