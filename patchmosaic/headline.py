@@ -16,12 +16,11 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from patchmosaic import machines
-from patchmosaic.networks import ARCHITECTURES, PADDINGS
+from patchmosaic.network_config import ARCHITECTURES, PADDINGS
 from patchmosaic.statistics import bootstrap_median, proportion
 
-MACHINES = tuple(reversed(machines.MACHINES))
-"""Names of the machines in the order of the tables, that of ELS first."""
+MACHINES = ("els", "ls", "es", "is")
+"""Names of the machines in the order of the tables, which need no machines, nor torch."""
 CONFIGURATION = ["dataset", "architecture", "padding", "conditional"]
 COLUMNS = [
     *CONFIGURATION,

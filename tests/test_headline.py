@@ -101,8 +101,7 @@ def test_headline_columns_and_medians(table, expected):
 
 def test_names_are_those_of_the_package():
     """A machine, architecture or padding that the package gains is one that tables can hold."""
-    assert set(headline_module.MACHINES) == set(machines.MACHINES)
-    assert headline_module.MACHINES[0] == "els"
+    assert list(headline_module.MACHINES) == [*reversed(machines.MACHINES)]
     assert headline_module.ARCHITECTURES is networks.ARCHITECTURES
     assert headline_module.PADDINGS is networks.PADDINGS
 

@@ -14,7 +14,7 @@ from jsonschema.exceptions import ValidationError, best_match
 
 from patchmosaic.checkpoints import CheckpointError, load_record, load_scales
 from patchmosaic.datasets import REGISTRY, DatasetError, find_dataset
-from patchmosaic.networks import NetworkConfig
+from patchmosaic.network_config import NetworkConfig
 
 SCHEMA = Path(__file__).parent / "schemas" / "config.schema.yaml"
 MOST_SHARDS = 1000

@@ -122,4 +122,4 @@ CALIBRATED = sorted({scales_of(name) for name in NETWORKS})
 MACHINE_CODE = code(
     "audit.py", "machines.py", "posterior.py", "engines", "schedule.py", "sampling.py"
 )
-NETWORK_CODE = code("networks.py", "schedule.py", "sampling.py")
+NETWORK_CODE = code("network_config.py", "networks.py", "schedule.py", "sampling.py")

@@ -25,7 +25,7 @@ rule train:
         network=network,
         recipe=lambda w: config["recipes"][network(w)["recipe"]],
         state=lambda w: DATA / f"training/{w.network}",
-        code=code("networks.py", "training.py", "schedule.py"),
+        code=code("network_config.py", "networks.py", "training.py", "schedule.py"),
     message:
         "Training {wildcards.network}"
     script:
