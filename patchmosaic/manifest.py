@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path, PurePath, PurePosixPath
 
-import torch
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
@@ -111,6 +110,8 @@ def library_versions() -> dict[str, str]:
 
 def hardware() -> dict[str, object]:
     """The kind of machine this is: processor, number of cores, GPU where there is one."""
+    import torch  # here, because nothing else about manifests needs it
+
     found = {"architecture": platform.machine(), "cpu": _processor(), "cores": os.cpu_count()}
     if torch.cuda.is_available():
         found["gpu"] = torch.cuda.get_device_name()

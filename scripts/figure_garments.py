@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from patchmosaic.console import logged
-from patchmosaic.datasets import load_images, to_float
+from patchmosaic.datasets import load_images, to_float_array
 from patchmosaic.figures import inconsistent_garments, save_figure
 from patchmosaic.garments import GARMENTS, inconsistent
 from patchmosaic.samples import join_shards
@@ -20,7 +20,7 @@ if __name__ == "__main__":
         network = samples["network"]
         classes = np.array(training.class_names)[network.labels]
         garments = np.flatnonzero(np.isin(classes, GARMENTS))
-        x_0 = to_float(training).numpy()
+        x_0 = to_float_array(training)
         found = {
             name: inconsistent(
                 images.images[garments], images.labels[garments], x_0, training.labels

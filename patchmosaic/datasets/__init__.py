@@ -9,7 +9,13 @@ x_0 = to_float(load_images(path))       # (N, C, 32, 32) float32 in [-1, 1]
 from patchmosaic.datasets.content import DatasetError, RawFile
 from patchmosaic.datasets.fetching import fetch
 from patchmosaic.datasets.image_files import collection_stamp
-from patchmosaic.datasets.images import Images, load_images, save_images, to_float
+from patchmosaic.datasets.images import (
+    Images,
+    load_images,
+    save_images,
+    to_float,
+    to_float_array,
+)
 from patchmosaic.datasets.preparation import preparation_text, prepare
 from patchmosaic.datasets.registry import REGISTRY, Dataset, find_dataset
 from patchmosaic.datasets.sources import DebianPackage, LocalPath, NpmPackage, Source, Web
@@ -33,4 +39,5 @@ __all__ = [
     "prepare",
     "save_images",
     "to_float",
+    "to_float_array",
 ]

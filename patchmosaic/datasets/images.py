@@ -7,12 +7,15 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from patchmosaic.arrays import ArrayError, read_arrays
 from patchmosaic.datasets.content import DatasetError, written_whole
+
+if TYPE_CHECKING:
+    import torch
 
 CHANNELS = (1, 3)
 
@@ -101,14 +104,24 @@ class Images:
 
 
 def to_float(images: Images | np.ndarray) -> torch.Tensor:
-    """Pixels as float32 in [-1, 1], x / 127.5 - 1: (N, C, H, W) tensor from uint8 of that shape.
+    """Pixels as :func:`to_float_array` gives them, as a tensor."""
+    import torch  # here, because most of what loads images does without and starts much sooner
+
+    return torch.from_numpy(to_float_array(images))
+
+
+def to_float_array(images: Images | np.ndarray) -> np.ndarray:
+    """Pixels as float32 in [-1, 1], x / 127.5 - 1: (N, C, H, W) from uint8 of that shape.
 
     The one place where scaling is defined (images are in [-1, 1] as in the paper's diffusion).
     """
     pixels = images.images if isinstance(images, Images) else images
     if pixels.dtype != np.uint8:
         raise DatasetError(f"pixels are {pixels.dtype}, expected uint8 with values 0 to 255")
-    return torch.from_numpy(pixels.astype(np.float32)).div_(127.5).sub_(1.0)
+    scaled = pixels.astype(np.float32)
+    scaled /= 127.5
+    scaled -= 1
+    return scaled
 
 
 def save_images(

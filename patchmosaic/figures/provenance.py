@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -22,7 +23,9 @@ from patchmosaic.figures.style import (
     picture,
     style,
 )
-from patchmosaic.provenance import Provenance
+
+if TYPE_CHECKING:  # it needs torch
+    from patchmosaic.provenance import Provenance
 
 SOURCE_COLOURS = (BLUE, ORANGE, GREEN, VERMILLION, SKY, PURPLE, "#F0E442", "#000000")
 GOLDEN = (5**0.5 - 1) / 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,9 @@ from patchmosaic.figures.pairs import pairs
 from patchmosaic.figures.style import COLUMN_INCHES, MACHINE_LOOKS, PAGE_INCHES, legend, style
 from patchmosaic.headline import MACHINES
 from patchmosaic.statistics import pearson_r
-from patchmosaic.trajectories import Trajectory
+
+if TYPE_CHECKING:  # it needs torch
+    from patchmosaic.trajectories import Trajectory
 
 
 @style()
