@@ -30,6 +30,7 @@ import torch
 from patchmosaic.datasets import load_images, to_float
 from patchmosaic.engines.adaptive import pairs
 from patchmosaic.machines import EquivariantLocalScoreMachine
+from patchmosaic.records import read_scales
 from patchmosaic.sampling import machine_x0, sample, seed_noise
 from patchmosaic.schedule import alpha_bar
 
@@ -78,8 +79,7 @@ def one_step(case: dict) -> dict:
 def whole_sample(case: dict) -> dict:
     """Seconds of a batch of samples over a calibrated schedule, audits and indices included."""
     images = bank(case)
-    table = pd.read_csv(case["scales"])
-    scales = dict(zip(table["t"], table["patch_size"].tolist(), strict=True))
+    scales = read_scales(Path(case["scales"]))
     machine = machine_of(case, images)
     machine.audited_rows = type(machine).audited_rows
     seeds = list(range(FIRST_SEED, FIRST_SEED + case["batch"]))

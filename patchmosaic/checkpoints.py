@@ -1,79 +1,51 @@
-"""Trained networks on disk, each with a record: safetensors weights, and the locality scales.
-
-The record of the weights tells of the training, that of the scales of the calibration; both hold
-the SHA-256 of the weights, so that scales cannot be used with a network they were not chosen for,
-and one of the record itself.
-"""
+"""Trained networks on disk: safetensors weights, each with a record (patchmosaic.records)."""
 
 from __future__ import annotations
 
-import difflib
 import hashlib
-import json
 import os
 from pathlib import Path
 
-import pandas as pd
 import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from patchmosaic.networks import NetworkConfig, build_network
+from patchmosaic.records import (
+    RECORD_DIGEST,
+    CheckpointError,
+    load_record,
+    read_scales,
+    record_path,
+    save_record,
+    save_scales_record,
+    verify_checkpoint,
+    verify_scales,
+)
 
-RECORD_DIGEST = "record_sha256"
-
-
-class CheckpointError(ValueError):
-    """A checkpoint that is missing, altered, or not of the network that was asked for."""
-
-
-def record_path(weights_path: Path) -> Path:
-    """Where the record of a weights file lies: the same name, ending in .json."""
-    return weights_path.with_suffix(".json")
+__all__ = [
+    "RECORD_DIGEST",
+    "CheckpointError",
+    "load_checkpoint",
+    "load_record",
+    "read_scales",
+    "record_path",
+    "save_checkpoint",
+    "save_record",
+    "save_scales_record",
+    "verify_checkpoint",
+    "verify_scales",
+]
 
 
 def save_checkpoint(path: Path, weights: dict[str, Tensor], record: dict) -> None:
     """Write weights and record; the record names the SHA-256 of the weights and comes last."""
     temporary = path.with_suffix(".partial")
-    temporary.write_bytes(safetensors.torch.save(weights))
-    record = {**record, "weights_sha256": _sha256(temporary)}
+    content = safetensors.torch.save(weights)
+    temporary.write_bytes(content)
+    record = {**record, "weights_sha256": hashlib.sha256(content).hexdigest()}
     os.replace(temporary, path)
     save_record(record_path(path), record)
-
-
-def load_record(path: Path) -> dict:
-    """The record beside a file of weights or scales, without reading that.
-
-    Raises CheckpointError unless it is whole and is what its own digest says; a record of the time
-    before records had one is taken as it is.
-    """
-    path = record_path(path)
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: no readable record: {error}") from None
-    if not isinstance(record, dict):
-        raise CheckpointError(f"{path}: no readable record: expected a JSON object")
-    if RECORD_DIGEST in record:
-        expected = record.pop(RECORD_DIGEST)
-        if _record_digest(record) != expected:
-            raise CheckpointError(
-                f"{path}: expected SHA-256 {expected} of the record, found {_record_digest(record)}"
-            )
-    elif damaged := difflib.get_close_matches(RECORD_DIGEST, record, n=1, cutoff=0.9):
-        raise CheckpointError(f"{path}: damaged: the key {RECORD_DIGEST} reads {damaged[0]!r}")
-    return record
-
-
-def verify_checkpoint(path: Path) -> dict:
-    """The record of a checkpoint whose weights are what it says; raises CheckpointError if not."""
-    record = load_record(path)
-    if not path.exists():
-        raise CheckpointError(f"{path}: the weights of this record are missing")
-    expected, found = record.get("weights_sha256"), _sha256(path)
-    if found != expected:
-        raise CheckpointError(f"{path}: expected SHA-256 {expected}, found {found}")
-    return record
 
 
 def load_checkpoint(path: Path) -> tuple[nn.Module, dict]:
@@ -88,85 +60,3 @@ def load_checkpoint(path: Path) -> tuple[nn.Module, dict]:
     except (SafetensorError, RuntimeError) as error:
         raise CheckpointError(f"{path}: the weights do not fit their record: {error}") from None
     return network.eval(), record
-
-
-def save_scales_record(path: Path, tables: list[Path], record: dict) -> None:
-    """Write the record of a calibration, with the SHA-256 of each of its tables.
-
-    Args:
-        path: of the record, in the folder of the tables.
-        tables: the files that the calibration left.
-        record: how they were made, with the ``weights_sha256`` of the network they are for.
-    """
-    save_record(path, {**record, "tables": {table.name: _sha256(table) for table in tables}})
-
-
-def load_scales(path: Path) -> pd.DataFrame:
-    """The locality scales at ``path``, a row a time: t and patch_size, and what else was noted.
-
-    Raises CheckpointError unless the table is what the record beside it says.
-    """
-    _verify_table(path, load_record(path))
-    try:
-        table = pd.read_csv(path)
-    except ValueError as error:
-        raise CheckpointError(f"{path}: no table: {error}") from None
-    if not {"t", "patch_size"} <= set(table):
-        raise CheckpointError(f"{path}: no table of scales; its columns are {', '.join(table)}")
-    return table
-
-
-def verify_scales(path: Path, weights_sha256: str) -> list[Path]:
-    """The tables of the calibration whose record is at ``path``.
-
-    Raises CheckpointError unless they are what the record says, and for the network with these
-    weights.
-    """
-    record = load_record(path)
-    calibrated_for = record.get("weights_sha256")
-    if calibrated_for != weights_sha256:
-        raise CheckpointError(
-            f"{path}: these scales are for weights with SHA-256 {calibrated_for}, not for "
-            f"{weights_sha256}"
-        )
-    tables = []
-    for name in _tables(record):
-        if name != Path(name).name:
-            raise CheckpointError(f"{path}: {name!r} is no name of a table beside it")
-        tables.append(path.with_name(name))
-        _verify_table(tables[-1], record)
-    return tables
-
-
-def _tables(record: dict) -> dict:
-    tables = record.get("tables")
-    return tables if isinstance(tables, dict) else {}
-
-
-def _verify_table(table: Path, record: dict) -> None:
-    expected = _tables(record).get(table.name)
-    if expected is None:
-        raise CheckpointError(f"{table}: {record_path(table)} does not tell of this table")
-    if not table.exists():
-        raise CheckpointError(f"{table}: this table of {record_path(table).name} is missing")
-    found = _sha256(table)
-    if found != expected:
-        raise CheckpointError(f"{table}: expected SHA-256 {expected}, found {found}")
-
-
-def save_record(path: Path, record: dict) -> None:
-    """Write a record with its own digest, whole or not at all."""
-    record = {**record, RECORD_DIGEST: _record_digest(record)}
-    temporary = path.with_suffix(".partial")
-    temporary.write_text(json.dumps(record, indent=1) + "\n")
-    os.replace(temporary, path)
-
-
-def _record_digest(record: dict) -> str:
-    """SHA-256 of the record as sorted JSON, whatever stands between its keys and values."""
-    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -5,10 +5,11 @@ from pathlib import Path
 import torch
 
 from patchmosaic.calibration import choose_scales, cosine_similarities
-from patchmosaic.checkpoints import load_checkpoint, save_scales_record
+from patchmosaic.checkpoints import load_checkpoint
 from patchmosaic.console import logged
 from patchmosaic.datasets import load_images, to_float
 from patchmosaic.machines import EquivariantLocalScoreMachine
+from patchmosaic.records import save_scales_record
 from patchmosaic.samples import load_samples
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 
 from patchmosaic.checkpoints import load_checkpoint
@@ -11,6 +10,7 @@ from patchmosaic.console import logged
 from patchmosaic.datasets import load_images, to_float
 from patchmosaic.explorer import Exploration, explore, random_part, save_explorations
 from patchmosaic.machines import EquivariantLocalScoreMachine
+from patchmosaic.records import read_scales
 from patchmosaic.samples import load_samples
 from patchmosaic.sampling import network_x0
 from patchmosaic.schedule import reverse_times
@@ -20,8 +20,7 @@ if __name__ == "__main__":
         torch.set_num_threads(snakemake.threads)
         settings, given = snakemake.params, snakemake.input
         noise = load_samples(Path(given.noise)).part(0, settings.seeds)
-        bank, table = load_images(given.bank), pd.read_csv(given.scales)
-        scales = dict(zip(table["t"], table["patch_size"].tolist(), strict=True))
+        bank, scales = load_images(given.bank), read_scales(Path(given.scales))
         network, _ = load_checkpoint(Path(given.network))
         explorations = []
         for i, seed in enumerate(noise.seeds.tolist()):

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from patchmosaic.arrays import read_arrays
-from patchmosaic.checkpoints import load_scales
 from patchmosaic.console import logged
 from patchmosaic.figures import jacobians, save_figure
+from patchmosaic.records import read_scales
 
 if __name__ == "__main__":
     with logged(snakemake.log[0]):
@@ -16,8 +16,7 @@ if __name__ == "__main__":
             times = arrays["t"].round(6)
             maps[network] = dict(zip(times, arrays["gradients"], strict=True))
             seeds.add(len(arrays["seeds"]))
-            table = load_scales(Path(table))
-            scales[network] = dict(zip(table["t"].round(6), table["patch_size"], strict=True))
+            scales[network] = {round(t, 6): p for t, p in read_scales(Path(table)).items()}
         figure = jacobians(maps, scales, seeds.pop())
         for path in snakemake.output:
             save_figure(figure, path)

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import torch
 
-from patchmosaic.checkpoints import load_scales
 from patchmosaic.console import logged
 from patchmosaic.datasets import load_images, to_float
 from patchmosaic.figures import patch_provenance, save_figure
 from patchmosaic.machines import EquivariantLocalScoreMachine
 from patchmosaic.provenance import provenance
+from patchmosaic.records import read_scales
 from patchmosaic.samples import load_samples
 from patchmosaic.sampling import machine_x0, scale_at
 from patchmosaic.schedule import alpha_bar, ddim, reverse_times
@@ -26,8 +26,7 @@ if __name__ == "__main__":
             bank = bank[torch.from_numpy(images.labels == label)]
             name = f"{name}, {images.class_names[label]}"
         bank = bank[: settings.images]
-        table = load_scales(Path(snakemake.input.scales))
-        scales = dict(zip(table["t"], table["patch_size"].tolist(), strict=True))
+        scales = read_scales(Path(snakemake.input.scales))
         border = {"boundary": settings.boundary, "candidates": settings.candidates}
         machine = EquivariantLocalScoreMachine(
             bank, engine=settings.engine, threads=snakemake.threads, **border

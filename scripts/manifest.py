@@ -7,7 +7,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-from patchmosaic.checkpoints import load_record, verify_checkpoint
 from patchmosaic.console import logged
 from patchmosaic.datasets import load_images
 from patchmosaic.manifest import (
@@ -19,6 +18,7 @@ from patchmosaic.manifest import (
     source_digests,
     write_manifest,
 )
+from patchmosaic.records import load_record, verify_checkpoint
 from patchmosaic.samples import load_samples
 
 

@@ -9,7 +9,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from patchmosaic.checkpoints import (
+from patchmosaic.records import (
     CheckpointError,
     load_record,
     record_path,

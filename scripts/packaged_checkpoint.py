@@ -3,9 +3,9 @@
 import shutil
 from pathlib import Path
 
-from patchmosaic.checkpoints import CheckpointError, verify_checkpoint
 from patchmosaic.console import logged
 from patchmosaic.datasets import load_images
+from patchmosaic.records import CheckpointError, verify_checkpoint
 
 if __name__ == "__main__":
     with logged(snakemake.log[0]):

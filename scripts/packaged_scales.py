@@ -3,8 +3,8 @@
 import shutil
 from pathlib import Path
 
-from patchmosaic.checkpoints import verify_checkpoint, verify_scales
 from patchmosaic.console import logged
+from patchmosaic.records import verify_checkpoint, verify_scales
 
 if __name__ == "__main__":
     with logged(snakemake.log[0]):

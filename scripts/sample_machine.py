@@ -5,10 +5,10 @@ from pathlib import Path
 import torch
 
 from patchmosaic.audit import describe, summarise
-from patchmosaic.checkpoints import load_scales
 from patchmosaic.console import logged
 from patchmosaic.datasets import load_images, to_float
 from patchmosaic.machines import MACHINES
+from patchmosaic.records import read_scales
 from patchmosaic.samples import Samples, load_samples, save_samples
 from patchmosaic.sampling import machine_x0, sample
 
@@ -21,10 +21,7 @@ if __name__ == "__main__":
         first = int(snakemake.wildcards.shard) * size
         noise = load_samples(Path(snakemake.input.noise)).part(first, first + size)
         labels = noise.labels if conditional else None
-        scales = None
-        if snakemake.input.scales:
-            table = load_scales(Path(snakemake.input.scales))
-            scales = dict(zip(table["t"], table["patch_size"].tolist(), strict=True))
+        scales = read_scales(Path(snakemake.input.scales)) if snakemake.input.scales else None
         kind = MACHINES[name]
 
         def run(engine):

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import torch
 
-from patchmosaic.checkpoints import load_checkpoint, load_scales
+from patchmosaic.checkpoints import load_checkpoint
 from patchmosaic.console import logged
 from patchmosaic.datasets import load_images, to_float
 from patchmosaic.machines import MACHINES
+from patchmosaic.records import read_scales
 from patchmosaic.samples import load_samples
 from patchmosaic.sampling import machine_x0, network_x0
 from patchmosaic.schedule import reverse_times
@@ -21,8 +22,7 @@ if __name__ == "__main__":
         seed_images = torch.from_numpy(noise.images)
         labels = torch.from_numpy(noise.labels) if settings.conditional else None
         times = reverse_times(settings.steps, settings.start)
-        bank, table = load_images(given.bank), load_scales(Path(given.scales))
-        scales = dict(zip(table["t"], table["patch_size"].tolist(), strict=True))
+        bank, scales = load_images(given.bank), read_scales(Path(given.scales))
         network, _ = load_checkpoint(Path(given.network))
         trajectories = {}
         for name in ("network", *settings.machines):

@@ -137,8 +137,8 @@ def test_scatter_reports_undefined_seeds():
 
 def test_scales_keep_coinciding_curves_apart_near_their_patch_size():
     times = np.arange(1, 21) / 20
-    table = pd.DataFrame({"t": times[::-1], "patch_size": np.arange(41, 1, -2)})
-    figure = scales({f"network {i}": table for i in range(6)})
+    falling = dict(zip(times[::-1], range(41, 1, -2), strict=True))
+    figure = scales({f"network {i}": falling for i in range(6)})
     curves = figure.axes[0].lines
     heights = np.array([curve.get_ydata() for curve in curves])
     np.testing.assert_array_equal(curves[0].get_xdata(), times)
@@ -148,7 +148,7 @@ def test_scales_keep_coinciding_curves_apart_near_their_patch_size():
     looks = {(line.get_color(), line.get_marker()) for line in curves}
     assert len(looks) == 6
     assert all(tick % 2 == 1 for tick in figure.axes[0].get_yticks())
-    assert len(scales({f"network {i}": table for i in range(7)}).axes) == 2
+    assert len(scales({f"network {i}": falling for i in range(7)}).axes) == 2
 
 
 def test_headline_chart_draws_medians_intervals_and_the_papers():
@@ -174,8 +174,7 @@ def test_no_words_overlap_or_leave_the_chart(steps):
 
 def test_no_words_overlap_or_leave_other_figures():
     assert_legible(scatter_is_vs_machine(pd.concat([agreement(n) for n in "abcd"])))
-    table = pd.DataFrame({"t": [0.5, 1.0], "patch_size": [3, 33]})
-    assert_legible(scales({f"network-{i}": table for i in range(9)}))
+    assert_legible(scales({f"network-{i}": {0.5: 3, 1.0: 33} for i in range(9)}))
     rows = {"network, 150 steps": images(), "ELS": images()}
     r = {"ELS": np.full(N, -0.123)}
     assert_legible(

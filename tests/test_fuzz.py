@@ -35,7 +35,7 @@ from PIL import Image
 from patchmosaic.checkpoints import (
     CheckpointError,
     load_checkpoint,
-    load_scales,
+    read_scales,
     record_path,
     save_checkpoint,
     save_scales_record,
@@ -786,7 +786,7 @@ def written_scales(where):
 
 def load_both(path):
     verify_scales(record_path(path), "ours")
-    return load_scales(path).to_dict(), json.loads(record_path(path).read_text())
+    return read_scales(path), json.loads(record_path(path).read_text())
 
 
 @pytest.mark.parametrize("hit", ["table", "record"])

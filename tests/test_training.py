@@ -15,7 +15,7 @@ from patchmosaic.checkpoints import (
     CheckpointError,
     load_checkpoint,
     load_record,
-    load_scales,
+    read_scales,
     record_path,
     save_checkpoint,
     save_record,
@@ -191,20 +191,48 @@ def test_scales_are_verified(tmp_path):
     table.write_text("t,patch_size\n1.0,3\n")
     save_scales_record(record, [table], {"weights_sha256": "ours", "steps": 20})
     assert verify_scales(record, "ours") == [table]
-    assert load_scales(table)["patch_size"].tolist() == [3]
+    assert read_scales(table) == {1.0: 3}
     with pytest.raises(CheckpointError, match=r"scales\.json: .* with SHA-256 ours, not for other"):
         verify_scales(record, "other")
     table.write_text("t,patch_size\n1.0,5\n")
     with pytest.raises(CheckpointError, match=r"scales\.csv: expected SHA-256 \w+, found"):
         verify_scales(record, "ours")
     with pytest.raises(CheckpointError, match=r"scales\.csv: expected SHA-256 \w+, found"):
-        load_scales(table)
+        read_scales(table)
     table.unlink()
     with pytest.raises(CheckpointError, match=r"scales\.csv: this table of network.* is missing"):
         verify_scales(record, "ours")
     record.unlink()
     with pytest.raises(CheckpointError, match=r"scales\.json: no readable record"):
         verify_scales(record, "ours")
+
+
+def test_scales_are_read_in_the_order_of_the_table(tmp_path):
+    path = tmp_path / "made.scales.csv"
+    path.write_text("t,patch_size,cosine\n0.05,3,0.9\n0.1,5,0.8\n1.0,31,0.7\n")
+    save_scales_record(record_path(path), [path], {})
+    assert list(read_scales(path).items()) == [(0.05, 3), (0.1, 5), (1.0, 31)]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"t,patch_size\n",
+        b"t,size\n1.0,3\n",
+        b"t,patch_size\n1.0\n",
+        b"t,patch_size\n1.0,3.5\n",
+        b"t,patch_size\nnoise,3\n",
+        b"t,patch_size\n0.5,3\n0.5,5\n",
+        b"\xff\x00",
+    ],
+)
+def test_other_tables_than_of_scales_are_named(tmp_path, content):
+    path = tmp_path / "made.scales.csv"
+    path.write_bytes(content)
+    save_scales_record(record_path(path), [path], {})
+    with pytest.raises(CheckpointError, match=r"made\.scales\.csv: no table of scales: expected"):
+        read_scales(path)
 
 
 def test_bad_networks_and_recipes_are_refused():

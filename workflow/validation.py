@@ -12,9 +12,9 @@ import yaml
 from jsonschema import Draft202012Validator, validators
 from jsonschema.exceptions import ValidationError, best_match
 
-from patchmosaic.checkpoints import CheckpointError, load_record, load_scales
 from patchmosaic.datasets import REGISTRY, DatasetError, find_dataset
 from patchmosaic.network_config import NetworkConfig
+from patchmosaic.records import CheckpointError, load_record, read_scales
 
 SCHEMA = Path(__file__).parent / "schemas" / "config.schema.yaml"
 MOST_SHARDS = 1000
@@ -205,7 +205,7 @@ def _check_scales(name: str, config: dict, checkpoints: Path) -> None:
     try:
         calibrated_for = load_record(path).get("weights_sha256")
         found = load_record(weights).get("weights_sha256")
-        times = load_scales(path)["t"]
+        times = read_scales(path)
     except CheckpointError as error:
         raise ConfigError(f"{where} {error}") from None
     if calibrated_for != found:

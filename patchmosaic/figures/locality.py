@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping
 
 import numpy as np
-import pandas as pd
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -31,28 +30,29 @@ CURVE_MARKERS = "os^Dv<>"
 
 
 @style()
-def scales(tables_by_network: Mapping[str, pd.DataFrame], *, curves: int = 6) -> Figure:
+def scales(scales_by_network: Mapping[str, Mapping[float, int]], *, curves: int = 6) -> Figure:
     """The calibrated patch size P(t) of every network (the paper's figure 4b).
 
     The curves of a panel are moved apart by a fraction of a pixel, so that coinciding ones stay
     visible; P itself is always an odd integer.
 
     Args:
-        tables_by_network: for each network a table with columns t and patch_size (pixels).
+        scales_by_network: for each network the locality scale P in pixels at each time.
         curves: most networks in one panel.
     """
-    if not tables_by_network:
+    if not scales_by_network:
         raise ValueError("there are no scales to draw")
-    panels = math.ceil(len(tables_by_network) / curves)
-    curves = math.ceil(len(tables_by_network) / panels)
+    panels = math.ceil(len(scales_by_network) / curves)
+    curves = math.ceil(len(scales_by_network) / panels)
     width = COLUMN_INCHES if panels == 1 else PAGE_INCHES
     figure = Figure((width, 2.3 + 0.13 * curves), layout="constrained")
     grid = figure.subplots(1, panels, squeeze=False, sharex=True, sharey=True)[0]
-    for i, (network, table) in enumerate(tables_by_network.items()):
-        table = table.sort_values("t")
+    for i, (network, found) in enumerate(scales_by_network.items()):
+        times = sorted(found)
+        apart = 0.24 * (i % curves - (curves - 1) / 2)
         grid[i // curves].step(
-            table["t"],
-            table["patch_size"] + 0.24 * (i % curves - (curves - 1) / 2),
+            times,
+            [found[t] + apart for t in times],
             where="mid",
             color=CURVE_COLOURS[i % curves % len(CURVE_COLOURS)],
             linestyle=CURVE_DASHES[i % curves % len(CURVE_DASHES)],
@@ -61,7 +61,7 @@ def scales(tables_by_network: Mapping[str, pd.DataFrame], *, curves: int = 6) ->
             linewidth=1,
             label=network,
         )
-    largest = max(int(table["patch_size"].max()) for table in tables_by_network.values())
+    largest = max(max(found.values()) for found in scales_by_network.values())
     every = 2 * math.ceil(largest / 20)
     for axes in grid:
         axes.set(xlim=(0, 1.02), ylim=(0, largest + 1.5), yticks=range(1, largest + 1, every))
