@@ -4,7 +4,7 @@ import warnings
 from pathlib import Path
 
 from patchmosaic.console import logged
-from patchmosaic.explorer import load_explorations, render_explorer
+from patchmosaic.explorer_page import load_explorations, render_explorer
 
 if __name__ == "__main__":
     with logged(snakemake.log[0]):

@@ -190,7 +190,13 @@ rule explorer_data:
         code=[
             MACHINE_CODE,
             NETWORK_CODE,
-            code("explorer.py", "provenance.py", "trajectories.py", "samples.py"),
+            code(
+                "explorer.py",
+                "explorer_page.py",
+                "provenance.py",
+                "trajectories.py",
+                "samples.py",
+            ),
         ],
     message:
         "Finding the training patches behind the pixels of {wildcards.network}"

@@ -509,7 +509,7 @@ rule explorer:
         boundaries=[config["networks"][n]["padding"] for n in NETWORKS],
         most_bytes=20_000_000,
         code=code(
-            "explorer.py",
+            "explorer_page.py",
             "explorer.html.j2",
             "page.css.j2",
             "report.py",
