@@ -3,7 +3,6 @@
 python scripts/pack_results.py results dist/results.zip
 """
 
-import argparse
 import mimetypes
 import sys
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import yaml
 from rocrate.model import ContextEntity
 from rocrate.rocrate import ROCrate
-from verify_results import ROOT, fails, summary, verify
+from verify_results import ROOT, fails, results_parser, summary, verify
 
 from patchmosaic.datasets.content import sha256_of, written_whole
 from patchmosaic.manifest import NAME, ManifestError, format_differences
@@ -83,12 +82,8 @@ def build_crate(results: Path, manifest: dict, citation: dict) -> ROCrate:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("results", type=Path, help="the directories.results of the experiment")
+    parser = results_parser(__doc__)
     parser.add_argument("crate", type=Path, help="the zip file to write")
-    parser.add_argument(
-        "--configfile", nargs="+", help="config.yaml and what overrides it, where they have moved"
-    )
     arguments = parser.parse_args()
     try:
         manifest, differences = verify(arguments.results, arguments.configfile)

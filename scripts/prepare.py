@@ -1,4 +1,4 @@
-"""Crop and resize a dataset's training images."""
+"""Crop and resize a dataset's training or test images."""
 
 from pathlib import Path
 
@@ -12,5 +12,6 @@ if __name__ == "__main__":
             Path(snakemake.input[0]).parent,
             size=int(snakemake.wildcards.size),
             channels=snakemake.params.channels,
+            split=snakemake.params.split,
         )
         save_images(snakemake.output[0], images)

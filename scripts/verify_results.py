@@ -67,13 +67,18 @@ def fails(differences: list[Difference]) -> bool:
     return any(difference.state != "unlisted" for difference in differences)
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def results_parser(docstring: str) -> argparse.ArgumentParser:
+    """The command line of a script that verifies results, described by its docstring."""
+    parser = argparse.ArgumentParser(description=docstring.splitlines()[0])
     parser.add_argument("results", type=Path, help="the directories.results of the experiment")
     parser.add_argument(
         "--configfile", nargs="+", help="config.yaml and what overrides it, where they have moved"
     )
-    arguments = parser.parse_args()
+    return parser
+
+
+if __name__ == "__main__":
+    arguments = results_parser(__doc__).parse_args()
     try:
         manifest, differences = verify(arguments.results, arguments.configfile)
     except (ManifestError, OSError) as error:

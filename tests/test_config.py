@@ -1,16 +1,15 @@
 """Configs: the shipped ones fit the schema, and bad ones are refused by key, value and cure."""
 
-import copy
 import dataclasses
 import json
 import math
 import shutil
-import sys
-from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
+from configs import DEFAULT, ROOT, merged, read
+from validation import SCHEMA, ConfigError, validate_config
 
 from patchmosaic import machines, networks
 from patchmosaic.checkpoints import (
@@ -22,23 +21,6 @@ from patchmosaic.checkpoints import (
 )
 from patchmosaic.training import PRECISIONS, TrainingRecipe
 
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "workflow"))
-
-from validation import SCHEMA, ConfigError, validate_config  # noqa: E402
-
-
-def merged(base, override):
-    """Snakemake's way: mappings merge, everything else is replaced."""
-    result = copy.deepcopy(base)
-    for key, value in override.items():
-        both = isinstance(value, dict) and isinstance(result.get(key), dict)
-        result[key] = merged(result[key], value) if both else value
-    return result
-
-
-DEFAULT = yaml.safe_load((ROOT / "config.yaml").read_text())
-
 
 def validate(*overrides):
     config = DEFAULT
@@ -49,8 +31,8 @@ def validate(*overrides):
 
 def test_shipped_configs_are_valid(tmp_path):
     validate()
-    validate(yaml.safe_load((ROOT / "config/ci.yaml").read_text()))
-    paper = yaml.safe_load((ROOT / "config/paper.yaml").read_text())
+    validate(read("config/ci.yaml"))
+    paper = read("config/paper.yaml")
     validate(paper, {"datasets": {"celeba": {"local": str(tmp_path)}}})
 
 

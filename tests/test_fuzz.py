@@ -16,7 +16,6 @@ import os
 import random
 import re
 import struct
-import sys
 import tarfile
 import tempfile
 import tracemalloc
@@ -27,10 +26,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import yaml
+from configs import DEFAULT, ROOT, merged, read
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from validation import ConfigError, network_config, validate_config
 
 from patchmosaic.checkpoints import (
     CheckpointError,
@@ -58,11 +58,6 @@ from patchmosaic.networks import NetworkConfig, build_network
 from patchmosaic.samples import Samples, SamplesError, load_samples, save_samples
 from patchmosaic.training import TrainingRecipe
 
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "workflow"))
-
-from validation import ConfigError, network_config, validate_config  # noqa: E402
-
 
 def cases(number):
     """So many cases from a fixed seed; one of more than five seconds fails."""
@@ -82,20 +77,6 @@ def folder():
 # ---------------------------------------------------------------------------- the config
 
 
-def merged(base, override):
-    """Snakemake's way: mappings merge, everything else is replaced."""
-    result = copy.deepcopy(base)
-    for key, value in override.items():
-        both = isinstance(value, dict) and isinstance(result.get(key), dict)
-        result[key] = merged(result[key], value) if both else value
-    return result
-
-
-def read(name):
-    return yaml.safe_load((ROOT / name).read_text())
-
-
-DEFAULT = read("config.yaml")
 CONFIGS = [
     DEFAULT,
     merged(DEFAULT, read("config/ci.yaml")),

@@ -37,7 +37,6 @@ WITHOUT_TABLES = {
     "packaged_checkpoint",
     "packaged_scales",
     "prepare",
-    "prepare_held_out",
     "verify_results",
 }
 IMPORT = """

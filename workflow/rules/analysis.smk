@@ -75,11 +75,12 @@ rule prepare_held_out:
     params:
         source=lambda w: config["datasets"][w.dataset]["source"],
         channels=lambda w: config["datasets"][w.dataset].get("channels"),
+        split="test",
         code=code("datasets"),
     message:
         "Preparing the test images of {wildcards.dataset}"
     script:
-        "../../scripts/prepare_held_out.py"
+        "../../scripts/prepare.py"
 
 
 rule novelty:

@@ -44,6 +44,7 @@ rule prepare:
     params:
         source=lambda w: config["datasets"][w.dataset]["source"],
         channels=lambda w: config["datasets"][w.dataset].get("channels"),
+        split="train",
         code=code("datasets"),
     message:
         "Preparing {wildcards.dataset} at {wildcards.size} x {wildcards.size} pixels"
