@@ -29,7 +29,6 @@ LIBRARIES = (
     "torch",
     "numpy",
     "pandas",
-    "scipy",
     "matplotlib",
     "pillow",
     "snakemake",
