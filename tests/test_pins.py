@@ -13,6 +13,7 @@ CONDA_NAMES = {  # of what conda splits or names differently
     "matplotlib-base": "matplotlib",
     "pytorch-cpu": "torch",
     "pytorch-gpu": "torch",
+    "seaborn-base": "seaborn",
     "snakemake-minimal": "snakemake",
 }
 PYTHON = PROJECT["requires-python"].removeprefix(">=")

@@ -253,6 +253,8 @@ def novelty(table: pd.DataFrame) -> Figure:
         table: network, source ("held-out images", "network, 20 steps", "els", ...), and the columns
             of :func:`patchmosaic.novelty.novelty`.
     """
+    import seaborn  # which takes two seconds, and other figures do not need
+
     networks = list(table.groupby("network", sort=False))
     columns = min(2, len(networks))
     lines = math.ceil(len(networks) / columns)
@@ -261,28 +263,18 @@ def novelty(table: pd.DataFrame) -> Figure:
     figure = Figure((width, 0.4 + lines * (0.35 + 0.22 * len(sources))), layout="constrained")
     grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
     reach = 1.35 * table["distance"].max()
+    colours = {source: MACHINE_LOOKS.get(source, (VERMILLION, "o"))[0] for source in sources}
+    colours[HELD_OUT] = "0.45"
+    looks = {"x": "distance", "y": "source", "order": sources, "hue": "source", "palette": colours}
     for axes, (network, group) in zip(grid.flat, networks, strict=False):
+        options = {**looks, "ax": axes, "legend": False}
+        seaborn.boxplot(group, **options, whis=(5, 95), showfliers=False, fill=False, width=0.6)
+        few = group.groupby("source")["distance"].transform("size") <= 100
+        seaborn.stripplot(group[few], **options, size=2.2, alpha=0.5, jitter=False)
+        axes.set(xlabel="", ylabel="")
         for i, source in enumerate(sources):
             rows = group[group["source"] == source]
-            if rows.empty:
-                continue
-            colour = MACHINE_LOOKS.get(source, (VERMILLION, "o"))[0]
-            colour = "0.45" if source == HELD_OUT else colour
-            axes.boxplot(
-                rows["distance"],
-                positions=[i],
-                orientation="horizontal",
-                widths=0.6,
-                whis=(5, 95),
-                showfliers=False,
-                medianprops={"color": colour, "linewidth": 1.6},
-                boxprops={"color": colour},
-                whiskerprops={"color": colour},
-                capprops={"color": colour},
-            )
-            if len(rows) <= 100:
-                axes.scatter(rows["distance"], [i] * len(rows), 5, colour, alpha=0.5, linewidths=0)
-            text = f"{rows['copy'].sum()} of {len(rows)}"
+            text = f"{rows['copy'].sum()} of {len(rows)}" if len(rows) else ""
             axes.text(reach * 0.99, i, text, ha="right", va="center", fontsize=6)
         axes.set_title(network)
         axes.grid(True, axis="x")
