@@ -47,8 +47,8 @@ OVERLAP = (
     1.5  # of it, times the patch size over the pixels in a row, for sums that few pixels share
 )
 DRAW = (1.4e-8, 1.2e-7)  # a patch drawn from a leaf, and one compared
-QUERY = 1.5e-4  # a look at all leaves
-USUAL_ROUNDS = 5  # first rounds that all further draws are worth
+QUERY = 1e-4  # a look at all leaves
+USUAL_ROUNDS = 2  # first rounds that all further draws are worth
 
 
 class AdaptiveBank:

@@ -37,8 +37,8 @@ LEAST_VARIANCE = 5e-4
 MODES = {"zeros": 0, "wrapped": 1, "interior": 2}  # as in native.c
 EXPECTED = 0.7213475  # as in native.c
 NEVER = 3e38  # distance before the first candidate, as in native.c
-IMAGES_A_TASK = 256
-QUERIES_A_TASK = 16
+FEWEST_IMAGES, MOST_IMAGES, QUERIES_A_TASK = 32, 256, 16  # of a task
+TASKS_A_THREAD = 16  # so that threads end together, where that leaves enough images a task
 COMPILE = f"python {shlex.quote(build_native.__file__)}"
 
 
@@ -218,13 +218,14 @@ def posterior_sums(
     margin = math.log2(len(bank) * (height * width if equivariant else 1) / NEGLECTED)
 
     workers = threads or len(os.sched_getaffinity(0))
+    queries_at_once = range(0, n_queries, QUERIES_A_TASK)
+    step = len(bank) * len(queries_at_once) // (workers * TASKS_A_THREAD)
+    step = min(max(step // FEWEST_IMAGES * FEWEST_IMAGES, FEWEST_IMAGES), MOST_IMAGES)
 
     def accumulate(queries: np.ndarray, transposed: bool) -> tuple[np.ndarray, np.ndarray]:
         """Least distances (B, H, W) and the sums relative to them (B, 1 + C, H, W)."""
         height, width = queries.shape[2:]
-        tasks = itertools.product(
-            range(0, len(bank), IMAGES_A_TASK), range(0, n_queries, QUERIES_A_TASK)
-        )
+        tasks = itertools.product(range(0, len(bank), step), queries_at_once)
         lock = threading.Lock()
 
         def work(_: int) -> tuple[np.ndarray, np.ndarray]:
@@ -238,7 +239,7 @@ def posterior_sums(
                 if task is None:
                     return nearest, sums
                 first, query = task
-                last = min(first + IMAGES_A_TASK, len(bank))
+                last = min(first + step, len(bank))
                 some = slice(query, query + QUERIES_A_TASK)
                 failed = kernel.native_accumulate(
                     queries[some].ctypes.data,

@@ -16,6 +16,7 @@
 #define SIDE 8  /* positions projected together */
 #define BLOCK 4 /* patches of a leaf that are drawn together: their codes share a cache line or two */
 #define MOST_WORDS 2
+#define TOGETHER_DRAWN 8 /* queries that share a look at the leaves */
 #define API __attribute__((visibility("default")))
 #define INLINE static inline __attribute__((always_inline))
 
@@ -409,12 +410,12 @@ INLINE float least_of(const float *values, int64_t n) {
     return found;
 }
 
-/* The factor by which `n` lengths >= 0, cut at their `ends`, add up to `total`, or close to it. Both arrays are
- * padded to a multiple of 16 with lengths 0. */
-static double fill(const float *lengths, const float *ends, int64_t n, double sum) {
+/* The factor by which `n` lengths >= 0, cut at their `ends`, and others of the total length `uncut` add up to
+ * `sum`, or close to it. Both arrays are padded to a multiple of 16 with lengths 0. */
+static double fill(const float *lengths, const float *ends, int64_t n, double uncut, double sum) {
     double factor = 0;
     for (int turn = 0; turn < 50; turn++) {
-        double full = 0, rest = 0;
+        double full = 0, rest = uncut;
         const v16 by = all((float)factor);
         for (int64_t i = 0; i < n; i += 1024) { /* short sums in float, for speed */
             const int64_t stop = i + 1024 < n ? i + 1024 : n;
@@ -436,19 +437,36 @@ static double fill(const float *lengths, const float *ends, int64_t n, double su
     return factor;
 }
 
+/* Log2 of how densely to draw from each leaf for n queries, (n, leaves): products of their `features` (n, terms)
+ * with the `coefficients` (leaves / 16, terms, 16). */
+INLINE void densities(const float *coefficients, int64_t leaves, const float *features, int terms, int n,
+                      float *log_density) {
+    for (int64_t k = 0; k < leaves; k += 16, coefficients += 16 * terms) {
+        v16 sum[TOGETHER_DRAWN] = {{0}};
+        for (int j = 0; j < terms; j++) {
+            const v16 here = load(coefficients + 16 * j);
+            for (int q = 0; q < n; q++) sum[q] += all(features[q * terms + j]) * here;
+        }
+        for (int q = 0; q < n; q++) memcpy(log_density + q * leaves + k, &sum[q], sizeof *sum);
+    }
+}
+
 /* What one thread needs to draw. The draws: their numbers in the lists of the index, the probabilities of
  * the first draw and of both, and the distances of projections, then of patches, then the weights. */
 typedef struct {
-    float *rows, *density, *blocks, *ones;
+    float *rows, *log_density, *density, *blocks, *dense, *dense_blocks, *ones;
     int32_t *number, *place;
     float *first, *both, *distance, *length, *centre;
     void *memory;
 } Desk;
 
 static int open_desk(Desk *desk, int64_t leaves, int64_t most, int64_t rows, int channels) {
-    char *at = desk->memory = malloc(4 * (rows + 2 * leaves + (7 + channels) * most));
+    char *at = desk->memory = malloc(4 * (rows + (4 + TOGETHER_DRAWN) * leaves + (7 + channels) * most));
     if (!at) return 1;
     desk->rows = (float *)at, at += 4 * rows;
+    desk->log_density = (float *)at, at += 4 * TOGETHER_DRAWN * leaves;
+    desk->dense = (float *)at, at += 4 * leaves;
+    desk->dense_blocks = (float *)at, at += 4 * leaves;
     desk->density = (float *)at, at += 4 * leaves;
     desk->blocks = (float *)at, at += 4 * leaves;
     desk->ones = (float *)at, at += 4 * most;
@@ -480,12 +498,25 @@ static int64_t draw_from_leaves(const Desk *desk, const float *log_density, cons
         memcpy(desk->density + k, &density, sizeof density);
         sums += density;
     }
+    /* Most leaves have little more than their part of the floor, which can't be more than they hold. */
     const v16 share = all((1 - floor) / total(sums)), everywhere = all(floor * BLOCK / start[leaves]);
+    v16 sparse = {0};
+    int64_t dense = 0;
     for (int k = 0; k < leaves; k += 16) {
-        const v16 density = share * load(desk->density + k) + everywhere * load(desk->blocks + k);
+        const v16 blocks = load(desk->blocks + k), least = everywhere * blocks;
+        const v16 more = share * load(desk->density + k), density = more + least;
         memcpy(desk->density + k, &density, sizeof density);
+        if (greatest(more - least) <= 0) {
+            sparse += density;
+            continue;
+        }
+        memcpy(desk->dense + dense, &density, sizeof density);
+        memcpy(desk->dense_blocks + dense, &blocks, sizeof blocks);
+        dense += 16;
     }
-    const double factor = fill(desk->density, desk->blocks, leaves, draws / BLOCK);
+    double factor = fill(desk->dense, desk->dense_blocks, dense, total(sparse), draws / BLOCK);
+    if (2 * floor * BLOCK * factor >= start[leaves]) /* they can, after all */
+        factor = fill(desk->density, desk->blocks, leaves, 0, draws / BLOCK);
     int64_t n = 0;
     double left = 0;
     for (int k = 0; k < leaves; k++) {
@@ -560,7 +591,7 @@ static int64_t draw_again(const Desk *desk, int64_t n, double draws, double floo
     const float share = (1 - floor) / total(sums), everywhere = floor / n;
     for (int64_t i = 0; i < n; i++) desk->length[i] = share * desk->length[i] + everywhere;
     for (int64_t i = n; i % 16; i++) desk->length[i] = 0;
-    const float factor = fill(desk->length, desk->ones, n, draws);
+    const float factor = fill(desk->length, desk->ones, n, 0, draws);
     int64_t kept = 0;
     double left = 0;
     for (int64_t i = 0; i < n; i++) {
@@ -618,8 +649,8 @@ INLINE void measure(const Desk *desk, const Bank *bank, int64_t n, const float *
  *
  * Queries (n, channels patch patch) come in the units of the images plus, for bytes, an offset that
  * makes |query - scale pixel|^2 the log2 weight (see adaptive.py); `points` (n, words BASIS) and `steps` (words BASIS)
- * are the projected queries and the steps of the codes in those units; `log_density` (n, leaves) is log2 of how
- * densely to draw from each leaf as a whole; `firsts` and `seconds` (n) are the numbers of first and second
+ * are the projected queries and the steps of the codes in those units; `coefficients` and `features` tell how
+ * densely to draw from each leaf (see densities); `firsts` and `seconds` (n) are the numbers of first and second
  * draws. Constant patches (counted by value in `constants`, or NULL) are summed exactly. Writes per query
  * result (n, 4 + channels): the least distance, the sum of weights relative to it, the sums of weighted values,
  * and what the first and the second draw add to the square of the standard error of their ratio (estimates;
@@ -628,7 +659,8 @@ API int index_sample(const void *images, int bytes, int channels, int height, in
                      const int32_t *places, const int8_t *codes, const int64_t *start, const int32_t *sizes,
                      int words, int leaves,
                      const float *queries, const float *points, const float *steps, const int64_t *constants,
-                     float scale, const float *log_density, const int64_t *firsts, const int64_t *seconds,
+                     float scale, const float *coefficients, const float *features, int terms,
+                     const int64_t *firsts, const int64_t *seconds,
                      const uint64_t *keys, double floor, int64_t first, int64_t last, double *result) {
     const Bank bank = {images, bytes, channels, height, width, patch};
     const int P = patch, wide = (P + 15) / 16 * 16;
@@ -643,10 +675,15 @@ API int index_sample(const void *images, int bytes, int channels, int height, in
     for (int x = 0; x < 64; x++) inside[x] = x < P ? step : 0;
 
     for (int64_t q = first; q < last; q++) {
+        const int together = (int)(q - first) % TOGETHER_DRAWN;
+        if (!together && last - q >= TOGETHER_DRAWN)
+            densities(coefficients, leaves, features + q * terms, terms, TOGETHER_DRAWN, desk.log_density);
+        else if (!together)
+            densities(coefficients, leaves, features + q * terms, terms, (int)(last - q), desk.log_density);
         const float *query = queries + q * channels * P * P;
         for (int r = 0; r < channels * P; r++)
             for (int x = 0; x < wide; x++) desk.rows[r * wide + x] = x < P ? query[r * P + x] : 0;
-        int64_t n = draw_from_leaves(&desk, log_density + q * leaves, start, sizes, leaves, firsts[q], floor,
+        int64_t n = draw_from_leaves(&desk, desk.log_density + together * leaves, start, sizes, leaves, firsts[q], floor,
                                      uniform(keys[q]), codes, words, steps, points + q * words * BASIS, most);
         n = draw_again(&desk, n, seconds[q], floor, uniform(keys[q] + 1), places);
         for (int64_t i = 0; i < n; i++) desk.place[i] = places[desk.number[i]];

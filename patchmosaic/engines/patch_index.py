@@ -106,6 +106,7 @@ class PatchIndex:
         self.images = np.zeros(images.size + OVERHANG, images.dtype)
         self.images[: images.size] = images.reshape(-1)
         self._library = _library()
+        self._latest: tuple[float, np.ndarray] | None = None
         random = np.random.default_rng(0)
         drawn = self._places(random.integers(self.patches, size=BASIS_PATCHES))
         self.components = COMPONENTS * (2 if self.terms > FEW_TERMS else 1)
@@ -231,30 +232,41 @@ class PatchIndex:
         self._residual_variances = torch.from_numpy(beyond.clip(0) / rest).float()
         self._log_sizes = torch.from_numpy(np.log(sizes)).float()
 
-    def log_density(self, queries: Tensor, variance: float) -> Tensor:
-        """Log2 of how densely to draw from each leaf, (n, leaves), up to a constant a query.
+    def _coefficients(self, variance: float) -> np.ndarray:
+        """What tells, times the features of queries, how densely to draw from each leaf.
 
-        ``log(patches) + log(E w^2) / 2``, with ``w = exp(-|q - y|^2 / 2 variance)`` and the leaf's
-        patches y Gaussian: independent along the principal components, and isotropic beyond. The
-        second term is multiplied by :data:`FLATTER`.
+        That is log2, up to a constant a query, of ``patches * sqrt(E w^2)``, with ``w = exp(-|q -
+        y|^2 / 2 variance)`` and the leaf's patches y Gaussian: independent along the principal
+        components, and isotropic beyond. The root is taken to the power :data:`FLATTER`.
 
         Args:
-            queries: (n, C P P) in units of the images.
-            variance: of the noise, in those units.
+            variance: of the noise, in units of the images.
+
+        Returns:
+            float32 (leaves / 16, terms, 16); the latest are kept.
         """
+        if self._latest is None or self._latest[0] != variance:
+            spread = variance + 2 * self._variances  # (leaves, components)
+            beyond = variance + 2 * self._residual_variances
+            log_volume = torch.log(spread / variance).sum(1)
+            log_volume += max(self.terms - self.components, 0) * torch.log(beyond / variance)
+            # -|q - mean|^2 / 2, each component over its spread, as a product with features.
+            rest = -(self._means**2 / spread).sum(1, keepdim=True) / 2 - log_volume[:, None] / 4
+            parts = [-0.5 / spread, self._means / spread, -0.5 / beyond[:, None], rest]
+            by_leaf = torch.cat(parts, 1) * FLATTER
+            by_leaf[:, -1] += self._log_sizes
+            by_leaf = functional.pad(by_leaf * math.log2(math.e), (0, 0, 0, self._padding))
+            by_leaf[len(self._log_sizes) :, -1] = -math.inf
+            blocks = by_leaf.reshape(-1, 16, by_leaf.shape[1]).transpose(1, 2)
+            self._latest = variance, blocks.contiguous().numpy()
+        return self._latest[1]
+
+    def _features(self, queries: Tensor) -> np.ndarray:
+        """Of queries (n, C P P) in units of the images: float32 (n, terms)."""
         points = queries @ torch.from_numpy(self.basis)
         residual = (queries**2).sum(1, keepdim=True) - (points**2).sum(1, keepdim=True)
-        spread = variance + 2 * self._variances  # (leaves, components)
-        beyond = variance + 2 * self._residual_variances
-        log_volume = torch.log(spread / variance).sum(1)
-        log_volume += max(self.terms - self.components, 0) * torch.log(beyond / variance)
-        # -|q - mean|^2 / 2, each component over its spread, as one product of matrices.
-        query = [points**2, points, residual.clamp(min=0), torch.ones(len(points), 1)]
-        leaf = [-0.5 / spread, self._means / spread, -0.5 / beyond[:, None]]
-        leaf.append(-(self._means**2 / spread).sum(1, keepdim=True) / 2 - log_volume[:, None] / 4)
-        by_leaf = torch.cat(leaf, 1) * FLATTER
-        by_leaf[:, -1] += self._log_sizes
-        return torch.cat(query, 1) @ (by_leaf * math.log2(math.e)).T
+        features = [points**2, points, residual.clamp(min=0), torch.ones(len(points), 1)]
+        return torch.cat(features, 1).numpy()
 
     def query(self, patches: Tensor, alpha_bar: float) -> Callable[..., Draws]:
         """A function that draws for some of these queries; see :meth:`sums`.
@@ -263,8 +275,8 @@ class PatchIndex:
             patches: (n, C P P) in units of x_t.
             alpha_bar: signal variance in (0, 1).
         """
-        density = self.log_density(patches / math.sqrt(alpha_bar), (1 - alpha_bar) / alpha_bar)
-        density = functional.pad(density, (0, self._padding), value=-math.inf).numpy()
+        features = self._features(patches / math.sqrt(alpha_bar))
+        coefficients = self._coefficients((1 - alpha_bar) / alpha_bar)
         # Units in which a weight is 2^-|x - y|^2; bytes are compared as they are.
         unit = math.sqrt(math.log2(math.e) / (2 * (1 - alpha_bar)))
         scale = unit * math.sqrt(alpha_bar)
@@ -275,7 +287,8 @@ class PatchIndex:
             return self.sums(
                 values[chosen],
                 points[chosen],
-                density[chosen],
+                features[chosen],
+                coefficients,
                 scale,
                 draws[:, chosen],
                 keys[chosen],
@@ -287,7 +300,8 @@ class PatchIndex:
         self,
         values: np.ndarray,
         points: np.ndarray,
-        density: np.ndarray,
+        features: np.ndarray,
+        coefficients: np.ndarray,
         scale: float,
         draws: np.ndarray,
         keys: np.ndarray,
@@ -298,7 +312,7 @@ class PatchIndex:
             values: float32 (n, C P P), queries in units in which weights are ``2^-distance``, plus
                 ``scale`` if the images are bytes.
             points: float32 (n, components), their projections without that offset.
-            density: float32 (n, leaves), log2 of how densely to draw from each leaf.
+            features, coefficients: how densely to draw from each leaf, see :meth:`_coefficients`.
             scale: of the images' values, in those units.
             draws: (2, n), how many to draw from the leaves, and how many of these to compare.
             keys: uint64 (n,), the random starts of a query's draws: this number and the next.
@@ -319,7 +333,8 @@ class PatchIndex:
                     self._words,
                     len(self.sizes),
                 ),
-                *(values, points, steps, self.constants, scale, density, first, second, keys),
+                *(values, points, steps, self.constants, scale, coefficients, features),
+                *(features.shape[1], first, second, keys),
                 *(UNIFORM_SHARE, begin, end, found),
             )
 
@@ -373,8 +388,7 @@ def _library() -> ctypes.CDLL:
         "sample": [array] * 4
         + [number] * 2
         + [array] * 4
-        + [ctypes.c_float]
-        + [array] * 4
+        + [ctypes.c_float, array, array, number, array, array, array]
         + [real, long, long, array],
     }.items():
         getattr(library, f"index_{name}").argtypes = bank + rest
