@@ -1,7 +1,4 @@
-"""The workflow: every config can be planned, a small one runs for real, and only what must, reruns.
-
-The runs work on a copy of the project's workflow, so that files of it can be changed.
-"""
+"""The workflow: every config is planned, a small one runs for real, and only what must, reruns."""
 
 import json
 import os
@@ -16,57 +13,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from PIL import Image
-
-ROOT = Path(__file__).parent.parent
-PARTS = [
-    "Snakefile",
-    "config.yaml",
-    "config",
-    "workflow",
-    "scripts",
-    "profiles",
-    "envs",
-    "checkpoints",
-]
+from projects import ROOT, copy_project, planned, project_with_pictures, snakemake
 
 pytestmark = pytest.mark.workflow
-
-
-def copy_project(folder):
-    """A copy of what the workflow needs, in a folder whose name has a space."""
-    for part in PARTS:
-        source = ROOT / part
-        copy = shutil.copytree if source.is_dir() else shutil.copyfile
-        copy(source, folder / part)
-    shutil.copytree(
-        ROOT / "patchmosaic", folder / "patchmosaic", ignore=shutil.ignore_patterns("__pycache__")
-    )
-    (folder / "tests").mkdir()
-    shutil.copyfile(ROOT / "tests/expected.yaml", folder / "tests/expected.yaml")
-    return folder
-
-
-def snakemake(folder, *arguments, profile=None, check=True, python=sys.executable, **environment):
-    """What snakemake printed; by default with profiles/default on two cores."""
-    chosen = ("--workflow-profile", f"profiles/{profile}") if profile else ("--cores", "2")
-    command = [python, "-m", "snakemake", *chosen, *arguments]
-    result = subprocess.run(
-        command,
-        cwd=folder,
-        env={**os.environ, **environment},
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-    assert not check or result.returncode == 0, result.stdout[-6000:]
-    return result.stdout
-
-
-def planned(output):
-    """The rules and job counts of a dry-run's table."""
-    table = re.search(r"^job +count\n[- ]+\n(.*?)^total", output, re.M | re.S)
-    return {} if table is None else {k: int(v) for k, v in re.findall(r"(\w+) +(\d+)", table[1])}
 
 
 @pytest.fixture(scope="module")
@@ -126,40 +75,6 @@ def test_ci_config_runs_and_agrees(finished):
     for page in ("report", "explorer"):
         assert "<html" in (folder / f"results/ci/{page}/index.html").read_text()
     assert (folder / "results/ci/checks/headline.txt").read_text().strip()
-
-
-TINY = """
-experiment: tiny
-directories: {data: own data, results: own results}
-datasets: {tiny: {source: image_folder, size: 8, channels: 1, local: pictures}}
-networks:
-  tiny-resnet-circular:
-    {dataset: tiny, architecture: resnet, padding: circular, conditional: true, channels: 4,
-     layers: 1, recipe: tiny, checkpoint: trained}
-recipes:
-  tiny: {epochs: 2, batch_size: 4, learning_rate: 1.0e-3, learning_rate_decay: 1, ema_decay: 0.9,
-         precision: float32, seed: 0, snapshots: []}
-configurations: [tiny-resnet-circular]
-machines: [is, es, ls, els]
-bank: {images: 3, candidates: interior}
-engine: dense
-sampling: {machine_steps: 4, machine_start: skip_first, network_steps: [4]}
-seeds: {evaluation: {first: 0, count: 3, shard_size: 2}, calibration: {first: 50, count: 2}}
-calibration: {source: computed, bank_images: 2, patch_sizes: [3, 5]}
-"""
-
-
-def project_with_pictures(folder):
-    """A project with a folder of pictures and tiny.yaml, a config about them."""
-    copy_project(folder)
-    rng = np.random.default_rng(0)
-    for name in ("cats", "dogs"):
-        (folder / "pictures" / name).mkdir(parents=True)
-        for i in range(4):
-            picture = Image.fromarray(rng.integers(0, 256, (10, 12), dtype=np.uint8))
-            picture.save(folder / "pictures" / name / f"{i}.png")
-    (folder / "tiny.yaml").write_text(TINY)
-    return folder
 
 
 @pytest.fixture

@@ -1,0 +1,185 @@
+"""Runs that are killed, interrupted, doubled or out of space end as undisturbed ones do.
+
+A small experiment goes through every stage: images, training, bank, calibration, samples in shards,
+statistics. At random moments of its jobs, processes are killed for good; after each, the documented
+restart must go on, repeat nothing that had finished, and end in the same results.
+
+PATCHMOSAIC_FAULTS=50 pytest tests/test_faults.py   # that many; a handful by default
+"""
+
+import hashlib
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from projects import project_with_pictures, snakemake
+
+INJECTIONS = int(os.environ.get("PATCHMOSAIC_FAULTS", "5"))
+STAGES = ("download", "prepare", "train", "bank", "calibrate", "noise")
+STAGES += ("sample_network", "sample_machine", "agreement", "tables")
+CONFIG = ("--configfile", "tiny.yaml")
+TARGETS = ("own results/tables/headline.csv", "own results/tables/paired.csv")
+VICTIMS = ("everything", "workflow", "job")
+
+pytestmark = pytest.mark.workflow
+
+
+def contents(folder):
+    """SHA-256 of every result, apart from what tells times: logs, benchmarks, training records."""
+    results = folder / "own results"
+    found = {}
+    for path in sorted(results.rglob("*")):
+        name = path.relative_to(results).as_posix()
+        if path.is_file() and not name.startswith(("logs/", "benchmarks/")):
+            found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return {name: digest for name, digest in found.items() if not is_record_of_training(name)}
+
+
+def is_record_of_training(name):
+    return name.startswith("trained/") or re.fullmatch(r"networks/[\w-]+\.(json|csv)", name)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    folder = project_with_pictures(tmp_path_factory.mktemp("undisturbed"))
+    snakemake(folder, *TARGETS, *CONFIG)
+    return contents(folder)
+
+
+class Run:
+    """A snakemake in a session of its own, and what it has printed."""
+
+    def __init__(self, folder, *arguments):
+        self.folder, self.log = folder, folder / "run.log"
+        command = [sys.executable, "-m", "snakemake", "--cores", "2", *TARGETS, *CONFIG]
+        with open(self.log, "w") as log:
+            self.process = subprocess.Popen(
+                [*command, *arguments], cwd=folder, stdout=log, stderr=log, start_new_session=True
+            )
+
+    def jobs(self):
+        """The processes of jobs, as (pid, script); those of this project, whoever started them."""
+        found = []
+        for entry in os.listdir("/proc"):
+            try:
+                with open(f"/proc/{entry}/cmdline", "rb") as file:
+                    words = file.read().decode(errors="replace").split("\0")
+                here = os.path.realpath(f"/proc/{entry}/cwd") == str(self.folder.resolve())
+            except OSError:
+                continue
+            script = re.search(r"\.snakemake/scripts/tmp\w+\.(\w+)\.py", " ".join(words))
+            if here and script and entry.isdigit():
+                found.append((int(entry), script[1]))
+        return found
+
+    def wait_for(self, stage, most=120):
+        """The pid of a job of this stage, once there is one; None if the run ends before."""
+        until = time.monotonic() + most
+        while self.process.poll() is None and time.monotonic() < until:
+            for pid, script in self.jobs():
+                if script == stage:
+                    return pid
+            time.sleep(0.01)
+        return None
+
+    def finished(self):
+        """Messages of the jobs that this run has reported as finished."""
+        text = self.log.read_text()
+        names = dict(re.findall(r"^Job (\d+): (.+)$", text, re.M))
+        return {names[job] for job in re.findall(r"^Finished jobid: (\d+)", text, re.M)}
+
+    def started(self):
+        return set(re.findall(r"^Job \d+: (.+)$", self.log.read_text(), re.M))
+
+    def kill(self, victim, pid):
+        """SIGKILL to the workflow with all its jobs, the workflow alone, or one job.
+
+        A job that has ended in the meantime stands for the workflow with what it does now.
+        """
+        if victim == "job" and pid in dict(self.jobs()):
+            os.kill(pid, signal.SIGKILL)
+        elif victim == "workflow":
+            self.process.kill()
+        else:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="finds jobs in /proc")
+def test_killed_runs_end_as_undisturbed_ones(undisturbed, tmp_path_factory):
+    """SIGKILL in every stage; what had finished is not repeated, and the results are the same."""
+    rng = random.Random(0)
+    injected, chain = 0, 0
+    while injected < INJECTIONS:
+        folder = project_with_pictures(tmp_path_factory.mktemp(f"killed-{chain}"))
+        done, chain = set(), chain + 1
+        stages = sorted(rng.sample(STAGES, min(len(STAGES), INJECTIONS)), key=STAGES.index)
+        for stage in stages:
+            run = Run(folder)
+            pid = run.wait_for(stage)
+            if pid is not None:
+                time.sleep(rng.uniform(0, 1))
+                victim = rng.choice(VICTIMS)
+                run.kill(victim, pid)
+                injected += 1
+                print(f"{injected}: {victim} killed in {stage}", flush=True)
+            run.process.wait()
+            assert not done & run.started(), "what had finished was repeated"
+            done |= run.finished()
+            snakemake(folder, "--unlock", *CONFIG)
+            if injected == INJECTIONS:
+                break
+        run = Run(folder)
+        assert run.process.wait() == 0, run.log.read_text()[-3000:]
+        assert not done & run.started(), "what had finished was repeated"
+        assert contents(folder) == undisturbed
+        shutil.rmtree(folder)
+
+
+def test_terminated_run_goes_on(undisturbed, tmp_path):
+    """SIGTERM lets running jobs end, leaves no lock, and the same command goes on."""
+    run = Run(project_with_pictures(tmp_path))
+    assert run.wait_for("train") is not None
+    run.process.terminate()
+    assert run.process.wait() != 0
+    done = run.finished()
+    again = Run(tmp_path)
+    assert again.process.wait() == 0, again.log.read_text()[-3000:]
+    assert done
+    assert not done & again.started()
+    assert contents(tmp_path) == undisturbed
+
+
+def test_two_runs_at_once_do_not_mix(undisturbed, tmp_path):
+    """The second is refused by name of the lock; the first ends as if alone."""
+    first = Run(project_with_pictures(tmp_path))
+    assert first.wait_for("prepare") is not None
+    output = snakemake(tmp_path, *TARGETS, *CONFIG, check=False)
+    assert "Directory cannot be locked" in output
+    assert first.process.wait() == 0
+    assert contents(tmp_path) == undisturbed
+
+
+def test_full_disk_stops_with_a_message_and_goes_on(undisturbed, tmp_path):
+    project_with_pictures(tmp_path)
+    results = tmp_path / "own results"
+    results.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(results)]
+    if os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("a small file system takes root, and leave to mount")
+    try:
+        output = snakemake(tmp_path, *TARGETS, *CONFIG, check=False)
+        assert "No space left on device" in output
+        assert not (results / "tables/headline.csv").exists()
+        larger = [*mount[:4], "remount,size=64m", *mount[5:]]
+        subprocess.run(larger, check=True)
+        snakemake(tmp_path, *TARGETS, *CONFIG)
+        assert contents(tmp_path) == undisturbed
+    finally:
+        subprocess.run(["umount", str(results)], check=True)
