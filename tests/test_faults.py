@@ -78,13 +78,13 @@ class Run:
                 found.append((int(entry), script[1]))
         return found
 
-    def wait_for(self, stage, most=120):
-        """The pid of a job of this stage, once there is one; None if the run ends before."""
+    def wait_for(self, *stages, most=120):
+        """Pid and stage of the first job of these stages; None if the run ends before."""
         until = time.monotonic() + most
         while self.process.poll() is None and time.monotonic() < until:
             for pid, script in self.jobs():
-                if script == stage:
-                    return pid
+                if script in stages:
+                    return pid, script
             time.sleep(0.01)
         return None
 
@@ -120,21 +120,24 @@ def test_killed_runs_end_as_undisturbed_ones(undisturbed, tmp_path_factory):
         folder = project_with_pictures(tmp_path_factory.mktemp(f"killed-{chain}"))
         done, chain = set(), chain + 1
         stages = sorted(rng.sample(STAGES, min(len(STAGES), INJECTIONS)), key=STAGES.index)
-        for stage in stages:
+        while stages and injected < INJECTIONS:
             run = Run(folder)
-            pid = run.wait_for(stage)
-            if pid is not None:
-                time.sleep(rng.uniform(0, 1))
-                victim = rng.choice(VICTIMS)
-                run.kill(victim, pid)
-                injected += 1
-                print(f"{injected}: {victim} killed in {stage}", flush=True)
-            run.process.wait()
+            job = run.wait_for(*stages)
+            if job is None:  # what was left of the stages had finished before the last kill
+                run.process.wait()
+                assert not done & run.started(), "what had finished was repeated"
+                done |= run.finished()
+                break
+            pid, stage = job
+            stages = stages[stages.index(stage) + 1 :]
+            time.sleep(rng.uniform(0, 1))
+            victim = rng.choice(VICTIMS)
+            run.kill(victim, pid)
+            injected += 1
+            print(f"{injected}: {victim} killed in {stage}", flush=True)
             assert not done & run.started(), "what had finished was repeated"
             done |= run.finished()
             snakemake(folder, "--unlock", *CONFIG)
-            if injected == INJECTIONS:
-                break
         run = Run(folder)
         assert run.process.wait() == 0, run.log.read_text()[-3000:]
         assert not done & run.started(), "what had finished was repeated"
