@@ -123,9 +123,14 @@ def test_equals_brute_force(shape, mode, size, monkeypatch):
             torch.testing.assert_close(sums[0], log_max, rtol=2e-6, atol=2e-5)
 
 
-@pytest.mark.parametrize("t", TIMES)
+# Two at every noise level, and at one the others with a kernel of their own for such images.
+FULL_SIZE = [(size, t) for size in (3, 17) for t in TIMES]
+FULL_SIZE += [(size, 0.3) for size in (5, 7, 9, 11, 13, 15, 21, 25)]
+
+
+@pytest.mark.parametrize(("size", "t"), FULL_SIZE)
 @pytest.mark.parametrize("channels", [1, 3])
-def test_error_at_full_size(channels, t):
+def test_error_at_full_size(channels, size, t):
     """200 images of 32 x 32, discs on a flat ground, against float64 at a few pixels."""
     generator = np.random.default_rng(0)
     axis = np.arange(32)
@@ -134,24 +139,22 @@ def test_error_at_full_size(channels, t):
     tint = generator.uniform(0.3, 1, (200, channels, 1, 1))
     bank = np.rint(255 * tint * np.clip(radius - away, 0, 1)[:, None])
     bank = torch.from_numpy((bank / 127.5 - 1).astype(np.float32))
-    x = noisy(bank, 1, t, seed=2)
-    for size in (3, 17):
-        h = size // 2
-        mean = mean_of(native.posterior_sums(x, bank, alpha_bar(t), size))
-        wide = torch.nn.functional.pad(bank.double(), (h, h, h, h))
-        for row, col in ((16, 16), (h, 31 - h), (0, 16), (31, 31)):
-            rows, cols = (allowed(32, p, h, "zeros", "", True) for p in (row, col))
-            query = torch.from_numpy(patch(x[0].double().numpy(), row, col, h, "zeros"))
-            squares = torch.zeros(200, len(rows), len(cols), dtype=torch.float64)
-            for dy, dx in np.ndindex(size, size):
-                pixel = wide[:, :, dy:, dx:][:, :, rows][:, :, :, cols]
-                away = query[:, dy, dx, None, None] - math.sqrt(alpha_bar(t)) * pixel
-                squares += away.square().sum(1)
-            weight = torch.softmax(squares.flatten() / (-2 * (1 - alpha_bar(t))), 0)
-            values = bank.double()[:, :, rows][:, :, :, cols].transpose(0, 1).flatten(1)
-            torch.testing.assert_close(
-                mean[0, :, row, col], values @ weight, rtol=0, atol=TOLERANCE
-            )
+    x, h = noisy(bank, 1, t, seed=2), size // 2
+    whole = mean_of(native.posterior_sums(x, bank, alpha_bar(t), size))
+    border = mean_of(native.posterior_sums(x, bank, alpha_bar(t), size, border=True))
+    wide = torch.nn.functional.pad(bank.double(), (h, h, h, h))
+    for row, col in ((16, 16), (h, 31 - h), (0, 16), (15, 31), (31, 31)):
+        rows, cols = (allowed(32, p, h, "zeros", "", True) for p in (row, col))
+        query = torch.from_numpy(patch(x[0].double().numpy(), row, col, h, "zeros"))
+        squares = torch.zeros(200, len(rows), len(cols), dtype=torch.float64)
+        for dy, dx in np.ndindex(size, size):
+            pixel = wide[:, :, dy:, dx:][:, :, rows][:, :, :, cols]
+            away = query[:, dy, dx, None, None] - math.sqrt(alpha_bar(t)) * pixel
+            squares += away.square().sum(1)
+        weight = torch.softmax(squares.flatten() / (-2 * (1 - alpha_bar(t))), 0)
+        mean = bank.double()[:, :, rows][:, :, :, cols].transpose(0, 1).flatten(1) @ weight
+        for found in (whole, border) if 31 in (row, col) or row == 0 else (whole,):
+            torch.testing.assert_close(found[0, :, row, col], mean, rtol=0, atol=TOLERANCE)
 
 
 @pytest.mark.parametrize("mode", MODES)
