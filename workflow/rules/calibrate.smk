@@ -19,9 +19,10 @@ rule calibrate:
         RESULTS / "benchmarks/calibrate-{network}.tsv"
     wildcard_constraints:
         network="|".join(CALIBRATED) if COMPUTED else "(?!)",
+    priority: 1
     conda:
         "../../envs/cpu.yaml"
-    threads: 8
+    threads: shared_cores(len(CALIBRATED))
     resources:
         mem_mb=3000,
         runtime=240,

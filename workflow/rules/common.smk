@@ -37,6 +37,7 @@ NETWORKS = config["configurations"]
 TRAINED = [n for n in NETWORKS if config["networks"][n]["checkpoint"] == "trained"]
 PACKAGED = [n for n in NETWORKS if config["networks"][n]["checkpoint"] == "packaged"]
 SEEDS = config["seeds"]["evaluation"]
+MOST_THREADS = 8  # more are seldom worth their waiting for each other
 SHARDS = [f"{i:03d}" for i in range(-(-SEEDS["count"] // SEEDS["shard_size"]))]
 
 
@@ -102,6 +103,15 @@ def shards(wildcards, kind):
     return [
         RESULTS / f"samples/{wildcards.network}/{kind}/{shard}.npz" for shard in SHARDS
     ]
+
+
+def shared_cores(jobs):
+    """Threads for each of so many like jobs: together the cores of this machine, where jobs run on it.
+
+    Jobs side by side keep cores busier than threads within one: no thread waits for another.
+    """
+    cores = None if workflow.remote_exec else workflow.resource_settings.cores
+    return MOST_THREADS if cores is None else min(max(cores // jobs, 1), MOST_THREADS)
 
 
 def config_files():

@@ -43,9 +43,10 @@ rule sample_machine:
         RESULTS / "logs/sample-{network}-{machine}-{shard}.log",
     benchmark:
         RESULTS / "benchmarks/sample-{network}-{machine}-{shard}.tsv"
+    priority: 1
     conda:
         "../../envs/cpu.yaml"
-    threads: 8
+    threads: shared_cores(len(NETWORKS) * len(SHARDS))
     resources:
         mem_mb=4000,
         runtime=720,
@@ -78,7 +79,7 @@ rule sample_network:
         RESULTS / "benchmarks/sample-{network}-network-{steps}-{shard}.tsv"
     conda:
         "../../envs/cpu.yaml"
-    threads: 8
+    threads: shared_cores(len(NETWORKS) * len(SHARDS))
     resources:
         mem_mb=2000,
         runtime=240,
