@@ -1,6 +1,6 @@
 """Measure the engines of the ELS machine side by side, in one run on one machine.
 
-python benchmarks/engines.py            # about 20 minutes on two cores; --quick: 3 minutes
+python benchmarks/engines.py            # about 25 minutes on two cores; --quick: 3 minutes
 
 Needs prepared images (snakemake -- data/prepared/mnist-32-train.npz). Every case runs in a process
 of its own, so that its peak memory is its own. Writes benchmarks/engines.csv, a row a case, and
@@ -8,6 +8,8 @@ benchmarks/engines.png: time against the number of training images and against t
 
 Pairs are those of the definition, query pixel and candidate patch: the adaptive engine, which does
 not visit all, is given the same number, so that its rate is that of an exact engine as fast.
+The colour sample is of 5,000 images, as many as a class of CIFAR-10 has; the calibration computes
+all P from 3 to 17 at 20 steps with 5,000 images, its time given for 10 trajectories.
 The dense engine is measured on few images: its time is proportional to them. Its time for a sample
 is the sum over the schedule of its measured times at each P, scaled to the bank.
 """
@@ -32,7 +34,7 @@ from patchmosaic.engines.adaptive import pairs
 from patchmosaic.machines import EquivariantLocalScoreMachine
 from patchmosaic.records import read_scales
 from patchmosaic.sampling import machine_x0, sample, seed_noise
-from patchmosaic.schedule import alpha_bar
+from patchmosaic.schedule import alpha_bar, reverse_times
 
 HERE = Path(__file__).parent
 FIRST_SEED = 3_000_000  # neither evaluation nor calibration
@@ -98,6 +100,26 @@ def whole_sample(case: dict) -> dict:
     }
 
 
+def calibration(case: dict) -> dict:
+    """Seconds of the posterior means that a calibration takes: every P at every step."""
+    images = bank(case)
+    machine = machine_of(case, images)
+    shape = tuple(images.shape[1:])
+    noise = seed_noise(list(range(FIRST_SEED, FIRST_SEED + case["batch"])), shape)
+    began = time.perf_counter()
+    for t in reverse_times(20)[:-1]:
+        a_bar = alpha_bar(t)
+        x_t = a_bar**0.5 * images[: case["batch"]] + (1 - a_bar) ** 0.5 * noise
+        for patch_size in range(3, 18, 2):
+            machine.posterior_mean(x_t, a_bar, patch_size)
+    seconds = time.perf_counter() - began
+    total = 20 * sum(pairs(*images.shape[2:], p, "zeros", "wrapped") for p in range(3, 18, 2))
+    return {"seconds": seconds, "pairs": total * len(images) * case["batch"]}
+
+
+MEASURES = {"sample": whole_sample, "calibration": calibration}  # and one_step
+
+
 def measure(case: dict) -> dict:
     """Run a case in a process of its own."""
     command = [sys.executable, __file__, "--case", json.dumps(case)]
@@ -147,11 +169,17 @@ def report(rows: pd.DataFrame) -> str:
         times = (rates[engine] / rates["dense"]).round().astype(int)
         text = ", ".join(f"P {patch_size}: {n}" for patch_size, n in times.items())
         lines.append(f"{engine} over dense, pairs a second: {text}")
-    whole = rows[rows["kind"] == "sample"].set_index("engine")
+    whole = rows[(rows["kind"] == "sample") & (rows["channels"] == 1)].set_index("engine")
     each = whole["seconds"] / whole["batch"]
     for engine, seconds in each.items():
         ratio = each["dense"] / seconds
         lines.append(f"a sample, {engine}: {seconds:.1f} s, {ratio:.0f} times as fast as dense")
+    for row in rows[(rows["kind"] == "sample") & (rows["channels"] == 3)].itertuples():
+        seconds = row.seconds / row.batch
+        lines.append(f"a sample in colour, {row.engine}, {row.images:,} images: {seconds:.1f} s")
+    for row in rows[rows["kind"] == "calibration"].itertuples():
+        minutes = 10 * row.seconds / row.batch / 60
+        lines.append(f"a calibration, {row.images:,} images, 10 trajectories: {minutes:.1f} min")
     return "\n".join(lines)
 
 
@@ -193,7 +221,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.case:
         torch.set_num_threads(arguments.case["threads"])
-        found = (whole_sample if arguments.case["kind"] == "sample" else one_step)(arguments.case)
+        found = MEASURES.get(arguments.case["kind"], one_step)(arguments.case)
         found["peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(json.dumps(found))
         return
@@ -214,6 +242,9 @@ def samples(arguments: argparse.Namespace, rows: pd.DataFrame) -> list[dict]:
     case = {"kind": "sample", "file": arguments.images, "scales": arguments.scales, "channels": 1}
     case |= {"images": arguments.bank, "threads": 2, "batch": arguments.batch, "patch_size": None}
     keep = {engine: f"{arguments.output}-{engine}.npy" for engine in ("exact", "adaptive")}
+    colour = {**case, "engine": "exact", "channels": 3, "images": 5000, "keep": keep["exact"]}
+    others = [measure(colour)]
+    others.append(measure({**colour, "kind": "calibration", "channels": 1, "batch": 2}))
     found = [measure({**case, "engine": engine, "keep": keep[engine]}) for engine in keep]
     exact, adaptive = (np.load(path).reshape(arguments.batch, -1) for path in keep.values())
     found[1]["median_pearson_r_with_exact"] = float(
@@ -227,7 +258,7 @@ def samples(arguments: argparse.Namespace, rows: pd.DataFrame) -> list[dict]:
     total = {**found[0], "engine": "dense", "batch": 1, "seconds": float(scaled.sum())}
     total |= {"pairs": found[0]["pairs"] / arguments.batch, "peak_mib": dense["peak_mib"].max()}
     total["pairs_per_second"] = total["pairs"] / total["seconds"]
-    return [*found, total]
+    return [*found, total, *others]
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from torch import Tensor
 
 from patchmosaic.audit import Audit
 from patchmosaic.engines import adaptive, dense, native
+from patchmosaic.memory import require_memory
 from patchmosaic.posterior import PosteriorSums
 
 BOUNDARIES = ("zeros", "circular")
@@ -201,9 +202,16 @@ class ScoreMachine:
     def _bank(self, label: int | None, engine: str) -> object:
         """The images of one label (all for None), laid out for an engine; made once."""
         if (label, engine) not in self._banks:
+            count = len(self.images) if label is None else int((self.labels == label).sum())
+            if engine != "dense" or label is not None:  # copies
+                each = 4 * self.images[0].numel()
+                require_memory(count * each, f"the {engine} engine's bank of {count:,} images")
             images = self.images if label is None else self.images[self.labels == label]
-            layouts = {"exact": native.NativeBank, "adaptive": adaptive.AdaptiveBank}
-            bank = layouts[engine](images) if engine in layouts else images
+            bank = images
+            if engine == "exact":
+                bank = native.NativeBank(images).alike()
+            elif engine == "adaptive":
+                bank = adaptive.AdaptiveBank(images)
             self._banks[label, engine] = bank
         return self._banks[label, engine]
 

@@ -1,4 +1,6 @@
-"""Put the headline table and the rule graph of a finished default experiment into README.md."""
+"""Put into README.md the headline table and rule graph of a finished default experiment, and the
+performance table of benchmarks/engines.csv.
+"""
 
 import re
 from pathlib import Path
@@ -30,6 +32,26 @@ def headline_table(headline: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
+def performance_table(rows: pd.DataFrame) -> str:
+    """What ``benchmarks/engines.py`` measured of whole samples, a row an engine."""
+    lines = [
+        "| engine | seconds a sample | times as fast as dense | peak memory (GiB) "
+        "| error of the posterior mean | Pearson r with exact |",
+        "|---|---|---|---|---|---|",
+    ]
+    whole = rows[(rows["kind"] == "sample") & (rows["channels"] == 1)].set_index("engine")
+    each = whole["seconds"] / whole["batch"]
+    for engine in ("dense", "exact", "adaptive"):
+        row = whole.loc[engine]
+        cells = [engine, f"{each[engine]:.3g}", f"{each['dense'] / each[engine]:.0f}"]
+        cells.append(f"{row.peak_mib / 1024:.1f}")
+        cells.append("" if pd.isna(row.audited_rms) else f"{row.audited_rms:.4f}")
+        r = row.median_pearson_r_with_exact
+        cells.append("" if pd.isna(r) else f"{r:.5f}")
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def replaced(text: str, begin: str, end: str, content: str) -> str:
     """``text`` with what stands between two markers replaced; both must occur once."""
     pattern = re.compile(f"({re.escape(begin)}\n).*?({re.escape(end)})", re.DOTALL)
@@ -46,4 +68,6 @@ if __name__ == "__main__":
     text = readme.read_text()
     text = replaced(text, "<!-- headline: make readme -->", "<!-- headline: end -->", table)
     text = replaced(text, "```mermaid", "```", graph)
+    table = performance_table(pd.read_csv(ROOT / "benchmarks/engines.csv"))
+    text = replaced(text, "<!-- performance: make readme -->", "<!-- performance: end -->", table)
     readme.write_text(text)

@@ -64,7 +64,7 @@ def test_index_that_draws_everything_is_exact(channels, patch_size, as_bytes):
     if not as_bytes:
         images = images * 0.987
     bank = adaptive.AdaptiveBank(images)
-    assert (bank._images.dtype == torch.uint8) == as_bytes
+    assert (bank.shuffled.images.dtype == torch.uint8) == as_bytes
     index = bank.index(patch_size, False, 2)
     assert index.sizes.sum() + (0 if index.constants is None else index.constants.sum()) == (
         index.patches

@@ -41,6 +41,18 @@ def images(n, channels, height, width, seed=0):
     return torch.from_numpy(bank)
 
 
+def on_ground(n, channels, height, width, seed=0):
+    """A rectangle of noise on a ground of one colour; one image is ground alone."""
+    generator = np.random.default_rng(seed)
+    bank = np.empty((n, channels, height, width), np.float32)
+    bank[:] = generator.integers(0, 256, (channels, 1, 1))
+    for image in bank[1:]:
+        rows, cols = (np.sort(generator.integers(0, side + 1, 2)) for side in (height, width))
+        inside = image[:, rows[0] : rows[1], cols[0] : cols[1]]
+        inside[:] = generator.integers(0, 256, inside.shape)
+    return torch.from_numpy(bank / 127.5 - 1)
+
+
 def noisy(bank, n, t, seed=1):
     """n queries x_t that start from images of the bank."""
     generator = torch.Generator().manual_seed(seed)
@@ -107,8 +119,9 @@ def kernels():
 @pytest.mark.parametrize("size", [1, 3, 5, 7, 9, 21])
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("shape", [(17, 1, 8, 7), (5, 3, 5, 6), (1, 2, 6, 6)])
-def test_equals_brute_force(shape, mode, size, monkeypatch):
-    bank = images(*shape)
+@pytest.mark.parametrize("kind", [images, on_ground])
+def test_equals_brute_force(kind, shape, mode, size, monkeypatch):
+    bank = kind(*shape)
     if mode == "interior" and size > min(shape[2:]):
         with pytest.raises(ValueError, match="fits in"):
             native.posterior_sums(bank[:1], bank, 0.5, size, **MODES[mode])

@@ -13,6 +13,7 @@ import numpy as np
 
 from patchmosaic.arrays import ArrayError, read_arrays
 from patchmosaic.datasets.content import DatasetError, written_whole
+from patchmosaic.memory import require_memory
 
 if TYPE_CHECKING:
     import torch
@@ -118,6 +119,7 @@ def to_float_array(images: Images | np.ndarray) -> np.ndarray:
     pixels = images.images if isinstance(images, Images) else images
     if pixels.dtype != np.uint8:
         raise DatasetError(f"pixels are {pixels.dtype}, expected uint8 with values 0 to 255")
+    require_memory(4 * pixels.size, f"{len(pixels):,} images as float32")
     scaled = pixels.astype(np.float32)
     scaled /= 127.5
     scaled -= 1

@@ -19,6 +19,7 @@ Random choices depend on the noise level and the pixel alone: results do not dep
 
 from __future__ import annotations
 
+import math
 import os
 import struct
 from concurrent.futures import ThreadPoolExecutor
@@ -29,7 +30,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from patchmosaic.engines import native
-from patchmosaic.engines.patch_index import LARGEST_PATCH, MOST_VALUES, Draws, PatchIndex
+from patchmosaic.engines.patch_index import LARGEST_PATCH, MOST_VALUES, Draws, PatchIndex, Workspace
+from patchmosaic.memory import require_memory
 from patchmosaic.posterior import PosteriorSums
 
 GROUPS = 8  # of a subset, whose differences tell its error
@@ -52,32 +54,31 @@ USUAL_ROUNDS = 2  # first rounds that all further draws are worth
 
 
 class AdaptiveBank:
-    """Training images (N, C, H, W) in a random order, and the index of the latest patch size.
-
-    Images whose values are bytes (``b / 127.5 - 1``) are indexed as bytes.
-    """
+    """Training images (N, C, H, W), also in a random order, and the index of one patch size."""
 
     def __init__(self, images: Tensor) -> None:
+        whole = native.NativeBank(images)
         order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
-        images = images.detach().to("cpu", torch.float32)[order]
-        self.native = native.NativeBank(images)
-        levels = ((images + 1) * 127.5).round()
-        as_bytes = bool(((levels / 127.5 - 1) - images).abs().max() < 1e-6)
-        self._images = levels.to(torch.uint8) if as_bytes else images
+        self.native, self.shuffled = whole.alike(), whole[order]
         self._index: tuple[tuple, PatchIndex] | None = None
+        self._workspaces: dict[tuple[int, ...], Workspace] = {}
 
     def __len__(self) -> int:
-        return len(self._images)
+        return len(self.native)
 
     def index(self, patch_size: int, wrapped: bool, threads: int) -> PatchIndex:
         """The index of patches of this size, wrapped around the borders or not."""
         key = (patch_size, wrapped)
         if self._index is None or self._index[0] != key:
-            self._index = None  # memory first
-            images, half = self._images, patch_size // 2
+            images, half = self.shuffled.images, patch_size // 2
             if wrapped:
                 images = _wrap(images, half)
-            self._index = key, PatchIndex(images.contiguous().numpy(), patch_size, threads)
+            inside = math.prod(side - 2 * half for side in images.shape[2:])
+            needed = BYTES_A_PATCH * inside * len(images)
+            require_memory(needed, f"the adaptive engine's index of patches of P = {patch_size}")
+            workspace = self._workspaces.setdefault(images.shape, Workspace(images.shape))
+            images = images.contiguous().numpy()
+            self._index = key, PatchIndex(images, patch_size, threads, workspace)
         return self._index[1]
 
 
@@ -210,7 +211,7 @@ class _Search:
 
         Parts double, so that images that need alike are computed together.
         """
-        images = self.bank.native.images
+        images = self.bank.shuffled
         begin = self.seed % len(images)
         sums: dict[int, list[PosteriorSums]] = {}  # the groups of each image
         taken, todo = 0, list(rest)
@@ -242,7 +243,7 @@ class _Search:
 
     def _groups(self, x: Tensor, starts: list[int], each: int) -> list[PosteriorSums]:
         """Sums over ``each`` images from each start on, going on at the first after the last."""
-        images = self.bank.native.images
+        images = self.bank.shuffled
 
         def group(start: int) -> PosteriorSums:
             beyond = max(start + each - len(images), 0)

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 SOURCES = tuple(Path(__file__).with_name(name) for name in ("native.c", "patch_index.c"))
@@ -55,32 +56,35 @@ def build(directory: Path = SOURCES[0].parent) -> list[Path]:
         The libraries made; empty if no compiler works.
     """
     x86 = platform.machine().lower() in ("x86_64", "amd64")
-    made = []
-    with tempfile.TemporaryDirectory() as scratch:
+    variants = VARIANTS if x86 else {"base": ""}
+    with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(len(variants)) as pool:
         digest = Path(scratch, "digest.c")
         digest.write_text(
             f'__attribute__((visibility("default"))) const char {DIGEST_SYMBOL}[] = '
             f'"{source_digest()}";\n'
         )
-        for variant, level in (VARIANTS if x86 else {"base": ""}).items():
-            library = Path(directory) / f"_native_{variant}.so"
-            fresh = library.with_suffix(".new")
-            for compiler in compilers():
-                command = [*compiler, *FLAGS, *target(compiler, level), *map(str, SOURCES)]
-                command += [str(digest), "-o", str(fresh), "-lm"]
-                try:
-                    subprocess.run(command, check=True, capture_output=True, text=True)
-                except (OSError, subprocess.CalledProcessError) as error:
-                    reason = getattr(error, "stderr", error)
-                    print(f"{shlex.join(command)}: {reason}", file=sys.stderr)
-                else:
-                    os.replace(fresh, library)  # a process may have the old one loaded
-                    made.append(library)
-                    break
-            else:
-                if library.exists() and source_digest().encode() not in library.read_bytes():
-                    library.unlink()
-    return made
+        libraries = [Path(directory) / f"_native_{variant}.so" for variant in variants]
+        compiled = pool.map(_compile, libraries, variants.values(), [digest] * len(libraries))
+        return [library for library, works in zip(libraries, compiled, strict=True) if works]
+
+
+def _compile(library: Path, level: str, digest: Path) -> bool:
+    """Compile one variant with the first compiler that can; whether one could."""
+    fresh = library.with_suffix(".new")
+    for compiler in compilers():
+        command = [*compiler, *FLAGS, *target(compiler, level), *map(str, SOURCES)]
+        command += [str(digest), "-o", str(fresh), "-lm"]
+        try:
+            subprocess.run(command, check=True, capture_output=True, text=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            reason = getattr(error, "stderr", error)
+            print(f"{shlex.join(command)}: {reason}", file=sys.stderr)
+        else:
+            os.replace(fresh, library)  # a process may have the old one loaded
+            return True
+    if library.exists() and source_digest().encode() not in library.read_bytes():
+        library.unlink()
+    return False
 
 
 if __name__ == "__main__":

@@ -13,6 +13,9 @@
  * Distances are kept relative to EXPECTED * (terms), about what they are if only noise sets the images
  * apart, so that float32 has digits left for the differences between near candidates.
  *
+ * Images of digits or clothes lie on a ground of one value, and patches of nothing but ground are all
+ * alike: they are counted, not compared, and the caller adds them with one weight.
+ *
  * The file is compiled once per instruction set; LANES and the few functions below adapt to it.
  */
 #include <math.h>
@@ -124,6 +127,11 @@ typedef struct {
     double *sums;        /* (1 + channels, height * width): what earlier tiles left */
     vf *windows;         /* (BLOCK, vcols + BLOCK, vecs): vertical window sums of one block of rows */
     float margin;        /* the cutoff lies this far beyond the nearest */
+    const int *extents;  /* (height, 2): columns [from, to) of each row outside which the tile is ground */
+    int wraps;           /* whether windows go on at the other side */
+    int *grounds;        /* (height, width + 1): changes along a row of the number of grounds, an image */
+    double *counts;      /* (height * width): candidates that are ground, so far */
+    const float *ground; /* (height * width): their distance */
 } Job;
 
 /* A new nearest candidate: bring the sums so far to its scale. Rare: about log(candidates) times. */
@@ -249,22 +257,64 @@ INLINE void horizontal(const Job *job, int P, int channels, int vecs, int width,
     }
 }
 
+/* The columns [from, to) of bank rows [y, y + rows) at which a window sees more than ground. */
+INLINE void seen(const Job *job, int h, int W, int rows, int y, int *from, int *to) {
+    const int H = job->height;
+    int first = W, last = 0;
+    for (int row = y - h; row < y + rows + h; row++) {
+        if (!job->wraps && (row < 0 || row >= H)) continue;
+        const int *extent = job->extents + 2 * (((row % H) + H) % H);
+        first = extent[0] < first ? extent[0] : first;
+        last = extent[1] > last ? extent[1] : last;
+    }
+    const int beyond = job->wraps && (first < h || last + h > W); /* seen from the other side as well */
+    *from = first >= last ? W : beyond ? 0 : first - h;
+    *to = first >= last ? W : beyond ? W : last + h;
+}
+
+/* Count the bank columns [from, to) of a query row as ground for the query columns that dx pairs. */
+INLINE void count_ground(const Job *job, int W, int row, int dx, int from, int to) {
+    int *grounds = job->grounds + (ptrdiff_t)row * (W + 1);
+    if (from >= to) return;
+    if (from < dx) { /* query columns run up to the edge and go on at column 0 */
+        grounds[from - dx + W]++;
+        grounds[to < dx ? to - dx + W : W]--;
+        from = dx;
+    }
+    if (from >= to) return;
+    grounds[from - dx]++;
+    grounds[to - dx]--;
+}
+
 /* Bank columns x0 <= q < x1 that a shift by dx pairs with query columns q - dx, modulo the width. */
 typedef struct {
     int dx, x0, x1;
 } Shift;
 
-/* Bank rows [y, y + rows) and all column shifts: these rows of the tile stay in the first cache. */
-INLINE void row_block(const Job *job, int P, int channels, int vecs, int W, int rows, int y, int dy,
-                      const Shift *shifts, int n_shifts) {
+/* Bank rows [y, y + used) and all column shifts: these rows of the tile stay in the first cache. The sums
+ * are of `rows` windows, at least as many, so that their number is a constant. */
+INLINE void row_block(const Job *job, int P, int channels, int vecs, int W, int rows, int used, int y,
+                      int dy, const Shift *shifts, int n_shifts) {
     const int h = P / 2, H = job->height, pixel = vecs * LANES;
     const ptrdiff_t trow = (ptrdiff_t)channels * (W + P - 1) * pixel;
     const ptrdiff_t xrow = (ptrdiff_t)channels * (2 * W + P - 1);
+    int from_seen, to_seen;
+    seen(job, h, W, used, y, &from_seen, &to_seen);
     for (int s = 0; s < n_shifts; s++) {
-        const int dx = shifts[s].dx, x0 = shifts[s].x0, x1 = shifts[s].x1;
+        const int dx = shifts[s].dx, from_all = shifts[s].x0, to_all = shifts[s].x1;
+        const int x0 = from_seen < from_all ? from_all : from_seen < to_all ? from_seen : to_all;
+        const int whole = x0 + (to_seen - x0 + BLOCK - 1) / BLOCK * BLOCK; /* blocks, where there is room */
+        const int x1 = to_seen <= x0 ? x0 : whole < to_all ? whole : to_all;
+        if (x0 > from_all || x1 < to_all)
+            for (int r = 0; r < used; r++) {
+                const int row = y + r - dy < 0 ? y + r - dy + H : y + r - dy;
+                count_ground(job, W, row, dx, from_all, x0);
+                count_ground(job, W, row, dx, x1, to_all);
+            }
+        if (x0 == x1) continue;
         vertical(job, P, channels, vecs, W, rows, job->tile + (y - h) * trow + (x0 - h) * pixel,
                  job->query + (y - dy - h) * xrow + (x0 - dx - h), x1 - x0 + 2 * h);
-        for (int r = 0; r < rows; r++) {
+        for (int r = 0; r < used; r++) {
             const int row = y + r - dy < 0 ? y + r - dy + H : y + r - dy;
             const vf *windows = job->windows + (ptrdiff_t)r * (W + P - 1 + BLOCK) * vecs;
             const float *centre = job->tile + (y + r) * trow;
@@ -284,15 +334,14 @@ INLINE void row_block(const Job *job, int P, int channels, int vecs, int W, int 
 /* Bank rows [y0, y1), paired with query rows dy above, modulo the height. */
 INLINE void rows(const Job *job, int P, int channels, int vecs, int W, int y0, int y1, int dy,
                  const Shift *shifts, int n) {
+    const int most = P >= 9 || (P >= 5 && channels == 3) ? 8 : 4; /* where terms are dear, share more */
     int y = y0;
-    if (P >= 9 || (P >= 5 && channels == 3)) /* where terms are many or dear, share more of them */
-        for (; y + 8 <= y1; y += 8) row_block(job, P, channels, vecs, W, 8, y, dy, shifts, n);
-    for (; y + 4 <= y1; y += 4) row_block(job, P, channels, vecs, W, 4, y, dy, shifts, n);
-    if (y + 2 <= y1) {
-        row_block(job, P, channels, vecs, W, 2, y, dy, shifts, n);
-        y += 2;
-    }
-    if (y < y1) row_block(job, P, channels, vecs, W, 1, y, dy, shifts, n);
+    for (; most == 8 && y1 - y > 4; y += 8)
+        row_block(job, P, channels, vecs, W, 8, y1 - y < 8 ? y1 - y : 8, y, dy, shifts, n);
+    for (; y1 - y > 2; y += 4)
+        row_block(job, P, channels, vecs, W, 4, y1 - y < 4 ? y1 - y : 4, y, dy, shifts, n);
+    if (y1 - y == 2) row_block(job, P, channels, vecs, W, 2, 2, y, dy, shifts, n);
+    if (y1 - y == 1) row_block(job, P, channels, vecs, W, 1, 1, y, dy, shifts, n);
 }
 
 /* Add the squared differences of rows [y0, y1) to the vertical sums of columns [x0 - h, x1 + h). */
@@ -506,12 +555,24 @@ static int whole_log2(double a) {
     return (int)(bits >> 52) - 1023;
 }
 
-/* Empty the lanes into double sums, so that float sums stay short (one tile), and tighten the cutoff:
- * what is neglected weighs at most 2^-margin of the largest weight times the number of candidates, and
- * now that the sum is known, of the sum. */
-static void flush(const Job *job, int row, int row_end) {
+/* Empty the lanes into double sums, so that float sums stay short (one tile), and the grounds of a tile of
+ * so many images into counts, and tighten the cutoff: what is neglected weighs at most 2^-margin of the
+ * largest weight times the number of candidates, and now that the sum is known, of the sum. */
+static void flush(const Job *job, int row, int row_end, int images) {
     const int pixels = job->height * job->width, n = 1 + job->channels;
+    int grounds = 0, *change = job->grounds + (ptrdiff_t)row * (job->width + 1);
     for (int p = row * job->width; p < row_end * job->width; p++) {
+        grounds += *change;
+        *change++ = 0;
+        job->counts[p] += (double)grounds * images;
+        if ((p + 1) % job->width == 0) {
+            grounds = 0;
+            *change++ = 0;
+        }
+        if (job->counts[p] > 0) {
+            const float cutoff = job->ground[p] + job->margin - (float)whole_log2(job->counts[p]);
+            if (cutoff < job->cutoff[p]) job->cutoff[p] = cutoff;
+        }
         float *lanes = job->lanes + (size_t)p * n * LANES;
         for (int i = 0; i < n; i++) {
             double sum[LANES / 2];
@@ -537,24 +598,31 @@ API int native_lanes(void) { return LANES; }
  * queries (queries, C, H, W), for the query rows [row, row_end), or for a broken boundary with `border` those
  * rows whose patches cut the upper or lower border. `transposed`: rows and columns of the bank change places,
  * and H and W are those of queries and state. State: nearest and cutoff (queries, H, W), sums (queries,
- * 1 + C, H, W); to begin, nearest and cutoff hold 3e38 and sums 0. Returns 0, or 1 when memory is short. */
+ * 1 + C, H, W), counts (queries, H, W); to begin, nearest and cutoff hold 3e38, sums and counts 0.
+ *
+ * `extents` (count, H, 2): columns [from, to) of each row of each image outside which there is only ground;
+ * `ground` (queries, H, W): distances of patches of nothing else. Such candidates may be counted instead
+ * of added. Without extents, and with `border`, all are added. Returns 0, or 1 when memory is short. */
 API int native_accumulate(const float *queries, int n_queries, const void *bank, int bytes, int64_t first,
                           int64_t last, float scale, float far_away, int C, int H, int W, int patch,
                           int mode, int equivariant, int border, int transposed, int row, int row_end,
-                          float margin, float *nearest, float *cutoff, double *sums) {
+                          float margin, const int16_t *extents, const float *ground, float *nearest,
+                          float *cutoff, double *sums, double *counts) {
     const int h = patch / 2, wrap = mode != ZEROS;
     const int variant = choose(patch, C, W), group = variants[variant].vecs * LANES;
     const int vcols = W + 2 * h, xcols = 2 * W + 2 * h;
     const size_t pixels = (size_t)H * W;
-    const size_t tile_size = (size_t)(H + 2 * h) * C * vcols * group;
-    const size_t query_size = (size_t)(2 * H + 2 * h) * C * xcols;
+    const size_t tile_size = (size_t)(H + 2 * h + MOST_ROWS) * C * vcols * group; /* rows beyond: unused */
+    const size_t query_size = (size_t)(2 * H + 2 * h + MOST_ROWS) * C * xcols;
     const size_t windows_size = (size_t)MOST_ROWS * (vcols + BLOCK) * group;
     const size_t lanes_size = pixels * (1 + C) * LANES;
     float *memory = calloc(tile_size + windows_size + lanes_size + n_queries * query_size + 16, 4);
     Shift *shifts = malloc((2 * W + 2) * sizeof(Shift));
-    if (!memory || !shifts) {
+    int *grounds = calloc((size_t)H * (W + 1) + 2 * H, sizeof(int)), *seen_columns = grounds + H * (W + 1);
+    if (!memory || !shifts || !grounds) {
         free(memory);
         free(shifts);
+        free(grounds);
         return 1;
     }
     float *tile = aligned(memory), *windows = tile + tile_size, *lanes = windows + windows_size;
@@ -564,6 +632,17 @@ API int native_accumulate(const float *queries, int n_queries, const void *bank,
     for (int64_t image = first; image < last; image += group) {
         fill_tile(tile, group, bank, bytes, image, last, scale, far_away, C, H, W, h, wrap, border,
                   transposed);
+        const int images = min(group, (int)(last - image));
+        for (int row = 0; row < H; row++) {
+            int *extent = seen_columns + 2 * row, known = extents && !border;
+            extent[0] = known ? W : 0;
+            extent[1] = known ? 0 : W;
+            for (int i = 0; known && i < images; i++) {
+                const int16_t *own = extents + ((image + i) * H + row) * 2;
+                extent[0] = min(extent[0], own[0]);
+                extent[1] = max(extent[1], own[1]);
+            }
+        }
         for (int b = 0; b < n_queries; b++) {
             const Job job = {
                 .channels = C, .height = H, .width = W, .patch = patch, .vcols = vcols, .xcols = xcols,
@@ -571,19 +650,22 @@ API int native_accumulate(const float *queries, int n_queries, const void *bank,
                 .tile = tile + ((size_t)h * C * vcols + h) * group,
                 .lanes = lanes, .nearest = nearest + b * pixels, .cutoff = cutoff + b * pixels,
                 .sums = sums + b * (1 + C) * pixels, .windows = (vf *)windows, .margin = margin,
+                .extents = seen_columns, .wraps = wrap, .grounds = grounds,
+                .counts = counts + b * pixels, .ground = ground + b * pixels,
             };
             if (border) {
                 const int top = min(h, H);
                 variants[variant].border(&job, shifts, all_columns(mode, W, h, shifts));
-                flush(&job, 0, top);
-                flush(&job, max(H - h, top), H);
+                flush(&job, 0, top, images);
+                flush(&job, max(H - h, top), H, images);
             } else {
                 all_shifts(&job, variants[variant].rows, mode, equivariant, row, row_end, shifts);
-                flush(&job, row, row_end);
+                flush(&job, row, row_end, images);
             }
         }
     }
     free(memory);
     free(shifts);
+    free(grounds);
     return 0;
 }

@@ -39,13 +39,21 @@ EXPECTED = 0.7213475  # as in native.c
 NEVER = 3e38  # distance before the first candidate, as in native.c
 FEWEST_IMAGES, MOST_IMAGES, QUERIES_A_TASK = 32, 256, 16  # of a task
 TASKS_A_THREAD = 16  # so that threads end together, where that leaves enough images a task
+BLOCK = 1024  # images that are prepared at once, which bounds the memory
 COMPILE = f"python {shlex.quote(build_native.__file__)}"
 
 
 class NativeBank:
-    """Training images (N, C, H, W), prepared once: bytes ``v`` (for ``v / 127.5 - 1``) or float32.
+    """Training images (N, C, H, W) in [-1, 1], or their bytes ``v`` for ``v / 127.5 - 1``.
 
-    The kernel lays out each tile of images as it comes, so the bank is all the memory they take.
+    Kept as bytes where the values are such, else as float32. The kernel lays out each tile of
+    images as it comes, so the bank is all the memory they take.
+
+    Attributes:
+        images: uint8 or float32 (N, C, H, W).
+        ground: the value of each channel, (C,), that most images have in their corner.
+        extents: int16 (N, H, 2), for each row of each image the columns ``[from, to)`` outside
+            which it is ground.
     """
 
     def __init__(self, images: Tensor) -> None:
@@ -53,11 +61,51 @@ class NativeBank:
             raise ValueError(
                 f"a bank is (N, C, H, W) with no empty side, not {tuple(images.shape)}"
             )
-        dtype = torch.uint8 if images.dtype == torch.uint8 else torch.float32
-        self.images = images.detach().to("cpu", dtype).contiguous()
+        self.images = _as_bytes(images.detach().cpu()).contiguous()
+        self.ground = self.images[:, :, 0, 0].mode(0).values
+        self.extents = self._extents()
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def __getitem__(self, some: slice | Tensor) -> NativeBank:
+        """Some of the images, in the order given."""
+        part = object.__new__(NativeBank)
+        part.images, part.extents = self.images[some], self.extents[some]
+        part.ground = self.ground
+        return part
+
+    def _extents(self) -> Tensor:
+        n, _, height, width = self.images.shape
+        extents = torch.empty(n, height, 2, dtype=torch.int16)
+        columns = torch.arange(width, dtype=torch.int16)
+        for i in range(0, n, BLOCK):
+            seen = (self.images[i : i + BLOCK] != self.ground[:, None, None]).any(1)
+            extents[i : i + BLOCK, :, 0] = torch.where(seen, columns, width).amin(2)
+            extents[i : i + BLOCK, :, 1] = torch.where(seen, columns + 1, 0).amax(2)
+        return extents
+
+    def alike(self) -> NativeBank:
+        """The images in an order in which neighbours have their ground in the same places."""
+        first, last = self.extents.unbind(2)
+        rows = first < last
+        left, right = first.amin(1), last.amax(1)
+        top, bottom = rows.int().argmax(1), rows.flip(1).int().argmax(1)
+        keys = (bottom, right, top // 2, left)  # the last sorts first
+        return self[torch.from_numpy(np.lexsort([key.numpy() for key in keys]))]
+
+
+def _as_bytes(images: Tensor) -> Tensor:
+    """Images in [-1, 1] as the bytes ``v`` of which they are ``v / 127.5 - 1``, else as float32."""
+    if images.dtype == torch.uint8:
+        return images
+    levels = torch.empty(images.shape, dtype=torch.uint8)
+    for i in range(0, len(images), BLOCK):
+        block = images[i : i + BLOCK].float()
+        levels[i : i + BLOCK] = ((block + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+        if float((levels[i : i + BLOCK] / 127.5 - 1 - block).abs().max()) > 1e-6:
+            return images.float()
+    return levels
 
 
 def _open(variant: str) -> ctypes.CDLL:
@@ -80,7 +128,8 @@ def _open(variant: str) -> ctypes.CDLL:
     library.native_accumulate.argtypes = (
         [pointer, integer, pointer, integer, image, image, ctypes.c_float, ctypes.c_float]
         + [integer] * 10
-        + [ctypes.c_float, pointer, pointer, pointer]
+        + [ctypes.c_float]
+        + [pointer] * 6
     )
     return library
 
@@ -212,10 +261,15 @@ def posterior_sums(
     unit = math.sqrt(math.log2(math.e) / (2 * variance))
     queries = np.ascontiguousarray(x.detach().cpu().numpy().astype(np.float64) * unit, np.float32)
     scale = unit * math.sqrt(alpha_bar)
-    images = bank.images.numpy()
+    images, extents = bank.images.numpy(), bank.extents.numpy()
     # A value whose weight vanishes beside those of all images; it fills lanes without an image.
     far_away = 1e4 * (1 + scale + float(np.abs(queries).max(initial=0)))
     margin = math.log2(len(bank) * (height * width if equivariant else 1) / NEGLECTED)
+    ground = bank.ground.numpy().astype(np.float64)
+    ground = (ground / 127.5 - 1 if images.dtype == np.uint8 else ground) * scale
+    squares = torch.from_numpy((queries - ground[:, None, None]) ** 2).sum(1)
+    from_ground = _window_sums(squares, patch_size, wrap=mode != MODES["zeros"])
+    from_ground = from_ground.numpy() - EXPECTED * patch_size**2 * channels
 
     workers = threads or len(os.sched_getaffinity(0))
     queries_at_once = range(0, n_queries, QUERIES_A_TASK)
@@ -225,19 +279,22 @@ def posterior_sums(
     def accumulate(queries: np.ndarray, transposed: bool) -> tuple[np.ndarray, np.ndarray]:
         """Least distances (B, H, W) and the sums relative to them (B, 1 + C, H, W)."""
         height, width = queries.shape[2:]
+        away = from_ground.swapaxes(1, 2) if transposed else from_ground
+        distances = np.ascontiguousarray(away, np.float32)
         tasks = itertools.product(range(0, len(bank), step), queries_at_once)
         lock = threading.Lock()
 
-        def work(_: int) -> tuple[np.ndarray, np.ndarray]:
+        def work(_: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             """One thread: tasks until none is left, all into this thread's own state."""
             nearest = np.full((n_queries, height, width), NEVER, np.float32)
             cutoff = nearest.copy()
             sums = np.zeros((n_queries, 1 + channels, height, width))
+            counts = np.zeros((n_queries, height, width))
             while True:
                 with lock:
                     task = next(tasks, None)
                 if task is None:
-                    return nearest, sums
+                    return nearest, sums, counts
                 first, query = task
                 last = min(first + step, len(bank))
                 some = slice(query, query + QUERIES_A_TASK)
@@ -261,9 +318,12 @@ def posterior_sums(
                     first_row,
                     last_row,
                     margin,
+                    extents.ctypes.data,
+                    distances[some].ctypes.data,
                     nearest[some].ctypes.data,
                     cutoff[some].ctypes.data,
                     sums[some].ctypes.data,
+                    counts[some].ctypes.data,
                 )
                 if failed:
                     raise MemoryError("no memory for the kernel's workspace")
@@ -273,10 +333,15 @@ def posterior_sums(
         else:
             with ThreadPoolExecutor(workers) as pool:
                 states = list(pool.map(work, range(workers)))
-        nearest = np.minimum.reduce([state[0] for state in states])
+        counts = sum(state[2] for state in states)
+        nearest = np.minimum.reduce([state[0] for state in states]).astype(np.float64)
+        grounds = counts > 0
+        nearest = np.where(grounds, np.minimum(nearest, away), nearest)
         total = np.zeros((n_queries, 1 + channels, height, width))
-        for own, sums in states:
-            total += np.exp2(nearest.astype(np.float64) - own)[:, None] * sums
+        for own, sums, _ in states:
+            total += np.exp2(nearest - own)[:, None] * sums
+        weight = counts * np.exp2(np.where(grounds, nearest - away, 0))
+        total += weight[:, None] * np.array([1, *ground])[:, None, None]
         return nearest, total
 
     nearest, total = accumulate(queries, transposed=False)
@@ -288,6 +353,18 @@ def posterior_sums(
             nearest[..., cols], total[..., cols] = sides[0][..., cols], sides[1][..., cols]
     total = torch.from_numpy(total)
     # The kernel's distances are relative to what noise alone is expected to give.
-    distance = nearest.astype(np.float64) + EXPECTED * patch_size**2 * channels
+    distance = nearest + EXPECTED * patch_size**2 * channels
     log_max = torch.from_numpy(distance) * -math.log(2)
     return log_max, total[:, 0], total[:, 1:] / scale
+
+
+def _window_sums(values: Tensor, side: int, wrap: bool) -> Tensor:
+    """Sums over the windows of odd side around each pixel of (B, H, W); beyond the border zeros."""
+    half, (height, width) = side // 2, values.shape[1:]
+    for axis, size in ((1, height), (2, width)):
+        around = torch.arange(-half, half + 1)[None] + torch.arange(size)[:, None]
+        inside = torch.ones_like(around) if wrap else ((around >= 0) & (around < size)).long()
+        band = torch.zeros(size, size, dtype=values.dtype)
+        band.scatter_add_(1, around % size, inside.to(values.dtype))
+        values = torch.movedim(torch.tensordot(values, band, ([axis], [1])), -1, axis)
+    return values

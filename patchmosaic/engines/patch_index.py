@@ -84,6 +84,39 @@ class Draws:
         self.variances[:, some] += added**2 * more.variances
 
 
+class Workspace:
+    """The large arrays of an index, for one index after the other: their pages are cleared once.
+
+    Args:
+        shape: (N, C, H, W) of the images; memory is reserved for whatever patch size takes most,
+            and taken when it is written to.
+    """
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        count, channels, height, width = shape
+        patches, values = count * height * width, 0
+        for side in range(1, min(height, width, LARGEST_PATCH) + 1, 2):
+            inside = count * (height - side + 1) * (width - side + 1)
+            values = max(values, _components(channels * side**2) * inside)
+        fills = BLOCK * max(map(math.prod, CENTRES))
+        self._most = {  # bytes
+            "leaf": 2 * patches,
+            "places": 4 * (patches + fills),
+            "codes": values + 2 * COMPONENTS * fills,
+        }
+        self._arrays: dict[str, np.ndarray] = {}
+
+    def array(self, name: str, shape: tuple[int, ...], dtype: type) -> np.ndarray:
+        """The array of this name: begins at a cache line, and holds what it held before."""
+        size = math.prod(shape) * np.dtype(dtype).itemsize
+        if name not in self._arrays or len(self._arrays[name]) < size:
+            self._arrays.pop(name, None)  # memory first
+            most = max(size, self._most[name])
+            memory = np.empty(most + 64, np.uint8)
+            self._arrays[name] = memory[-memory.ctypes.data % 64 :][:most]
+        return self._arrays[name][:size].view(dtype).reshape(shape)
+
+
 class PatchIndex:
     """All patches of one size of a bank of images, in leaves.
 
@@ -92,11 +125,15 @@ class PatchIndex:
             already extended.
         patch_size: odd side P in pixels, at most the images' sides.
         threads: to build it with, and to draw with.
+        workspace: of images of this shape; an earlier index in it is no longer good.
 
     About 40 bytes a patch, and the images.
     """
 
-    def __init__(self, images: np.ndarray, patch_size: int, threads: int) -> None:
+    def __init__(
+        self, images: np.ndarray, patch_size: int, threads: int, workspace: Workspace | None = None
+    ) -> None:
+        self._workspace = workspace or Workspace(images.shape)
         self.count, self.channels, self.height, self.width = images.shape
         self.patch_size, self.threads = patch_size, threads
         self.rows, self.cols = self.height - patch_size + 1, self.width - patch_size + 1
@@ -109,7 +146,7 @@ class PatchIndex:
         self._latest: tuple[float, np.ndarray] | None = None
         random = np.random.default_rng(0)
         drawn = self._places(random.integers(self.patches, size=BASIS_PATCHES))
-        self.components = COMPONENTS * (2 if self.terms > FEW_TERMS else 1)
+        self.components = _components(self.terms)
         self.basis = _principal(torch.from_numpy(self._values(drawn)), self.components)
         drawn = self._places(random.integers(self.patches, size=TRAINING_PATCHES))
         self._words = self.components // COMPONENTS
@@ -170,7 +207,7 @@ class PatchIndex:
     def _sort(self, centres: Centres) -> None:
         """Put every patch into its leaf, and describe the leaves."""
         leaves = int(centres.each.prod())
-        leaf = np.empty((self.count, self.rows * self.cols), np.uint16)
+        leaf = self._workspace.array("leaf", (self.count, self.rows * self.cols), np.uint16)
         ranges = [
             (first, min(first + IMAGES_A_TASK, self.count))
             for first in range(0, self.count, IMAGES_A_TASK)
@@ -201,8 +238,11 @@ class PatchIndex:
             before = np.cumsum(counts, axis=0) - counts  # of each leaf, in earlier tasks
             padded = -(-sizes // BLOCK) * BLOCK
             start = np.concatenate([[0], np.cumsum(padded)])
-            self.places = np.full(start[-1], -1, np.int32)
-            self.codes = _aligned((len(self.places), self.components))
+            self.places = self._workspace.array("places", (start[-1],), np.int32)
+            self.codes = self._workspace.array("codes", (start[-1], self.components), np.int8)
+            for k in range(1, BLOCK):  # what only fills a block up
+                fills = start[1:][padded - sizes >= k] - k
+                self.places[fills], self.codes[fills] = -1, 0
             list(pool.map(list_patches, ranges, start[:-1] + before))
             self.sizes = sizes.astype(np.int32)
             parts = np.linspace(0, leaves, 64 * self.threads + 1).astype(int)
@@ -363,10 +403,9 @@ def _principal(patches: Tensor, components: int) -> np.ndarray:
     return basis.numpy()
 
 
-def _aligned(shape: tuple[int, int]) -> np.ndarray:
-    """Bytes (n, m), int8 and zero, that begin at a cache line."""
-    memory = np.zeros(math.prod(shape) + 64, np.int8)
-    return memory[-memory.ctypes.data % 64 :][: math.prod(shape)].reshape(shape)
+def _components(terms: int) -> int:
+    """How many principal components describe patches of so many values."""
+    return COMPONENTS * (2 if terms > FEW_TERMS else 1)
 
 
 def _address(argument: object) -> object:
