@@ -33,9 +33,9 @@ class _Tee:
 def logged(log_path: str | Path) -> Iterator[None]:
     """Copy standard error to a log file while the body runs.
 
-    A ValueError or RuntimeError of the body (bad input, by this package's convention), or an
-    OSError (a full disk, a file that cannot be read), ends the process with its message alone; the
-    traceback goes to the log.
+    A ValueError or RuntimeError of the body (bad input, by this package's convention), an OSError
+    (a full disk, a file that cannot be read) or a MemoryError ends the process with its message
+    alone; the traceback goes to the log.
     """
     terminal = sys.stderr
     Path(log_path).parent.mkdir(parents=True, exist_ok=True)
@@ -44,7 +44,7 @@ def logged(log_path: str | Path) -> Iterator[None]:
         warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
         try:
             yield
-        except (ValueError, RuntimeError, OSError) as error:
+        except (ValueError, RuntimeError, OSError, MemoryError) as error:
             traceback.print_exc(file=log)
             print(f"error: {error}", file=sys.stderr)
             raise SystemExit(1) from None

@@ -143,15 +143,31 @@ class ScoreMachine:
         Returns:
             (B, C, H, W) in the dtype of ``x_t``.
         """
+        return self.posterior_sums(x_t, alpha_bar, patch_size, labels).mean.to(x_t.dtype)
+
+    def posterior_sums(
+        self,
+        x_t: Tensor,
+        alpha_bar: float,
+        patch_size: int | None = None,
+        labels: Tensor | None = None,
+    ) -> PosteriorSums:
+        """The sums of which :meth:`posterior_mean` is the quotient, for the same arguments.
+
+        Sums of machines over parts of a bank, in whatever processes, merge into those over the
+        whole, :meth:`patchmosaic.posterior.PosteriorSums.merge`.
+        """
         self._check_query(x_t, alpha_bar, patch_size, labels)
         if labels is None:
-            return self._sums(x_t, None, alpha_bar, patch_size).mean.to(x_t.dtype)
-        result = torch.empty_like(x_t)
+            return self._sums(x_t, None, alpha_bar, patch_size)
+        found = {}
         for label in labels.unique().tolist():
-            chosen = labels == label
+            chosen = (labels == label).nonzero()[:, 0].tolist()
             sums = self._sums(x_t[chosen], label, alpha_bar, patch_size)
-            result[chosen] = sums.mean.to(x_t.dtype)
-        return result
+            parts = zip(sums.log_max, sums.weight, sums.weighted_value, strict=True)
+            found.update(zip(chosen, parts, strict=True))
+        parts = zip(*(found[i] for i in range(len(x_t))), strict=True)
+        return PosteriorSums(*(torch.stack(part) for part in parts))
 
     def score(
         self,

@@ -10,6 +10,7 @@ from patchmosaic.console import logged
     [
         ValueError("datasets.mnist: what is wrong"),
         OSError(28, "No space left on device", "results/x.npz"),
+        MemoryError("an index would take 3 bytes"),
     ],
 )
 def test_expected_errors_are_one_line(error, tmp_path, capsys):

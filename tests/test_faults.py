@@ -46,10 +46,15 @@ def is_record_of_training(name):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
+def finished(tmp_path_factory):
     folder = project_with_pictures(tmp_path_factory.mktemp("undisturbed"))
     snakemake(folder, *TARGETS, *CONFIG)
-    return contents(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def undisturbed(finished):
+    return contents(finished)
 
 
 class Run:
@@ -186,3 +191,51 @@ def test_full_disk_stops_with_a_message_and_goes_on(undisturbed, tmp_path):
         assert contents(tmp_path) == undisturbed
     finally:
         subprocess.run(["umount", str(results)], check=True)
+
+
+def flip_bit(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+NETWORK = "tiny-resnet-circular"
+READ_BY = {  # a result, and one that is made of it
+    "own data/prepared/tiny-8-train.npz": "own results/banks/tiny-classes-3.npz",
+    f"own results/networks/{NETWORK}.safetensors": (
+        f"own results/samples/{NETWORK}/network-4/000.npz"
+    ),
+    "own results/banks/tiny-classes-3.npz": f"own results/samples/{NETWORK}/is/000.npz",
+    "own results/noise/tiny-evaluation.npz": f"own results/samples/{NETWORK}/is/001.npz",
+    f"own results/calibration/{NETWORK}.scales.csv": f"own results/samples/{NETWORK}/els/000.npz",
+    f"own results/samples/{NETWORK}/els/001.npz": f"own results/agreement/{NETWORK}-4.csv",
+}
+
+
+@pytest.mark.parametrize("damage", [flip_bit, truncate])
+@pytest.mark.parametrize("damaged", READ_BY)
+def test_damaged_file_is_named_and_nothing_made_of_it(finished, tmp_path, damaged, damage):
+    folder, made = tmp_path / "copy", READ_BY[damaged]
+    shutil.copytree(finished, folder)
+    (folder / made).unlink()
+    damage(folder / damaged)
+    output = snakemake(folder, made, *CONFIG, check=False)
+    assert re.search(rf"Error: {re.escape(damaged)}: (expected .*SHA-256|not a file of)", output)
+    assert not (folder / made).exists()
+
+
+def test_cores_do_not_change_a_file(finished, tmp_path):
+    """With the same weights all files are the same bytes on one core and on two, and again."""
+    found = []
+    for run, cores in enumerate(("1", "2", "2")):
+        folder = shutil.copytree(finished, tmp_path / str(run))
+        (folder / "fast.yaml").write_text("engine: adaptive\nadaptive: {tolerance: 0.01}\n")
+        for part in ("calibration", "samples", "agreement", "tables"):
+            shutil.rmtree(folder / "own results" / part)
+        snakemake(folder, *TARGETS, *CONFIG, "fast.yaml", "--cores", cores)
+        found.append(contents(folder))
+    assert found[0] == found[1] == found[2]

@@ -7,6 +7,7 @@ import torch
 from patchmosaic import reference
 from patchmosaic.engines import native
 from patchmosaic.machines import (
+    MACHINES,
     EquivariantLocalScoreMachine,
     EquivariantScoreMachine,
     IdealScoreMachine,
@@ -167,6 +168,27 @@ def test_batch_order_and_chunks_do_not_matter(engine, boundary, monkeypatch):
     tolerance = {"dense": 1e-12, "exact": 2e-5}[engine]
     assert torch.allclose(together, one_by_one, atol=tolerance)
     assert torch.allclose(together, reordered, atol=tolerance)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("kind", MACHINES.values(), ids=MACHINES)
+def test_sums_over_shards_of_the_bank_merge_into_the_whole(kind, engine):
+    """In any grouping, whatever the sizes of the shards and with labels that one of them lacks."""
+    images, labels = made_images(23, 3, 6), torch.tensor([0] * 8 + [1] * 15)
+    x, engine = noisy(images, 0.3, count=3), engine if kind.kernel else "dense"
+
+    def sums(first, last):
+        machine = kind(images[first:last], labels[first:last], engine=engine)
+        return machine.posterior_sums(x, alpha_bar(0.3), 3, torch.tensor([1, 1, 1]))
+
+    whole, (a, b, c) = sums(0, 23), (sums(0, 9), sums(9, 11), sums(11, 23))
+    tolerance = {"dense": 1e-12, "exact": 2e-5}[engine]
+    for merged in (a.merge(b).merge(c), a.merge(b.merge(c)), c.merge(a).merge(b)):
+        assert torch.allclose(merged.mean, whole.mean, rtol=0, atol=tolerance)
+        assert torch.allclose(merged.log_max, whole.log_max, rtol=1e-5, atol=tolerance)
+        assert torch.allclose(
+            merged.weight, whole.weight, rtol=1e-3 if engine == "exact" else 1e-12
+        )
 
 
 @pytest.mark.parametrize("engine", ENGINES)

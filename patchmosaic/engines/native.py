@@ -19,7 +19,6 @@ import itertools
 import math
 import os
 import shlex
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -37,8 +36,7 @@ LEAST_VARIANCE = 5e-4
 MODES = {"zeros": 0, "wrapped": 1, "interior": 2}  # as in native.c
 EXPECTED = 0.7213475  # as in native.c
 NEVER = 3e38  # distance before the first candidate, as in native.c
-FEWEST_IMAGES, MOST_IMAGES, QUERIES_A_TASK = 32, 256, 16  # of a task
-TASKS_A_THREAD = 16  # so that threads end together, where that leaves enough images a task
+PARTS, FEWEST_IMAGES, QUERIES_A_PART = 16, 256, 16  # of the bank; images of one; queries of one
 BLOCK = 1024  # images that are prepared at once, which bounds the memory
 COMPILE = f"python {shlex.quote(build_native.__file__)}"
 
@@ -272,76 +270,68 @@ def posterior_sums(
     from_ground = from_ground.numpy() - EXPECTED * patch_size**2 * channels
 
     workers = threads or len(os.sched_getaffinity(0))
-    queries_at_once = range(0, n_queries, QUERIES_A_TASK)
-    step = len(bank) * len(queries_at_once) // (workers * TASKS_A_THREAD)
-    step = min(max(step // FEWEST_IMAGES * FEWEST_IMAGES, FEWEST_IMAGES), MOST_IMAGES)
+    # Parts do not depend on the threads, and are summed in their order: neither does the result.
+    each = max(-(-len(bank) // PARTS), FEWEST_IMAGES)
+    parts = list(itertools.product(range(0, len(bank), each), range(0, n_queries, QUERIES_A_PART)))
 
     def accumulate(queries: np.ndarray, transposed: bool) -> tuple[np.ndarray, np.ndarray]:
         """Least distances (B, H, W) and the sums relative to them (B, 1 + C, H, W)."""
         height, width = queries.shape[2:]
         away = from_ground.swapaxes(1, 2) if transposed else from_ground
         distances = np.ascontiguousarray(away, np.float32)
-        tasks = itertools.product(range(0, len(bank), step), queries_at_once)
-        lock = threading.Lock()
 
-        def work(_: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-            """One thread: tasks until none is left, all into this thread's own state."""
-            nearest = np.full((n_queries, height, width), NEVER, np.float32)
+        def part(first: int, query: int) -> tuple[np.ndarray, np.ndarray]:
+            """Of some of the queries, over some of the images."""
+            some = slice(query, query + QUERIES_A_PART)
+            n = len(queries[some])
+            nearest = np.full((n, height, width), NEVER, np.float32)
             cutoff = nearest.copy()
-            sums = np.zeros((n_queries, 1 + channels, height, width))
-            counts = np.zeros((n_queries, height, width))
-            while True:
-                with lock:
-                    task = next(tasks, None)
-                if task is None:
-                    return nearest, sums, counts
-                first, query = task
-                last = min(first + step, len(bank))
-                some = slice(query, query + QUERIES_A_TASK)
-                failed = kernel.native_accumulate(
-                    queries[some].ctypes.data,
-                    len(queries[some]),
-                    images.ctypes.data,
-                    int(images.dtype == np.uint8),
-                    first,
-                    last,
-                    scale,
-                    far_away,
-                    channels,
-                    height,
-                    width,
-                    patch_size,
-                    mode,
-                    int(equivariant),
-                    int(border),
-                    int(transposed),
-                    first_row,
-                    last_row,
-                    margin,
-                    extents.ctypes.data,
-                    distances[some].ctypes.data,
-                    nearest[some].ctypes.data,
-                    cutoff[some].ctypes.data,
-                    sums[some].ctypes.data,
-                    counts[some].ctypes.data,
-                )
-                if failed:
-                    raise MemoryError("no memory for the kernel's workspace")
+            sums = np.zeros((n, 1 + channels, height, width))
+            counts = np.zeros((n, height, width))
+            failed = kernel.native_accumulate(
+                queries[some].ctypes.data,
+                n,
+                images.ctypes.data,
+                int(images.dtype == np.uint8),
+                first,
+                min(first + each, len(bank)),
+                scale,
+                far_away,
+                channels,
+                height,
+                width,
+                patch_size,
+                mode,
+                int(equivariant),
+                int(border),
+                int(transposed),
+                first_row,
+                last_row,
+                margin,
+                extents.ctypes.data,
+                distances[some].ctypes.data,
+                nearest.ctypes.data,
+                cutoff.ctypes.data,
+                sums.ctypes.data,
+                counts.ctypes.data,
+            )
+            if failed:
+                raise MemoryError("no memory for the kernel's workspace")
+            grounds, own = counts > 0, nearest.astype(np.float64)
+            nearest = np.where(grounds, np.minimum(own, away[some]), own)
+            sums *= np.exp2(nearest - own)[:, None]
+            counts *= np.exp2(np.where(grounds, nearest - away[some], 0))
+            return nearest, sums + counts[:, None] * np.array([1, *ground])[:, None, None]
 
-        if workers == 1:
-            states = [work(0)]
-        else:
-            with ThreadPoolExecutor(workers) as pool:
-                states = list(pool.map(work, range(workers)))
-        counts = sum(state[2] for state in states)
-        nearest = np.minimum.reduce([state[0] for state in states]).astype(np.float64)
-        grounds = counts > 0
-        nearest = np.where(grounds, np.minimum(nearest, away), nearest)
+        nearest = np.full((n_queries, height, width), float(NEVER))
         total = np.zeros((n_queries, 1 + channels, height, width))
-        for own, sums, _ in states:
-            total += np.exp2(nearest - own)[:, None] * sums
-        weight = counts * np.exp2(np.where(grounds, nearest - away, 0))
-        total += weight[:, None] * np.array([1, *ground])[:, None, None]
+        with ThreadPoolExecutor(workers) as pool:
+            for (_, query), found in zip(parts, pool.map(lambda p: part(*p), parts), strict=True):
+                some = slice(query, query + QUERIES_A_PART)
+                least = np.minimum(nearest[some], found[0])
+                total[some] *= np.exp2(least - nearest[some])[:, None]
+                total[some] += np.exp2(least - found[0])[:, None] * found[1]
+                nearest[some] = least
         return nearest, total
 
     nearest, total = accumulate(queries, transposed=False)

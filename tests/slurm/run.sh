@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Runs config/ci.yaml through profiles/slurm on a Slurm of one machine, and locally, and compares the
-# tables: they must agree as compare.py says. Needs root and Debian's packages slurmctld, slurmd, slurm-client and
-# munge, which it installs where they are missing.
+# tables: they must agree as compare.py says. Then a training is preempted and must go on: requeue.py.
+# Needs root and Debian's packages slurmctld, slurmd, slurm-client and munge, which it installs where
+# they are missing.
 #
 #   tests/slurm/run.sh [PYTHON]      PYTHON has patchmosaic[slurm]; by default python3
 #
@@ -123,3 +124,6 @@ echo "jobs by state:" && squeue --states=all --noheader --format=%T | sort | uni
 run local "$work/slurm/data/raw" --cores "$cores"
 
 "$python" "$project/tests/slurm/compare.py" "$work/slurm/results/ci/tables" "$work/local/results/ci/tables"
+
+mkdir "$work/requeue"
+"$python" "$project/tests/slurm/requeue.py" "$work/requeue"
