@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import chromium
 import numpy as np
 import pandas as pd
 import pytest
@@ -75,6 +76,44 @@ def test_ci_config_runs_and_agrees(finished):
     for page in ("report", "explorer"):
         assert "<html" in (folder / f"results/ci/{page}/index.html").read_text()
     assert (folder / "results/ci/checks/headline.txt").read_text().strip()
+
+
+@pytest.mark.parametrize("width", [1200, 400])
+def test_report_shows_everything_in_a_browser(finished, width):
+    """No error, nothing asked of the network, every category reached, every figure seen whole."""
+    if chromium.BROWSER is None:
+        pytest.skip("Chromium is not installed: the report is not opened")
+    path = finished[0] / "results/ci/report/index.html"
+    with chromium.chromium() as page:
+        page.open(path.as_uri(), width)
+        page.wait("document.readyState === 'complete'")
+        page.wait("[...document.images].every(image => image.complete)")
+        links = page.evaluate("[...document.querySelectorAll('nav a')].map(a => a.hash)")
+        assert len(links) >= 9
+        for link in links:  # as a click: it is followed, and what it names comes into view
+            page.evaluate(f"document.querySelector('nav a[href=\"{link}\"]').click()")
+            page.wait(f"location.hash === '{link}'")
+            page.wait(
+                f"(box => box.top < innerHeight && box.bottom > 0 && box.height > 20)"
+                f"(document.querySelector('{link} h2').getBoundingClientRect())"
+            )
+        figures = page.evaluate(
+            "[...document.querySelectorAll('figure')].map(f => {"
+            " const image = f.querySelector('img'), box = image.getBoundingClientRect();"
+            " return {pixels: image.naturalWidth,"
+            " left: box.left, right: box.right, height: box.height, alt: image.alt,"
+            " words: f.querySelector('figcaption').innerText.split(' ').length} })"
+        )
+        assert len(figures) >= 10
+        for figure in figures:
+            assert figure["pixels"] > 300, figure
+            assert 0 <= figure["left"] < figure["right"] <= width, figure
+            assert figure["height"] > 50, figure
+            assert figure["alt"], figure
+            assert figure["words"] > 10, figure
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.errors == []
+        assert page.requests == [path.as_uri()]
 
 
 @pytest.fixture
