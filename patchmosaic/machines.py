@@ -143,7 +143,7 @@ class ScoreMachine:
         Returns:
             (B, C, H, W) in the dtype of ``x_t``.
         """
-        return self.posterior_sums(x_t, alpha_bar, patch_size, labels).mean.to(x_t.dtype)
+        return self.posterior_sums(x_t, alpha_bar, patch_size, labels).mean.to(x_t)
 
     def posterior_sums(
         self,
@@ -155,7 +155,7 @@ class ScoreMachine:
         """The sums of which :meth:`posterior_mean` is the quotient, for the same arguments.
 
         Sums of machines over parts of a bank, in whatever processes, merge into those over the
-        whole, :meth:`patchmosaic.posterior.PosteriorSums.merge`.
+        whole, :meth:`patchmosaic.posterior.PosteriorSums.merge`. On the bank's device.
         """
         self._check_query(x_t, alpha_bar, patch_size, labels)
         if labels is None:
@@ -185,10 +185,10 @@ class ScoreMachine:
     def _check_query(
         self, x_t: Tensor, alpha_bar: float, patch_size: int | None, labels: Tensor | None
     ) -> None:
-        if x_t.ndim != 4 or x_t.shape[1:] != self.images.shape[1:]:
+        if x_t.ndim != 4 or x_t.shape[1:] != self.images.shape[1:] or len(x_t) == 0:
             raise ValueError(
                 f"x_t has shape {tuple(x_t.shape)}: expected (B, *{tuple(self.images.shape[1:])}), "
-                "the channels and size of the training images"
+                "the channels and size of the training images, B at least 1"
             )
         if not 0 < alpha_bar <= 1:
             raise ValueError(f"alpha_bar is {alpha_bar}: expected a number in (0, 1]")
@@ -220,7 +220,7 @@ class ScoreMachine:
         if (label, engine) not in self._banks:
             count = len(self.images) if label is None else int((self.labels == label).sum())
             if engine != "dense" or label is not None:  # copies
-                each = 4 * self.images[0].numel()
+                each = 4 * self.images[0].numel() * (2 if engine == "adaptive" else 1)
                 require_memory(count * each, f"the {engine} engine's bank of {count:,} images")
             images = self.images if label is None else self.images[self.labels == label]
             bank = images

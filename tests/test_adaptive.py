@@ -9,7 +9,7 @@ import torch
 
 from patchmosaic.audit import Audit, describe, pooled, summarise
 from patchmosaic.engines import adaptive, native
-from patchmosaic.engines.patch_index import Draws, PatchIndex
+from patchmosaic.engines.patch_index import Draws, PatchIndex, Workspace
 from patchmosaic.machines import EquivariantLocalScoreMachine, LocalScoreMachine
 from patchmosaic.schedule import alpha_bar
 
@@ -180,6 +180,30 @@ def test_every_way_is_taken_and_none_depends_on_the_batch(monkeypatch):
     assert ways(0.05, 5) == {"index"}
 
 
+@pytest.mark.parametrize(("t", "patch_size", "way"), [(1.0, 5, "subset"), (0.05, 5, "index")])
+def test_sums_are_of_the_whole_bank(t, patch_size, way, monkeypatch):
+    """Whatever part was looked at: they merge with those of other banks."""
+    if way == "index":
+        monkeypatch.setattr(adaptive, "PAIR", 1.0)  # as if exactness were dear
+    images, x = discs(4500), noisy(discs(2, seed=3), t)
+    sums, ways = adaptive.posterior_sums(x, adaptive.AdaptiveBank(images), alpha_bar(t), patch_size)
+    log_max, weight, _ = exact(x, images, t, patch_size)
+    assert set(ways) == {way}
+    estimated = sums.log_max + sums.weight.log()
+    assert float((estimated - log_max - weight.log()).abs().mean()) < 0.05
+
+
+@pytest.mark.usefixtures("small_banks_indexed")
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_an_index_holds_nothing_of_the_one_before(wrapped):
+    bank = adaptive.AdaptiveBank(discs(150))
+    bank.index(9, wrapped, 1)
+    later = bank.index(5, wrapped, 1)
+    alone = adaptive.AdaptiveBank(discs(150)).index(5, wrapped, 2)
+    for name in ("places", "codes", "start", "sizes", "constants"):
+        np.testing.assert_array_equal(getattr(later, name), getattr(alone, name), name)
+
+
 def test_few_images_or_large_patches_are_exact():
     images, x = discs(20), noisy(discs(1, seed=3), 0.3)
     for patch_size in (3, 17, 33):
@@ -287,7 +311,7 @@ def test_impossible_tolerance_is_refused(tolerance):
 
 def test_index_holds_each_patch_once():
     images = (discs(30) * 127.5 + 127.5).round().to(torch.uint8).numpy()
-    index = PatchIndex(images, 5, 2)
+    index = PatchIndex(images, 5, 2, Workspace(images.shape, adaptive.MOST_BYTES))
     leaves = zip(index.start, index.sizes, strict=False)
     places = np.concatenate([index.places[first : first + size] for first, size in leaves])
     assert len(np.unique(places)) == len(places) == (index.places >= 0).sum()

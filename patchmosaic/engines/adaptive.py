@@ -61,7 +61,7 @@ class AdaptiveBank:
         order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
         self.native, self.shuffled = whole.alike(), whole[order]
         self._index: tuple[tuple, PatchIndex] | None = None
-        self._workspaces: dict[tuple[int, ...], Workspace] = {}
+        self._workspace = Workspace(self.shuffled.images.shape, MOST_BYTES)
 
     def __len__(self) -> int:
         return len(self.native)
@@ -70,15 +70,15 @@ class AdaptiveBank:
         """The index of patches of this size, wrapped around the borders or not."""
         key = (patch_size, wrapped)
         if self._index is None or self._index[0] != key:
+            self._index = None  # what it holds is about to be written over
             images, half = self.shuffled.images, patch_size // 2
             if wrapped:
                 images = _wrap(images, half)
             inside = math.prod(side - 2 * half for side in images.shape[2:])
-            needed = BYTES_A_PATCH * inside * len(images)
-            require_memory(needed, f"the adaptive engine's index of patches of P = {patch_size}")
-            workspace = self._workspaces.setdefault(images.shape, Workspace(images.shape))
+            more = BYTES_A_PATCH * inside * len(images) - self._workspace.taken
+            require_memory(more, f"the adaptive engine's index of patches of P = {patch_size}")
             images = images.contiguous().numpy()
-            self._index = key, PatchIndex(images, patch_size, threads, workspace)
+            self._index = key, PatchIndex(images, patch_size, threads, self._workspace)
         return self._index[1]
 
 
@@ -236,7 +236,11 @@ class _Search:
                 rare = float((whole.weight < RARE).double().mean())
                 ratio = max(variance / (AIM * self.tolerance**2), rare / FEW)
                 if ratio <= 1:
-                    found[i], ways[i] = whole, "subset"
+                    share = taken / len(images)  # for sums over the whole bank
+                    found[i] = PosteriorSums(
+                        whole.log_max, whole.weight / share, whole.weighted_value / share
+                    )
+                    ways[i] = "subset"
                 elif ratio * taken < worth:
                     again.append(i)
             todo = again

@@ -69,7 +69,8 @@ class NativeBank:
     def __getitem__(self, some: slice | Tensor) -> NativeBank:
         """Some of the images, in the order given."""
         part = object.__new__(NativeBank)
-        part.images, part.extents = self.images[some], self.extents[some]
+        part.images = self.images[some].contiguous()
+        part.extents = self.extents[some].contiguous()
         part.ground = self.ground
         return part
 
@@ -101,7 +102,7 @@ def _as_bytes(images: Tensor) -> Tensor:
     for i in range(0, len(images), BLOCK):
         block = images[i : i + BLOCK].float()
         levels[i : i + BLOCK] = ((block + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-        if float((levels[i : i + BLOCK] / 127.5 - 1 - block).abs().max()) > 1e-6:
+        if not float((levels[i : i + BLOCK] / 127.5 - 1 - block).abs().max()) <= 1e-6:  # or NaN
             return images.float()
     return levels
 
@@ -211,7 +212,8 @@ def posterior_sums(
         rows: only query pixels of rows ``rows[0] <= y < rows[1]`` are computed; None for all.
         border: with "zeros": only query pixels whose patches cut the border are computed, of all
             rows.
-        threads: None for all cores that the process may use.
+        threads: None for all cores that the process may use; at most one for each 256 images, and
+            16 for each 16 queries, are of use.
 
     Returns:
         log_max (B, H, W), the largest log-weight as defined above; weight (B, H, W), the sum of

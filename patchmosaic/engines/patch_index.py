@@ -89,15 +89,17 @@ class Workspace:
 
     Args:
         shape: (N, C, H, W) of the images; memory is reserved for whatever patch size takes most,
-            and taken when it is written to.
+            and taken when it is written to. Wrapped patches take more, which is had when asked for.
+        most: bytes that an index may take.
     """
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
+    def __init__(self, shape: tuple[int, ...], most: int) -> None:
         count, channels, height, width = shape
         patches, values = count * height * width, 0
         for side in range(1, min(height, width, LARGEST_PATCH) + 1, 2):
             inside = count * (height - side + 1) * (width - side + 1)
-            values = max(values, _components(channels * side**2) * inside)
+            here = _components(channels * side**2) * inside
+            values = max(values, here) if here <= most else values
         fills = BLOCK * max(map(math.prod, CENTRES))
         self._most = {  # bytes
             "leaf": 2 * patches,
@@ -105,6 +107,12 @@ class Workspace:
             "codes": values + 2 * COMPONENTS * fills,
         }
         self._arrays: dict[str, np.ndarray] = {}
+        self._taken: dict[str, int] = {}
+
+    @property
+    def taken(self) -> int:
+        """Bytes that were written to, at most."""
+        return sum(self._taken.values())
 
     def array(self, name: str, shape: tuple[int, ...], dtype: type) -> np.ndarray:
         """The array of this name: begins at a cache line, and holds what it held before."""
@@ -114,6 +122,8 @@ class Workspace:
             most = max(size, self._most[name])
             memory = np.empty(most + 64, np.uint8)
             self._arrays[name] = memory[-memory.ctypes.data % 64 :][:most]
+            self._taken.pop(name, None)
+        self._taken[name] = max(self._taken.get(name, 0), size)
         return self._arrays[name][:size].view(dtype).reshape(shape)
 
 
@@ -131,9 +141,9 @@ class PatchIndex:
     """
 
     def __init__(
-        self, images: np.ndarray, patch_size: int, threads: int, workspace: Workspace | None = None
+        self, images: np.ndarray, patch_size: int, threads: int, workspace: Workspace
     ) -> None:
-        self._workspace = workspace or Workspace(images.shape)
+        self._workspace = workspace
         self.count, self.channels, self.height, self.width = images.shape
         self.patch_size, self.threads = patch_size, threads
         self.rows, self.cols = self.height - patch_size + 1, self.width - patch_size + 1

@@ -1,7 +1,7 @@
 """Compare the tables of two runs: python compare.py TABLES TABLES.
 
-The exact and adaptive engines add float32 sums of their threads in the order in which these finish,
-so that two runs on one machine differ by about 1e-6 in a pixel; everything else must be equal.
+Jobs may have other numbers of threads in the two runs, and the last bits of a network's sums depend
+on them, by about 1e-6 in a pixel; everything else must be equal.
 """
 
 import sys

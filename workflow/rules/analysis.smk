@@ -14,7 +14,7 @@ rule jacobians:
         RESULTS / "benchmarks/jacobians-{network}.tsv"
     conda:
         "../../envs/cpu.yaml"
-    threads: shared_cores(len(NETWORKS))
+    threads: shared_cores(len(NETWORKS), mem_mb=3000)
     resources:
         mem_mb=3000,
         runtime=60,
@@ -135,7 +135,7 @@ rule trajectories:
         RESULTS / "benchmarks/trajectories-{network}.tsv"
     conda:
         "../../envs/cpu.yaml"
-    threads: shared_cores(len(NETWORKS))
+    threads: shared_cores(len(NETWORKS), mem_mb=4000)
     resources:
         mem_mb=4000,
         runtime=240,

@@ -22,7 +22,7 @@ rule calibrate:
     priority: 1
     conda:
         "../../envs/cpu.yaml"
-    threads: shared_cores(len(CALIBRATED))
+    threads: shared_cores(len(CALIBRATED), mem_mb=3000)
     resources:
         mem_mb=3000,
         runtime=240,

@@ -4,6 +4,8 @@ import hashlib
 import shlex
 import sys
 
+import psutil
+
 # Workflow and jobs use the package beside this Snakefile, whatever else is installed.
 BESIDE = shlex.quote(str(workflow.basedir))
 shell.prefix(f"export PYTHONPATH={BESIDE}${{{{PYTHONPATH:+:$PYTHONPATH}}}}; ")
@@ -105,13 +107,17 @@ def shards(wildcards, kind):
     ]
 
 
-def shared_cores(jobs):
+def shared_cores(jobs, mem_mb):
     """Threads for each of so many like jobs: together the cores of this machine, where jobs run on it.
 
-    Jobs side by side keep cores busier than threads within one: no thread waits for another.
+    Jobs side by side keep cores busier than threads within one: no thread waits for another. No
+    more are side by side than have room in the machine's memory.
     """
     cores = None if workflow.remote_exec else workflow.resource_settings.cores
-    return MOST_THREADS if cores is None else min(max(cores // jobs, 1), MOST_THREADS)
+    if cores is None:
+        return MOST_THREADS
+    fit = psutil.virtual_memory().total // (mem_mb * 2**20)
+    return min(max(cores // max(min(jobs, fit), 1), 1), MOST_THREADS)
 
 
 def config_files():

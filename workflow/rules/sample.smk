@@ -46,7 +46,7 @@ rule sample_machine:
     priority: 1
     conda:
         "../../envs/cpu.yaml"
-    threads: shared_cores(len(NETWORKS) * len(SHARDS))
+    threads: shared_cores(len(NETWORKS) * len(SHARDS), mem_mb=4000)
     resources:
         mem_mb=4000,
         runtime=720,
@@ -79,7 +79,7 @@ rule sample_network:
         RESULTS / "benchmarks/sample-{network}-network-{steps}-{shard}.tsv"
     conda:
         "../../envs/cpu.yaml"
-    threads: shared_cores(len(NETWORKS) * len(SHARDS))
+    threads: shared_cores(len(NETWORKS) * len(SHARDS), mem_mb=2000)
     resources:
         mem_mb=2000,
         runtime=240,
