@@ -198,7 +198,7 @@ def plot(rows: pd.DataFrame, path: Path) -> None:
             slope = np.polyfit(np.log(some["patch_size"]), np.log(nanoseconds), 1)[0]
             label = f"{engine}, slope {slope:.2f}"
             right.loglog(some["patch_size"], nanoseconds, marker=marker, label=label)
-    left.set(xlabel="training images", ylabel="seconds a query image and step (P = 7)")
+    left.set(xlabel="training images, at P = 7", ylabel="seconds an image and step")
     right.set(xlabel="patch size P (pixels)", ylabel="nanoseconds a pair")
     sizes = sorted(rows["patch_size"].dropna().unique().astype(int))
     right.set_xticks(sizes, sizes)

@@ -43,7 +43,11 @@ def performance_table(rows: pd.DataFrame) -> str:
     each = whole["seconds"] / whole["batch"]
     for engine in ("dense", "exact", "adaptive"):
         row = whole.loc[engine]
-        cells = [engine, f"{each[engine]:.3g}", f"{each['dense'] / each[engine]:.0f}"]
+        cells = [
+            engine,
+            f"{each[engine]:,.1f}" if each[engine] < 1000 else f"{each[engine]:,.0f}",
+            f"{each['dense'] / each[engine]:.0f}",
+        ]
         cells.append(f"{row.peak_mib / 1024:.1f}")
         cells.append("" if pd.isna(row.audited_rms) else f"{row.audited_rms:.4f}")
         r = row.median_pearson_r_with_exact
