@@ -54,6 +54,7 @@ def main(work: Path) -> None:
     command = [sys.executable, "-m", "snakemake", WEIGHTS, "--configfile", "tiny.yaml"]
     command += ["--workflow-profile", "profiles/slurm", "--max-threads", THREADS]
     command += ["--slurm-init-seconds-before-status-checks", "2"]
+    command += ["--set-resources", "train:gpu=0"]  # this Slurm has none
     run = subprocess.Popen(command, cwd=preempted)
     log = preempted / LOG
 
@@ -61,7 +62,12 @@ def main(work: Path) -> None:
         text = log.read_text() if log.exists() else ""
         return [int(n) for n in re.findall(r"\| (\d+)/12000 ", text)]
 
-    wait_for("the training's first thousand steps", lambda: max(steps(), default=0) > 1000)
+    wait_for(
+        "the training's first thousand steps",
+        lambda: run.poll() is not None or max(steps(), default=0) > 1000,
+    )
+    if run.returncode is not None:
+        sys.exit("error: the workflow ended before its training could be preempted")
     number, state = training_job()
     subprocess.run(["scontrol", "requeue", number], check=True)
     print(f"requeued job {number} ({state}) after {max(steps())} of 12000 steps", flush=True)
