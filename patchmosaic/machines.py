@@ -160,14 +160,12 @@ class ScoreMachine:
         self._check_query(x_t, alpha_bar, patch_size, labels)
         if labels is None:
             return self._sums(x_t, None, alpha_bar, patch_size)
-        found = {}
-        for label in labels.unique().tolist():
-            chosen = (labels == label).nonzero()[:, 0].tolist()
-            sums = self._sums(x_t[chosen], label, alpha_bar, patch_size)
-            parts = zip(sums.log_max, sums.weight, sums.weighted_value, strict=True)
-            found.update(zip(chosen, parts, strict=True))
-        parts = zip(*(found[i] for i in range(len(x_t))), strict=True)
-        return PosteriorSums(*(torch.stack(part) for part in parts))
+        by_label = {label: (labels == label).nonzero()[:, 0] for label in labels.unique().tolist()}
+        sums = [
+            self._sums(x_t[chosen], label, alpha_bar, patch_size)
+            for label, chosen in by_label.items()
+        ]
+        return PosteriorSums.concatenate(sums)[torch.cat(list(by_label.values())).argsort()]
 
     def score(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -31,6 +32,18 @@ class PosteriorSums:
             mine * self.weight + theirs * other.weight,
             mine.unsqueeze(1) * self.weighted_value + theirs.unsqueeze(1) * other.weighted_value,
         )
+
+    def __getitem__(self, queries: slice | Tensor) -> PosteriorSums:
+        """The sums of some of the queries."""
+        return PosteriorSums(
+            self.log_max[queries], self.weight[queries], self.weighted_value[queries]
+        )
+
+    @staticmethod
+    def concatenate(parts: Sequence[PosteriorSums]) -> PosteriorSums:
+        """The sums of the queries of all parts, one part after the other."""
+        fields = [(part.log_max, part.weight, part.weighted_value) for part in parts]
+        return PosteriorSums(*(torch.cat(field) for field in zip(*fields, strict=True)))
 
     @property
     def mean(self) -> Tensor:

@@ -186,11 +186,10 @@ class _Search:
             self._by_index(x, rest, found, ways)
             rest = [i for i in rest if found[i] is None]
         if rest:
-            sums = self._exact(x[rest])
+            sums = PosteriorSums(*self._exact(x[rest]))
             for k, i in enumerate(rest):
-                found[i] = PosteriorSums(*(part[k : k + 1] for part in sums))
-        parts = [(s.log_max, s.weight, s.weighted_value) for s in found]
-        return PosteriorSums(*(torch.cat(part) for part in zip(*parts, strict=True))), ways
+                found[i] = sums[k : k + 1]
+        return PosteriorSums.concatenate(found), ways
 
     def _exact(self, x: Tensor, **options: object) -> tuple[Tensor, Tensor, Tensor]:
         return native.posterior_sums(
@@ -227,7 +226,7 @@ class _Search:
             taken += size
             again = []
             for k, i in enumerate(todo):
-                here = [PosteriorSums(*(p[k : k + 1] for p in _parts(g))) for g in groups]
+                here = [group[k : k + 1] for group in groups]
                 if i in sums:
                     here = [a.merge(b) for a, b in zip(sums[i], here, strict=True)]
                 sums[i] = here
@@ -333,10 +332,6 @@ class _Search:
         planes = torch.from_numpy(some).reshape(len(some), 1, rows, cols)
         means = functional.avg_pool2d(planes, 3, 1, 1, count_include_pad=False)
         return means.reshape(some.shape).numpy()
-
-
-def _parts(sums: PosteriorSums) -> tuple[Tensor, Tensor, Tensor]:
-    return sums.log_max, sums.weight, sums.weighted_value
 
 
 def _between_groups(groups: list[PosteriorSums]) -> tuple[PosteriorSums, float]:
