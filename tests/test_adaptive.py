@@ -193,6 +193,22 @@ def test_sums_are_of_the_whole_bank(t, patch_size, way, monkeypatch):
     assert float((estimated - log_max - weight.log()).abs().mean()) < 0.05
 
 
+@pytest.mark.parametrize(("t", "patch_size"), [(1.0, 5), (0.05, 5), (0.05, 15)])
+def test_threads_do_not_change_a_bit(t, patch_size, monkeypatch):
+    if patch_size == 5:
+        monkeypatch.setattr(adaptive, "PAIR", 1.0)  # as if exactness were dear
+    images, x = discs(4500), noisy(discs(4, seed=3), t)
+    found = [
+        adaptive.posterior_sums(
+            x, adaptive.AdaptiveBank(images), alpha_bar(t), patch_size, threads=threads
+        )
+        for threads in (1, 3)
+    ]
+    assert found[0][1] == found[1][1]
+    assert torch.equal(found[0][0].weighted_value, found[1][0].weighted_value)
+    assert torch.equal(found[0][0].weight, found[1][0].weight)
+
+
 @pytest.mark.usefixtures("small_banks_indexed")
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_an_index_holds_nothing_of_the_one_before(wrapped):

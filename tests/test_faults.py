@@ -18,6 +18,7 @@ import sys
 import time
 
 import pytest
+from damage import flip_bit, truncate
 from projects import project_with_pictures, snakemake
 
 INJECTIONS = int(os.environ.get("PATCHMOSAIC_FAULTS", "5"))
@@ -191,16 +192,6 @@ def test_full_disk_stops_with_a_message_and_goes_on(undisturbed, tmp_path):
         assert contents(tmp_path) == undisturbed
     finally:
         subprocess.run(["umount", str(results)], check=True)
-
-
-def flip_bit(path):
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-
-
-def truncate(path):
-    path.write_bytes(path.read_bytes()[:-1])
 
 
 NETWORK = "tiny-resnet-circular"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from damage import flip_bit, truncate
 from rocrate.rocrate import ROCrate
 
 from patchmosaic.manifest import (
@@ -95,16 +96,6 @@ def test_untouched_results_verify_in_one_line(results, capsys):
     assert run("verify_results.py", results) == 0
     size = sum(len(content) for content, _ in FILES.values()) / 1e6
     assert capsys.readouterr().out == f"{results}: verified; {len(FILES)} files, {size:.1f} MB\n"
-
-
-def flip_bit(path):
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-
-
-def truncate(path):
-    path.write_bytes(path.read_bytes()[:-1])
 
 
 def replace_by_folder(path):

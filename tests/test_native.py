@@ -193,6 +193,38 @@ def test_shards_order_threads_and_bytes_do_not_matter(mode):
     torch.testing.assert_close(mean_of(alone), mean_of(whole)[3:4], rtol=0, atol=2e-5)
 
 
+@pytest.mark.parametrize("kind", [images, on_ground])
+@pytest.mark.parametrize("mode", MODES)
+def test_threads_do_not_change_a_bit(mode, kind):
+    """With several parts of the bank and of the queries, and more threads than either."""
+    bank = kind(4 * native.FEWEST_IMAGES + 5, 1, 6, 6)
+    x = noisy(bank, native.QUERIES_A_PART + 3, 0.2)
+    one, *others = (
+        native.posterior_sums(x, bank, alpha_bar(0.2), 3, threads=threads, **MODES[mode])
+        for threads in (1, 2, 7, 7)
+    )
+    for other in others:
+        assert all(map(torch.equal, other, one))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_ground_is_counted_and_not_compared(mode):
+    """Told that an image is ground alone, the kernel does not look at its pixels."""
+    bank = native.NativeBank(on_ground(40, 3, 8, 8))
+    rows = (bank.images != bank.ground[:, None, None]).any(1)
+    for image, extents in zip(rows, bank.extents.tolist(), strict=True):
+        for row, (first, last) in zip(image, extents, strict=True):
+            seen = row.nonzero()[:, 0].tolist()
+            assert (first, last) == ((min(seen), max(seen) + 1) if seen else (8, 0))
+    x = 0.99**0.5 * (bank.images[-1:] / 127.5 - 1)  # the image with the least ground
+    true = mean_of(native.posterior_sums(x, bank, 0.99, 3, **MODES[mode]))
+    bank.extents[..., 0], bank.extents[..., 1] = 8, 0
+    told = mean_of(native.posterior_sums(x, bank, 0.99, 3, **MODES[mode]))
+    ground = (bank.ground.double() / 127.5 - 1)[:, None, None].expand_as(told[0])
+    torch.testing.assert_close(told[0], ground, rtol=0, atol=1e-6)
+    assert (true - told).abs().max() > 0.5
+
+
 @pytest.mark.parametrize("t", [*TIMES, 1e-3])
 def test_one_constant_image_comes_back(t):
     """A single candidate value is the posterior mean, however unlikely: no NaN, no overflow."""
