@@ -20,6 +20,7 @@ from patchmosaic.manifest import (
     portable_config,
     source_digests,
 )
+from sharing import MOST_THREADS, threads_each
 from validation import ConfigError, validate_config
 
 # Snakemake writes this into the command of every script without quotes of its own.
@@ -39,7 +40,6 @@ NETWORKS = config["configurations"]
 TRAINED = [n for n in NETWORKS if config["networks"][n]["checkpoint"] == "trained"]
 PACKAGED = [n for n in NETWORKS if config["networks"][n]["checkpoint"] == "packaged"]
 SEEDS = config["seeds"]["evaluation"]
-MOST_THREADS = 8  # more are seldom worth their waiting for each other
 SHARDS = [f"{i:03d}" for i in range(-(-SEEDS["count"] // SEEDS["shard_size"]))]
 
 
@@ -108,16 +108,11 @@ def shards(wildcards, kind):
 
 
 def shared_cores(jobs, mem_mb):
-    """Threads for each of so many like jobs: together the cores of this machine, where jobs run on it.
-
-    Jobs side by side keep cores busier than threads within one: no thread waits for another. No
-    more are side by side than have room in the machine's memory.
-    """
+    """Threads for each of so many like jobs, where they run on this machine; elsewhere the most."""
     cores = None if workflow.remote_exec else workflow.resource_settings.cores
     if cores is None:
         return MOST_THREADS
-    fit = psutil.virtual_memory().total // (mem_mb * 2**20)
-    return min(max(cores // max(min(jobs, fit), 1), 1), MOST_THREADS)
+    return threads_each(jobs, mem_mb, cores, psutil.virtual_memory().total // 2**20)
 
 
 def config_files():
