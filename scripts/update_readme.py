@@ -32,6 +32,27 @@ def headline_table(headline: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
+def sign_tests(paired: pd.DataFrame) -> str:
+    """A sentence on ELS and IS seed by seed, with the largest p-values of the exact sign tests."""
+    rows = paired[(paired["a"] == "els") & (paired["b"] == "is")]
+    closer = int((rows["positive"] > rows["negative"]).sum())
+    tests = [
+        f"p = {row.p_value:.2g} for {row.network} at {row.network_steps} steps"
+        for row in rows.nlargest(2, "p_value").itertuples()
+    ]
+    return (
+        f"In {closer} of {len(rows)} rows ELS is closer than IS to the network in more seeds than "
+        "not.\nThe largest p-values of exact sign tests (`results/tables/paired.csv`):\n"
+        f"{', '.join(tests)}."
+    )
+
+
+def memory(benchmarks: Path) -> str:
+    """The most memory that a job of the experiment took."""
+    most = max(pd.read_csv(path, sep="\t")["max_rss"].max() for path in benchmarks.glob("*.tsv"))
+    return f"No job of it takes more than {most / 1024:.1f} GiB of memory."
+
+
 def performance_table(rows: pd.DataFrame) -> str:
     """What ``benchmarks/engines.py`` measured of whole samples, a row an engine."""
     lines = [
@@ -72,6 +93,10 @@ if __name__ == "__main__":
     text = readme.read_text()
     text = replaced(text, "<!-- headline: make readme -->", "<!-- headline: end -->", table)
     text = replaced(text, "```mermaid", "```", graph)
+    tests = sign_tests(pd.read_csv(RESULTS / "tables/paired.csv"))
+    text = replaced(text, "<!-- sign tests: make readme -->", "<!-- sign tests: end -->", tests)
+    most = memory(RESULTS / "benchmarks")
+    text = replaced(text, "<!-- memory: make readme -->", "<!-- memory: end -->", most)
     table = performance_table(pd.read_csv(ROOT / "benchmarks/engines.csv"))
     text = replaced(text, "<!-- performance: make readme -->", "<!-- performance: end -->", table)
     readme.write_text(text)
