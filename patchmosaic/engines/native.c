@@ -4,7 +4,8 @@
  * and the bank ys come in units that absorb 1/(2 s2), sqrt(alpha_bar) and log2(e). For one shift between
  * query position p and bank position q = p + shift, D over all p is a box filter of the squared
  * differences of two images; here that filter runs for a tile of training images at a time, one image
- * a lane of the vector registers.
+ * a lane of the vector registers. Where patches are large, loading the tile over and over is what takes
+ * the time, so that one load serves two shifts.
  *
  * The box filter only ever adds non-negative terms. Running sums would save a few additions a pixel, but
  * the terms that they add and take away again can be 10^5 times larger than the distance that is left,
@@ -42,8 +43,10 @@
 /* A tile holds vecs * LANES training images: two vectors share the query's loads and the accumulators,
  * but the rows of the tile that one window needs must stay in the first cache. */
 #define MOST_VECS 2
+#define SHIFTS 2    /* column shifts that share the loads of a tile, where terms are many; at most MOST_VECS */
 #define BLOCK 4     /* windows that share a core, horizontally */
 #define MOST_ROWS 8 /* the same vertically */
+#define COLUMNS(W, P) (((W) + (P) - 1) | 1) /* of a tile; odd, lest rows compete for one place in a cache */
 #define EXPECTED 0.7213475f /* of each squared difference, if it is noise alone: log2(e) / 2 */
 #define NEVER 3e38f         /* the reference distance before the first candidate */
 
@@ -117,7 +120,7 @@ INLINE void exp2_nonpositive(int n, vf *t) {
  * the bank, q = p + (dy, dx). Images carry h pixels of border (zeros or wrapped). */
 typedef struct {
     int channels, height, width, patch;
-    int vcols;           /* columns of the tile: width + 2 h */
+    int vcols;           /* columns of the tile: COLUMNS(width, patch), of which width + 2 h count */
     int xcols;           /* columns of the extended query */
     const float *query;  /* at position (0, 0), channel 0; layout (row, channel, column) */
     const float *tile;   /* at position (0, 0), channel 0; layout (row, channel, column, image) */
@@ -125,7 +128,7 @@ typedef struct {
     float *nearest;      /* (height * width): smallest distance so far; weights are relative to it */
     float *cutoff;       /* (height * width): candidates beyond it are neglected */
     double *sums;        /* (1 + channels, height * width): what earlier tiles left */
-    vf *windows;         /* (BLOCK, vcols + BLOCK, vecs): vertical window sums of one block of rows */
+    vf *windows;         /* (SHIFTS, MOST_ROWS, vcols + BLOCK, vecs): vertical sums of a block of rows */
     float margin;        /* the cutoff lies this far beyond the nearest */
     const int *extents;  /* (height, 2): columns [from, to) of each row outside which the tile is ground */
     int wraps;           /* whether windows go on at the other side */
@@ -181,12 +184,12 @@ INLINE void absorb(const Job *job, int channels, int vecs, int vcols, int p, int
     }
 }
 
-/* Sums over n neighbouring windows of length P, for each vector k of a pixel:
+/* Sums over n neighbouring windows of length P, for `each` vector k of a pixel:
  * out[i][k] = start + term(i) + ... + term(i + P - 1), n = 1, 2, 4. TERM_ADD(j, k, s) is term(j) + s.
  * Their common core is summed once, then extended to the right (running forwards) and to the left
  * (running backwards): P + n - 1 terms and n - 1 further additions. Windows shorter than n are done in
  * parts. */
-#define EACH for (int k_ = 0; k_ < vecs; k_++)
+#define EACH for (int k_ = 0; k_ < each; k_++)
 #define WINDOW_SUMS(P, n, first, start, out, TERM_ADD)                                     \
     do {                                                                                   \
         vf right_[MOST_VECS], left_[MOST_VECS];                                            \
@@ -210,31 +213,36 @@ INLINE void absorb(const Job *job, int channels, int vecs, int vcols, int p, int
             WINDOW_SUMS(P, PART(P, n), f_, start, out, TERM_ADD);                          \
     } while (0)
 
-/* Vertical window sums of squared differences, `rows` output rows, columns [0, cols) of tile and query
- * (both pointing at the first row and column of the first window). */
-INLINE void vertical(const Job *job, int P, int channels, int vecs, int width, int rows,
+/* Vertical window sums of squared differences, `rows` output rows, columns [0, cols) of the tile, for column
+ * shifts that follow one another; tile and query point at the first row and column of the first window of
+ * the first shift. At once are done either the vectors of a pixel, which share the query's load, or one
+ * vector for all shifts, which share the tile's. */
+INLINE void vertical(const Job *job, int P, int channels, int vecs, int width, int rows, int shifts,
                      const float *tile, const float *query, int cols) {
-    const int vcols = width + P - 1, xcols = 2 * width + P - 1;
+    const int vcols = COLUMNS(width, P), xcols = 2 * width + P - 1;
     const ptrdiff_t plane = (ptrdiff_t)vcols * vecs * LANES, trow = channels * plane;
     const ptrdiff_t xrow = (ptrdiff_t)channels * xcols;
     const ptrdiff_t pitch = (ptrdiff_t)(vcols + BLOCK) * vecs;
+    const int vectors = shifts == 1 ? vecs : 1, each = shifts * vectors;
     const vf start = splat(-EXPECTED * P * channels);
     vf *to = job->windows;
-    for (int col = 0; col < cols; col++, tile += vecs * LANES, query++, to += vecs) {
-#define SQUARES(j, k, s)                                                          \
-    ({                                                                            \
-        vf s_ = (s);                                                              \
-        for (int c_ = 0; c_ < channels; c_++) {                                   \
-            vf d_ = splat(query[(j) * xrow + c_ * xcols]) -                       \
-                    ((const vf *)(tile + (j) * trow + c_ * plane))[k];            \
-            s_ = d_ * d_ + s_;                                                    \
-        }                                                                         \
-        s_;                                                                       \
+    for (int i = 0; i < cols * vecs; i += vectors, tile += vectors * LANES, to += vectors) {
+        const float *pixel = query + i / vecs;
+#define SQUARES(j, k, s)                                                                             \
+    ({                                                                                               \
+        vf s_ = (s);                                                                                 \
+        for (int c_ = 0; c_ < channels; c_++) {                                                      \
+            vf d_ = splat(pixel[(j) * xrow + c_ * xcols - (k) / vectors]) -                          \
+                    ((const vf *)(tile + (j) * trow + c_ * plane))[(k) % vectors];                   \
+            s_ = d_ * d_ + s_;                                                                       \
+        }                                                                                            \
+        s_;                                                                                          \
     })
         vf out[MOST_ROWS][MOST_VECS];
         ALL_WINDOW_SUMS(P, rows, start, out, SQUARES);
         for (int r = 0; r < rows; r++)
-            for (int k = 0; k < vecs; k++) to[r * pitch + k] = out[r][k];
+            for (int k = 0; k < each; k++)
+                to[(k / vectors * MOST_ROWS + r) * pitch + k % vectors] = out[r][k];
     }
 }
 
@@ -242,15 +250,16 @@ INLINE void vertical(const Job *job, int P, int channels, int vecs, int width, i
  * pixel that faces p. */
 INLINE void horizontal(const Job *job, int P, int channels, int vecs, int width, const vf *windows,
                        int p, int count, const float *centre) {
+    const int each = vecs;
     for (int col = 0; col < count; col += BLOCK) {
 #define WINDOW(j, k, s) (windows[(j) * vecs + (k)] + (s))
         vf distance[BLOCK][MOST_VECS];
         ALL_WINDOW_SUMS(P, BLOCK, (vf){0}, distance, WINDOW);
         if (count - col >= BLOCK)
-            absorb(job, channels, vecs, width + P - 1, p + col, BLOCK, distance, centre);
+            absorb(job, channels, vecs, COLUMNS(width, P), p + col, BLOCK, distance, centre);
         else
             for (int i = 0; i < count - col; i++)
-                absorb(job, channels, vecs, width + P - 1, p + col + i, 1, &distance[i],
+                absorb(job, channels, vecs, COLUMNS(width, P), p + col + i, 1, &distance[i],
                        centre + i * vecs * LANES);
         windows += BLOCK * vecs;
         centre += BLOCK * vecs * LANES;
@@ -291,43 +300,53 @@ typedef struct {
     int dx, x0, x1;
 } Shift;
 
-/* Bank rows [y, y + used) and all column shifts: these rows of the tile stay in the first cache. The sums
- * are of `rows` windows, at least as many, so that their number is a constant. */
+/* Bank rows [y, y + used) and all column shifts, which follow one another. The sums are of `rows` windows, at
+ * least as many, so that their number is a constant. */
 INLINE void row_block(const Job *job, int P, int channels, int vecs, int W, int rows, int used, int y,
                       int dy, const Shift *shifts, int n_shifts) {
-    const int h = P / 2, H = job->height, pixel = vecs * LANES;
-    const ptrdiff_t trow = (ptrdiff_t)channels * (W + P - 1) * pixel;
+    const int h = P / 2, H = job->height, pixel = vecs * LANES, vcols = COLUMNS(W, P);
+    const int together = P >= 9 ? SHIFTS : 1;
+    const ptrdiff_t trow = (ptrdiff_t)channels * vcols * pixel;
     const ptrdiff_t xrow = (ptrdiff_t)channels * (2 * W + P - 1);
-    int from_seen, to_seen;
+    int from_seen, to_seen, rows_of_query[MOST_ROWS];
     seen(job, h, W, used, y, &from_seen, &to_seen);
-    for (int s = 0; s < n_shifts; s++) {
-        const int dx = shifts[s].dx, from_all = shifts[s].x0, to_all = shifts[s].x1;
-        const int x0 = from_seen < from_all ? from_all : from_seen < to_all ? from_seen : to_all;
-        const int whole = x0 + (to_seen - x0 + BLOCK - 1) / BLOCK * BLOCK; /* blocks, where there is room */
-        const int x1 = to_seen <= x0 ? x0 : whole < to_all ? whole : to_all;
-        if (x0 > from_all || x1 < to_all)
-            for (int r = 0; r < used; r++) {
-                const int row = y + r - dy < 0 ? y + r - dy + H : y + r - dy;
-                count_ground(job, W, row, dx, from_all, x0);
-                count_ground(job, W, row, dx, x1, to_all);
-            }
-        if (x0 == x1) continue;
-        vertical(job, P, channels, vecs, W, rows, job->tile + (y - h) * trow + (x0 - h) * pixel,
-                 job->query + (y - dy - h) * xrow + (x0 - dx - h), x1 - x0 + 2 * h);
-        for (int r = 0; r < used; r++) {
-            const int row = y + r - dy < 0 ? y + r - dy + H : y + r - dy;
-            const vf *windows = job->windows + (ptrdiff_t)r * (W + P - 1 + BLOCK) * vecs;
-            const float *centre = job->tile + (y + r) * trow;
-            int from = x0;
-            while (from < x1) { /* query columns run up to the edge and go on at column 0 */
-                const int wrapped = from < dx;
-                const int to = wrapped && dx < x1 ? dx : x1;
-                horizontal(job, P, channels, vecs, W, windows + (from - x0) * vecs,
-                           row * W + from - dx + (wrapped ? W : 0), to - from,
-                           centre + (ptrdiff_t)from * pixel);
-                from = to;
-            }
+    for (int r = 0; r < used; r++) rows_of_query[r] = y + r - dy < 0 ? y + r - dy + H : y + r - dy;
+    for (int s = 0; s < n_shifts; s += together) {
+        const int each = n_shifts - s < together ? n_shifts - s : together;
+        int x0[SHIFTS], x1[SHIFTS], first = W, last = 0; /* columns of each shift, and of any */
+        for (int k = 0; k < each; k++) {
+            const int dx = shifts[s + k].dx, from_all = shifts[s + k].x0, to_all = shifts[s + k].x1;
+            const int from = from_seen < from_all ? from_all : from_seen < to_all ? from_seen : to_all;
+            const int whole = from + (to_seen - from + BLOCK - 1) / BLOCK * BLOCK; /* where there is room */
+            const int to = to_seen <= from ? from : whole < to_all ? whole : to_all;
+            if (from > from_all || to < to_all)
+                for (int r = 0; r < used; r++) {
+                    count_ground(job, W, rows_of_query[r], dx, from_all, from);
+                    count_ground(job, W, rows_of_query[r], dx, to, to_all);
+                }
+            if (from < to && from < first) first = from;
+            if (from < to && to > last) last = to;
+            x0[k] = from, x1[k] = to;
         }
+        if (first >= last) continue;
+        const float *tile = job->tile + (y - h) * trow + (first - h) * pixel;
+        const float *query = job->query + (y - dy - h) * xrow + (first - shifts[s].dx - h);
+        if (each == together) /* a constant */
+            vertical(job, P, channels, vecs, W, rows, together, tile, query, last - first + 2 * h);
+        else vertical(job, P, channels, vecs, W, rows, 1, tile, query, last - first + 2 * h);
+        for (int k = 0; k < each; k++)
+            for (int r = 0; r < used; r++) {
+                const int dx = shifts[s + k].dx;
+                const vf *windows = job->windows + (ptrdiff_t)(k * MOST_ROWS + r) * (vcols + BLOCK) * vecs;
+                const float *centre = job->tile + (y + r) * trow;
+                for (int from = x0[k], to; from < x1[k]; from = to) {
+                    const int wrapped = from < dx; /* query columns run up to the edge and go on at column 0 */
+                    to = wrapped && dx < x1[k] ? dx : x1[k];
+                    horizontal(job, P, channels, vecs, W, windows + (from - first) * vecs,
+                               rows_of_query[r] * W + from - dx + (wrapped ? W : 0), to - from,
+                               centre + (ptrdiff_t)from * pixel);
+                }
+            }
     }
 }
 
@@ -346,7 +365,7 @@ INLINE void rows(const Job *job, int P, int channels, int vecs, int W, int y0, i
 
 /* Add the squared differences of rows [y0, y1) to the vertical sums of columns [x0 - h, x1 + h). */
 INLINE void add_rows(const Job *job, int P, int channels, int vecs, int W, int y0, int y1, Shift shift) {
-    const int h = P / 2, pixel = vecs * LANES, vcols = W + P - 1, xcols = 2 * W + P - 1;
+    const int h = P / 2, pixel = vecs * LANES, vcols = COLUMNS(W, P), xcols = 2 * W + P - 1;
     const int cols = shift.x1 - shift.x0 + 2 * h;
     for (int y = y0; y < y1; y++)
         for (int c = 0; c < channels; c++) {
@@ -367,6 +386,7 @@ INLINE void add_rows(const Job *job, int P, int channels, int vecs, int W, int y
  * nothing to add, so that going inwards each row of windows has one row of terms more than the last. */
 INLINE void border(const Job *job, int P, int channels, int vecs, int W, const Shift *shifts, int n) {
     const int h = P / 2, H = job->height, top = h < H ? h : H, bottom = H - h > top ? H - h : top;
+    const int vcols = COLUMNS(W, P);
     for (int s = 0; s < n; s++) {
         const Shift shift = shifts[s];
         const vf start = splat(-EXPECTED * P * channels);
@@ -379,7 +399,7 @@ INLINE void border(const Job *job, int P, int channels, int vecs, int W, const S
                 if (0 <= next && next < H) add_rows(job, P, channels, vecs, W, next, next + 1, shift);
                 horizontal(job, P, channels, vecs, W, job->windows, y * W + shift.x0 - shift.dx,
                            shift.x1 - shift.x0,
-                           job->tile + ((ptrdiff_t)y * channels * (W + P - 1) + shift.x0) * vecs * LANES);
+                           job->tile + ((ptrdiff_t)y * channels * vcols + shift.x0) * vecs * LANES);
             }
         }
     }
@@ -518,7 +538,7 @@ static void fill_tile(float *tile, int lanes, const void *bank, int bytes, int64
                       int transposed) {
     const int64_t image = (int64_t)C * H * W, along = transposed ? H : 1, across = transposed ? 1 : W;
     for (int row = -h; row < H + h; row++)
-        for (int c = 0; c < C; c++, tile += (W + 2 * h) * lanes) {
+        for (int c = 0; c < C; c++, tile += COLUMNS(W, 2 * h + 1) * lanes) {
             const int inside = row >= 0 && row < H;
             if (border && (!inside || (row >= 2 * h && row < H - 2 * h))) continue;
             if (!wrap) memset(tile, 0, sizeof(float) * (W + 2 * h) * lanes);
@@ -610,11 +630,11 @@ API int native_accumulate(const float *queries, int n_queries, const void *bank,
                           float *cutoff, double *sums, double *counts) {
     const int h = patch / 2, wrap = mode != ZEROS;
     const int variant = choose(patch, C, W), group = variants[variant].vecs * LANES;
-    const int vcols = W + 2 * h, xcols = 2 * W + 2 * h;
+    const int vcols = COLUMNS(W, patch), xcols = 2 * W + 2 * h;
     const size_t pixels = (size_t)H * W;
     const size_t tile_size = (size_t)(H + 2 * h + MOST_ROWS) * C * vcols * group; /* rows beyond: unused */
     const size_t query_size = (size_t)(2 * H + 2 * h + MOST_ROWS) * C * xcols;
-    const size_t windows_size = (size_t)MOST_ROWS * (vcols + BLOCK) * group;
+    const size_t windows_size = (size_t)SHIFTS * MOST_ROWS * (vcols + BLOCK) * group;
     const size_t lanes_size = pixels * (1 + C) * LANES;
     float *memory = calloc(tile_size + windows_size + lanes_size + n_queries * query_size + 16, 4);
     Shift *shifts = malloc((2 * W + 2) * sizeof(Shift));
