@@ -16,7 +16,10 @@ reproduce: .venv/ready
 	$(BIN)/snakemake --cores all; status=$$?; \
 	$(BIN)/python scripts/show_headline.py && exit $$status
 
+# Without a graphics card the fused engine is tested by Triton's interpreter; PyTorch for CUDA has a Triton.
 test: .venv/ready lint
+	@$(BIN)/python -c 'import triton' 2>/dev/null || $(BIN)/pip install --quiet --no-deps triton==3.9.0 \
+		|| echo 'no Triton for this machine: tests/test_fused.py will be skipped'
 	$(BIN)/python -m pytest
 
 test-slurm: .venv/ready

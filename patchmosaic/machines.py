@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from importlib.util import find_spec
 
 import numpy as np
 import torch
@@ -47,9 +48,10 @@ class ScoreMachine:
             with patches that cut the border in the same way) or "circular" (images wrap around).
         candidates: for "circular", "wrapped" training patches (the paper's text) or only
             "interior" ones that do not wrap (its reference code).
-        engine: "dense" (plain torch in float64, any device), "exact" (native kernel in float32,
-            CPU), "adaptive" (native, ELS from a part of the bank; exact for LS) or "auto" (exact).
-            Where no native kernel can be had, the last two fall back to dense with a warning.
+        engine: "dense" (plain torch in float64, any device), "exact" (one fused kernel in float32,
+            native on the CPU, of Triton for images on a graphics card), "adaptive" (native, ELS
+            from a part of the bank; exact for LS and on a card) or "auto" (exact). Where no kernel
+            can be had, the last two fall back to dense with a warning.
         tolerance: of the adaptive engine: root-mean-square error of the posterior mean over the
             pixels of an image, in units of images in [-1, 1].
         threads: of the exact and adaptive engines; None uses all cores.
@@ -110,15 +112,20 @@ class ScoreMachine:
                     f"{type(self).__name__} has no {engine} engine: choose dense or auto"
                 )
             return "dense"
-        if engine == "dense" or (engine == "auto" and self.images.is_cuda):
+        if engine == "dense":
             return "dense"
-        if native.available() and not self.images.is_cuda:
+        if self.images.is_cuda:
+            if find_spec("triton"):
+                return "exact"
+            why = "images are on a graphics card, and Triton is not installed"
+        elif native.available():
             return "adaptive" if engine == "adaptive" and self.equivariant else "exact"
-        why = "images are on a GPU" if self.images.is_cuda else native.unavailable_reason()
+        else:
+            why = native.unavailable_reason()
         if engine == "exact":
             raise ValueError(f"engine is 'exact', which is not to be had: {why}")
         warnings.warn(
-            f"the native engines are not to be had ({why}); using the dense engine, which is many "
+            f"the fast engines are not to be had ({why}); using the dense engine, which is many "
             "times slower",
             stacklevel=3,
         )
@@ -222,7 +229,7 @@ class ScoreMachine:
                 require_memory(count * each, f"the {engine} engine's bank of {count:,} images")
             images = self.images if label is None else self.images[self.labels == label]
             bank = images
-            if engine == "exact":
+            if engine == "exact" and not images.is_cuda:
                 bank = native.NativeBank(images).alike()
             elif engine == "adaptive":
                 bank = adaptive.AdaptiveBank(images)
@@ -264,7 +271,19 @@ class LocalScoreMachine(ScoreMachine):
         if self.engine == "dense" or 1 - alpha_bar < native.LEAST_VARIANCE:
             return self._dense_sums(self._dense(x, label, alpha_bar), patch_size)
         bank = self._bank(label, "exact")
-        return PosteriorSums(*self._exact_sums(x.float(), bank, alpha_bar, patch_size))
+        if isinstance(bank, native.NativeBank):
+            return PosteriorSums(*self._exact_sums(x.float(), bank, alpha_bar, patch_size))
+        from patchmosaic.engines import fused  # where there are cards, Triton comes with PyTorch
+
+        return fused.posterior_sums(
+            x.to(bank.device),
+            bank,
+            alpha_bar,
+            patch_size,
+            boundary=self.boundary,
+            candidates=self.candidates,
+            equivariant=self.equivariant,
+        )
 
     def _exact_sums(
         self,
