@@ -254,9 +254,9 @@ def samples(arguments: argparse.Namespace, rows: pd.DataFrame) -> list[dict]:
     case |= {"images": arguments.bank, "threads": 2, "batch": arguments.batch, "patch_size": None}
     case["repeats"] = 3
     keep = {engine: f"{arguments.output}-{engine}.npy" for engine in ("exact", "adaptive")}
-    colour = {**case, "engine": "exact", "channels": 3, "images": 5000, "keep": keep["exact"]}
-    others = [measure(colour)]
-    others.append(measure({**colour, "kind": "calibration", "channels": 1}))
+    colour = {**case, "engine": "exact", "images": 5000, "keep": keep["exact"]}
+    others = [measure({**colour, "channels": 3, "batch": 2 * arguments.batch})]
+    others.append(measure({**colour, "kind": "calibration"}))
     batches = {"exact": arguments.batch, "adaptive": 10 * arguments.batch}
     found = [
         measure({**case, "engine": engine, "batch": batches[engine], "keep": keep[engine]})

@@ -305,7 +305,7 @@ typedef struct {
 INLINE void row_block(const Job *job, int P, int channels, int vecs, int W, int rows, int used, int y,
                       int dy, const Shift *shifts, int n_shifts) {
     const int h = P / 2, H = job->height, pixel = vecs * LANES, vcols = COLUMNS(W, P);
-    const int together = P >= 9 ? SHIFTS : 1;
+    const int together = P >= 9 || (P >= 5 && channels == 3) ? SHIFTS : 1;
     const ptrdiff_t trow = (ptrdiff_t)channels * vcols * pixel;
     const ptrdiff_t xrow = (ptrdiff_t)channels * (2 * W + P - 1);
     int from_seen, to_seen, rows_of_query[MOST_ROWS];
