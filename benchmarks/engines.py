@@ -10,8 +10,8 @@ Pairs are those of the definition, query pixel and candidate patch: the adaptive
 not visit all, is given the same number, so that its rate is that of an exact engine as fast.
 The colour sample is of 5,000 images, as many as a class of CIFAR-10 has; the calibration computes
 all P from 3 to 17 at 20 steps with 5,000 images, its time given for 10 trajectories.
-Whole samples and calibrations are medians of three runs, with other seeds each (the slowest stands
-beside). The adaptive engine samples ten times as many at once, 20 as in the default experiment,
+Whole samples (with other seeds each) and calibrations are medians of three runs; the slowest stands
+beside. The adaptive engine samples ten times as many at once, 20 as in the default experiment,
 because all share its indices.
 The dense engine is measured on few images: its time is proportional to them. Its time for a sample
 is the sum over the schedule of its measured times at each P, scaled to the bank.
@@ -96,6 +96,7 @@ def whole_sample(case: dict) -> dict:
         results.append(sample(machine_x0(machine, None, scales), noise, 20).numpy())
         seconds.append(time.perf_counter() - began)
         rms += [audit.square_error / audit.pixels for audit in machine.audits]
+        del machine  # its indices, before the next makes its own
     np.save(case["keep"], np.concatenate(results))
     return {
         "seconds": float(np.median(seconds)),

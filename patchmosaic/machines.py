@@ -50,8 +50,8 @@ class ScoreMachine:
             "interior" ones that do not wrap (its reference code).
         engine: "dense" (plain torch in float64, any device), "exact" (one fused kernel in float32,
             native on the CPU, of Triton for images on a graphics card), "adaptive" (native, ELS
-            from a part of the bank; exact for LS and on a card) or "auto" (exact). Where no kernel
-            can be had, the last two fall back to dense with a warning.
+            from a part of the bank; exact for LS) or "auto" (exact; dense on a card). Where no
+            kernel can be had, the last two fall back to dense with a warning.
         tolerance: of the adaptive engine: root-mean-square error of the posterior mean over the
             pixels of an image, in units of images in [-1, 1].
         threads: of the exact and adaptive engines; None uses all cores.
@@ -115,9 +115,12 @@ class ScoreMachine:
         if engine == "dense":
             return "dense"
         if self.images.is_cuda:
-            if find_spec("triton"):
+            if engine == "auto":
+                return "dense"
+            if engine == "exact" and find_spec("triton"):
                 return "exact"
-            why = "images are on a graphics card, and Triton is not installed"
+            why = "images are on a graphics card"
+            why += ", and Triton is not installed" if engine == "exact" else ""
         elif native.available():
             return "adaptive" if engine == "adaptive" and self.equivariant else "exact"
         else:
@@ -167,6 +170,7 @@ class ScoreMachine:
         self._check_query(x_t, alpha_bar, patch_size, labels)
         if labels is None:
             return self._sums(x_t, None, alpha_bar, patch_size)
+        labels = labels.cpu()
         by_label = {label: (labels == label).nonzero()[:, 0] for label in labels.unique().tolist()}
         sums = [
             self._sums(x_t[chosen], label, alpha_bar, patch_size)

@@ -49,7 +49,10 @@ def sign_tests(paired: pd.DataFrame) -> str:
 
 def memory(benchmarks: Path) -> str:
     """The most memory that a job of the experiment took."""
-    most = max(pd.read_csv(path, sep="\t")["max_rss"].max() for path in benchmarks.glob("*.tsv"))
+    jobs = pd.concat(
+        pd.read_csv(path, sep="\t", na_values="-") for path in benchmarks.glob("*.tsv")
+    )
+    most = jobs["max_rss"].max()
     return f"No job of it takes more than {most / 1024:.1f} GiB of memory."
 
 

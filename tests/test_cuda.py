@@ -19,15 +19,17 @@ def images(channels=1, count=40, side=12):
 
 @pytest.mark.parametrize(("boundary", "candidates"), BORDERS)
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("engine", ["dense", "auto"])
+@pytest.mark.parametrize("engine", ["auto", "exact"])
 @pytest.mark.parametrize("name", MACHINES)
 def test_machines_agree(name, engine, channels, boundary, candidates):
     bank, labels = images(channels), torch.arange(40) % 2
     x, chosen = torch.randn(3, channels, 12, 12), torch.tensor([0, 1, 1])
     border = {"boundary": boundary, "candidates": candidates}
+    if engine == "exact" and not MACHINES[name].kernel:
+        pytest.skip(f"{name} has only the dense engine")
     host = MACHINES[name](bank, labels, engine="dense", **border)
     card = MACHINES[name](bank.cuda(), labels.cuda(), engine=engine, **border)
-    assert card.engine == ("exact" if engine == "auto" and card.kernel else "dense")
+    assert card.engine == ("dense" if engine == "auto" else "exact")
     for t in (0.05, 0.5, 1.0):
         expected = host.posterior_mean(x, alpha_bar(t), 5, chosen)
         found = card.posterior_mean(x.cuda(), alpha_bar(t), 5, chosen.cuda())

@@ -67,10 +67,12 @@ def test_parts_of_the_bank_are_merged(monkeypatch):
     bank = images(1, count=8, height=3, width=3).to(DEVICE)
     x = noisy(bank.cpu(), 2, 0.3).to(DEVICE)
     parted = fused.posterior_sums(x, bank, alpha_bar(0.3), 3)
-    monkeypatch.setattr(fused, "PROGRAMS", 6)  # three parts for each of two queries
-    found = fused.posterior_sums(x, bank, alpha_bar(0.3), 3)
-    torch.testing.assert_close(found.mean, parted.mean, rtol=0, atol=1e-6)
-    torch.testing.assert_close(found.log_max, parted.log_max)
+    for most, programs in ((3, 6), (3, 2)):  # three parts a query; both queries at once, then alone
+        monkeypatch.setattr(fused, "MOST_IMAGES", most)
+        monkeypatch.setattr(fused, "PROGRAMS", programs)
+        found = fused.posterior_sums(x, bank, alpha_bar(0.3), 3)
+        torch.testing.assert_close(found.mean, parted.mean, rtol=0, atol=1e-6)
+        torch.testing.assert_close(found.log_max, parted.log_max)
 
 
 def test_one_constant_image_comes_back():
@@ -92,14 +94,17 @@ kernel = fused._accumulate
 pointers = {"x", "bank", "band_rows", "band_cols", "log_max", "weight", "weighted_value"}
 cases = (1, 32, False, False), (3, 32, True, False), (3, 64, True, True)
 for channels, side, wraps, interior in cases:
+    warps = 4 if side == 32 else 8  # as it is launched
     constants = dict(C=channels, H=side, W=side, CHANNELS=triton.next_power_of_2(channels))
     constants |= dict(ROWS=side, COLS=side, WRAPS=wraps, INTERIOR=interior)
     kinds = {name: "*fp32" if name in pointers else "i32" for name in kernel.arg_names}
+    if side == 64:  # as ints of 1 are given
+        constants |= dict(half=1, images_a_part=1)
     kinds |= {"scale": "fp32"} | dict.fromkeys(constants, "constexpr")
     source = ASTSource(kernel, kinds, constexprs=constants)
     for capability in (80, 90):
         target = GPUTarget("cuda", capability, 32)
-        made = triton.compile(source, target=target, options={"num_warps": 8, "num_stages": 1})
+        made = triton.compile(source, target=target, options={"num_warps": warps, "num_stages": 1})
         assert len(made.asm["cubin"]) > 1000
         assert made.metadata.shared <= 48 * 1024, made.metadata.shared
         assert "tf32" not in made.asm["ptx"]

@@ -13,6 +13,7 @@ in the environment Triton runs the kernel on the CPU, slowly: so tests/test_fuse
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 
 import torch
 import triton
@@ -22,6 +23,7 @@ from torch import Tensor
 from patchmosaic.posterior import PosteriorSums
 
 PROGRAMS = 4096  # parts of the work, over queries and bank: many more than a card has processors
+MOST_IMAGES = 128  # of a part: float32 sums stay short
 NEVER = tl.constexpr(-3e38)  # the largest logarithm before the first candidate
 
 
@@ -87,6 +89,10 @@ def _accumulate(
             if INTERIOR or not WRAPS:
                 allowed = met & inner_rows & inner_cols
             at = c * H * W + (q_row * W + q_col)[None]
+            # Sums over the images of a shift first, then over shifts: short sums round little.
+            before = m
+            s_shift = tl.zeros([ROWS, COLS], tl.float32)
+            u_shift = tl.zeros([CHANNELS, ROWS, COLS], tl.float32)
             image = bank + part.to(tl.int64) * images_a_part * C * H * W
             for _ in range(first, last):
                 y_q = tl.load(image + at, mask=(c < C) & met[None], other=0.0)
@@ -99,9 +105,12 @@ def _accumulate(
                 kept = tl.exp2(m - top)
                 w = tl.exp2(log_weight - top)
                 m = top
-                s = s * kept + w
-                u = u * kept[None] + w[None] * y_q
+                s_shift = s_shift * kept + w
+                u_shift = u_shift * kept[None] + w[None] * y_q
                 image += C * H * W
+            kept_before = tl.exp2(before - m)
+            s = s * kept_before + s_shift
+            u = u * kept_before[None] + u_shift
 
     pixel = row * W + col
     in_image = (row < H) & (col < W)
@@ -140,12 +149,19 @@ def posterior_sums(
         The sums, float64, on the device of ``x``.
     """
     batch, channels, height, width = x.shape
+    side = max(height, width)
+    patch_size = min(patch_size, 2 * side - 1) if boundary == "zeros" else patch_size  # covers all
     wraps, interior = boundary == "circular", equivariant and candidates == "interior"
     half = patch_size // 2
     unit = math.sqrt(math.log2(math.e) / (2 * (1 - alpha_bar)))  # so that a weight is 2^-D
-    parts = min(max(1, PROGRAMS // batch), len(bank))
-    images_a_part = -(-len(bank) // parts)
+    images_a_part = min(-(-len(bank) * batch // PROGRAMS), MOST_IMAGES)
     parts = -(-len(bank) // images_a_part)
+    if batch > 1 and batch * parts > 2 * PROGRAMS:  # more is of no use, and takes memory
+        options = {"boundary": boundary, "candidates": candidates, "equivariant": equivariant}
+        some = x.split(max(1, 2 * PROGRAMS // parts))
+        return PosteriorSums.concatenate(
+            [posterior_sums(queries, bank, alpha_bar, patch_size, **options) for queries in some]
+        )
 
     def reach(side: int) -> int:
         """The largest shift along one axis for which there are candidates."""
@@ -153,36 +169,37 @@ def posterior_sums(
             return 0
         return side - 1 if wraps else max(side - 2 * half - 1, 0)
 
-    # A tensor core's least side is 16.
+    # 16 is the least side that tl.dot takes.
     rows, cols = (max(16, triton.next_power_of_2(side)) for side in (height, width))
     log_max = x.new_empty(batch, parts, height, width, dtype=torch.float32)
     weight = torch.empty_like(log_max)
     value = x.new_empty(batch, parts, channels, height, width, dtype=torch.float32)
-    _accumulate[(batch, parts)](
-        (x.double() * unit).float().contiguous(),
-        bank.float().contiguous(),
-        _band(height, half, wraps, rows).to(x.device),
-        _band(width, half, wraps, cols).to(x.device),
-        log_max,
-        weight,
-        value,
-        len(bank),
-        images_a_part,
-        unit * math.sqrt(alpha_bar),
-        half,
-        reach(height),
-        reach(width),
-        C=channels,
-        H=height,
-        W=width,
-        CHANNELS=triton.next_power_of_2(channels),
-        ROWS=rows,
-        COLS=cols,
-        WRAPS=wraps,
-        INTERIOR=interior,
-        num_warps=4 if rows * cols <= 1024 else 8,
-        num_stages=1,  # an image is small; other programs hide the time that it takes to come
-    )
+    with torch.cuda.device(x.device) if x.is_cuda else nullcontext():
+        _accumulate[(batch, parts)](
+            (x.double() * unit).float().contiguous(),
+            bank.float().contiguous(),
+            _band(height, half, wraps, rows).to(x.device),
+            _band(width, half, wraps, cols).to(x.device),
+            log_max,
+            weight,
+            value,
+            len(bank),
+            images_a_part,
+            unit * math.sqrt(alpha_bar),
+            half,
+            reach(height),
+            reach(width),
+            C=channels,
+            H=height,
+            W=width,
+            CHANNELS=triton.next_power_of_2(channels),
+            ROWS=rows,
+            COLS=cols,
+            WRAPS=wraps,
+            INTERIOR=interior,
+            num_warps=4 if rows * cols <= 1024 else 8,
+            num_stages=1,  # an image is small; other programs hide the time that it takes to come
+        )
     log_max, weight, value = log_max.double(), weight.double(), value.double()
     top = log_max.amax(1)
     relative = torch.exp2(log_max - top[:, None])

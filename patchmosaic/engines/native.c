@@ -43,10 +43,11 @@
 /* A tile holds vecs * LANES training images: two vectors share the query's loads and the accumulators,
  * but the rows of the tile that one window needs must stay in the first cache. */
 #define MOST_VECS 2
-#define SHIFTS 2    /* column shifts that share the loads of a tile, where terms are many; at most MOST_VECS */
+#define SHIFTS 2    /* column shifts that share loads of a tile, where terms are many; at most MOST_VECS */
 #define BLOCK 4     /* windows that share a core, horizontally */
 #define MOST_ROWS 8 /* the same vertically */
 #define COLUMNS(W, P) (((W) + (P) - 1) | 1) /* of a tile; odd, lest rows compete for one place in a cache */
+#define DEAR(P, channels) ((P) >= 9 || ((P) >= 5 && (channels) == 3)) /* so many terms: share more */
 #define EXPECTED 0.7213475f /* of each squared difference, if it is noise alone: log2(e) / 2 */
 #define NEVER 3e38f         /* the reference distance before the first candidate */
 
@@ -120,15 +121,13 @@ INLINE void exp2_nonpositive(int n, vf *t) {
  * the bank, q = p + (dy, dx). Images carry h pixels of border (zeros or wrapped). */
 typedef struct {
     int channels, height, width, patch;
-    int vcols;           /* columns of the tile: COLUMNS(width, patch), of which width + 2 h count */
-    int xcols;           /* columns of the extended query */
     const float *query;  /* at position (0, 0), channel 0; layout (row, channel, column) */
     const float *tile;   /* at position (0, 0), channel 0; layout (row, channel, column, image) */
     float *lanes;        /* (height * width, 1 + channels, LANES): sums of weights and weighted values */
     float *nearest;      /* (height * width): smallest distance so far; weights are relative to it */
     float *cutoff;       /* (height * width): candidates beyond it are neglected */
     double *sums;        /* (1 + channels, height * width): what earlier tiles left */
-    vf *windows;         /* (SHIFTS, MOST_ROWS, vcols + BLOCK, vecs): vertical sums of a block of rows */
+    vf *windows;         /* (SHIFTS, MOST_ROWS, COLUMNS + BLOCK, vecs): vertical sums of a block of rows */
     float margin;        /* the cutoff lies this far beyond the nearest */
     const int *extents;  /* (height, 2): columns [from, to) of each row outside which the tile is ground */
     int wraps;           /* whether windows go on at the other side */
@@ -305,7 +304,7 @@ typedef struct {
 INLINE void row_block(const Job *job, int P, int channels, int vecs, int W, int rows, int used, int y,
                       int dy, const Shift *shifts, int n_shifts) {
     const int h = P / 2, H = job->height, pixel = vecs * LANES, vcols = COLUMNS(W, P);
-    const int together = P >= 9 || (P >= 5 && channels == 3) ? SHIFTS : 1;
+    const int together = DEAR(P, channels) ? SHIFTS : 1;
     const ptrdiff_t trow = (ptrdiff_t)channels * vcols * pixel;
     const ptrdiff_t xrow = (ptrdiff_t)channels * (2 * W + P - 1);
     int from_seen, to_seen, rows_of_query[MOST_ROWS];
@@ -331,8 +330,8 @@ INLINE void row_block(const Job *job, int P, int channels, int vecs, int W, int 
         if (first >= last) continue;
         const float *tile = job->tile + (y - h) * trow + (first - h) * pixel;
         const float *query = job->query + (y - dy - h) * xrow + (first - shifts[s].dx - h);
-        if (each == together) /* a constant */
-            vertical(job, P, channels, vecs, W, rows, together, tile, query, last - first + 2 * h);
+        if (each == SHIFTS) /* each of the two with a constant */
+            vertical(job, P, channels, vecs, W, rows, SHIFTS, tile, query, last - first + 2 * h);
         else vertical(job, P, channels, vecs, W, rows, 1, tile, query, last - first + 2 * h);
         for (int k = 0; k < each; k++)
             for (int r = 0; r < used; r++) {
@@ -340,7 +339,7 @@ INLINE void row_block(const Job *job, int P, int channels, int vecs, int W, int 
                 const vf *windows = job->windows + (ptrdiff_t)(k * MOST_ROWS + r) * (vcols + BLOCK) * vecs;
                 const float *centre = job->tile + (y + r) * trow;
                 for (int from = x0[k], to; from < x1[k]; from = to) {
-                    const int wrapped = from < dx; /* query columns run up to the edge and go on at column 0 */
+                    const int wrapped = from < dx; /* query columns run to the edge, go on at column 0 */
                     to = wrapped && dx < x1[k] ? dx : x1[k];
                     horizontal(job, P, channels, vecs, W, windows + (from - first) * vecs,
                                rows_of_query[r] * W + from - dx + (wrapped ? W : 0), to - from,
@@ -353,7 +352,7 @@ INLINE void row_block(const Job *job, int P, int channels, int vecs, int W, int 
 /* Bank rows [y0, y1), paired with query rows dy above, modulo the height. */
 INLINE void rows(const Job *job, int P, int channels, int vecs, int W, int y0, int y1, int dy,
                  const Shift *shifts, int n) {
-    const int most = P >= 9 || (P >= 5 && channels == 3) ? 8 : 4; /* where terms are dear, share more */
+    const int most = DEAR(P, channels) ? 8 : 4;
     int y = y0;
     for (; most == 8 && y1 - y > 4; y += 8)
         row_block(job, P, channels, vecs, W, 8, y1 - y < 8 ? y1 - y : 8, y, dy, shifts, n);
@@ -633,6 +632,7 @@ API int native_accumulate(const float *queries, int n_queries, const void *bank,
     const int vcols = COLUMNS(W, patch), xcols = 2 * W + 2 * h;
     const size_t pixels = (size_t)H * W;
     const size_t tile_size = (size_t)(H + 2 * h + MOST_ROWS) * C * vcols * group; /* rows beyond: unused */
+    /* A second shift, where it has no pairs, may read a column before a row: another row, or rows unused. */
     const size_t query_size = (size_t)(2 * H + 2 * h + MOST_ROWS) * C * xcols;
     const size_t windows_size = (size_t)SHIFTS * MOST_ROWS * (vcols + BLOCK) * group;
     const size_t lanes_size = pixels * (1 + C) * LANES;
@@ -665,7 +665,7 @@ API int native_accumulate(const float *queries, int n_queries, const void *bank,
         }
         for (int b = 0; b < n_queries; b++) {
             const Job job = {
-                .channels = C, .height = H, .width = W, .patch = patch, .vcols = vcols, .xcols = xcols,
+                .channels = C, .height = H, .width = W, .patch = patch,
                 .query = extended + b * query_size + ((size_t)(H + h) * C) * xcols + W + h,
                 .tile = tile + ((size_t)h * C * vcols + h) * group,
                 .lanes = lanes, .nearest = nearest + b * pixels, .cutoff = cutoff + b * pixels,
