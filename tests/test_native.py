@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from patchmosaic.engines import build_native, native
+from patchmosaic.engines import build_native, dense, native
 
 pytestmark = pytest.mark.skipif(
     not native.available(), reason=f"native engine: {native.unavailable_reason()}"
@@ -134,6 +134,22 @@ def test_equals_brute_force(kind, shape, mode, size, monkeypatch):
             sums = native.posterior_sums(x, bank, alpha_bar(t), size, threads=1, **MODES[mode])
             torch.testing.assert_close(mean_of(sums), mean, rtol=0, atol=TOLERANCE)
             torch.testing.assert_close(sums[0], log_max, rtol=2e-6, atol=2e-5)
+
+
+@pytest.mark.parametrize("candidates", ["wrapped", "interior"])
+@pytest.mark.parametrize("size", [5, 9, 17])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_circular_images_of_full_size(channels, size, candidates):
+    """The kernels for images 32 pixels wide, where several shifts share loads and some wrap."""
+    bank = on_ground(3, channels, 32, 32)
+    x = noisy(bank, 1, 0.5)
+    options = {"boundary": "circular", "candidates": candidates}
+    found = mean_of(native.posterior_sums(x, bank, alpha_bar(0.5), size, **options))
+    variance = 1 - alpha_bar(0.5)
+    sums = dense.equivariant_local(
+        x.double(), bank.double(), alpha_bar(0.5), variance, size, "circular", candidates
+    )
+    torch.testing.assert_close(found, sums.mean, rtol=0, atol=TOLERANCE)
 
 
 # Two at every noise level, and at one the others with a kernel of their own for such images.
