@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import safetensors.torch
+import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
@@ -19,8 +20,10 @@ from patchmosaic.records import (
     record_path,
     save_record,
     save_scales_record,
+    snapshots_path,
     verify_checkpoint,
     verify_scales,
+    verify_snapshots,
 )
 
 __all__ = [
@@ -33,30 +36,78 @@ __all__ = [
     "save_checkpoint",
     "save_record",
     "save_scales_record",
+    "snapshots_path",
     "verify_checkpoint",
     "verify_scales",
+    "verify_snapshots",
 ]
 
 
-def save_checkpoint(path: Path, weights: dict[str, Tensor], record: dict) -> None:
-    """Write weights and record; the record names the SHA-256 of the weights and comes last."""
-    temporary = path.with_suffix(".partial")
-    content = safetensors.torch.save(weights)
-    temporary.write_bytes(content)
-    record = {**record, "weights_sha256": hashlib.sha256(content).hexdigest()}
-    os.replace(temporary, path)
+def save_checkpoint(
+    path: Path,
+    weights: dict[str, Tensor],
+    record: dict,
+    snapshots: dict[str, dict[str, Tensor]] | None = None,
+) -> None:
+    """Write weights, snapshots and record; the record names the SHA-256 of both and comes last.
+
+    Args:
+        path: of the weights; snapshots go into the file :func:`snapshots_path` beside it.
+        weights: the averaged weights.
+        record: of the training.
+        snapshots: other weights of the same training, by name (see :func:`training.train`).
+    """
+    record = {**record, "weights_sha256": _write(path, weights)}
+    if snapshots:
+        joined = {f"{name}/{k}": v for name, each in snapshots.items() for k, v in each.items()}
+        record["snapshots_sha256"] = _write(snapshots_path(path), joined)
+        record["snapshots"] = list(snapshots)
     save_record(record_path(path), record)
 
 
-def load_checkpoint(path: Path) -> tuple[nn.Module, dict]:
-    """The network of a verified checkpoint, in evaluation mode, and its record."""
+def _write(path: Path, tensors: dict[str, Tensor]) -> str:
+    """Write tensors, whole or not at all; the SHA-256 of the file."""
+    temporary = path.with_suffix(".partial")
+    content = safetensors.torch.save(tensors)
+    temporary.write_bytes(content)
+    os.replace(temporary, path)
+    return hashlib.sha256(content).hexdigest()
+
+
+def load_checkpoint(path: Path, snapshot: str = "") -> tuple[nn.Module, dict]:
+    """The network of a verified checkpoint, in evaluation mode, and its record.
+
+    Args:
+        path: of the weights.
+        snapshot: by default the averaged weights; "untrained" for those that the training began
+            with, or the name of a snapshot in the record: "raw" for the last weights as they are, a
+            number of images seen for the averaged weights at that time.
+    """
     record = verify_checkpoint(path)
     try:
-        network = build_network(NetworkConfig(**record["network"]))
+        config = NetworkConfig(**record["network"])
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{record_path(path)}: it describes no network: {error}") from None
+    if snapshot == "untrained":
+        torch.manual_seed(record["training"]["seed"])
+        return build_network(config).eval(), record
+    network = build_network(config)
     try:
-        network.load_state_dict(safetensors.torch.load_file(path))
+        network.load_state_dict(_weights(path, record, snapshot))
     except (SafetensorError, RuntimeError) as error:
         raise CheckpointError(f"{path}: the weights do not fit their record: {error}") from None
     return network.eval(), record
+
+
+def _weights(path: Path, record: dict, snapshot: str) -> dict[str, Tensor]:
+    """The averaged weights of a verified checkpoint, or those of a snapshot."""
+    if not snapshot:
+        return safetensors.torch.load_file(path)
+    verify_snapshots(path, record)
+    if snapshot not in record["snapshots"]:
+        there = ", ".join(record["snapshots"])
+        raise CheckpointError(f"{snapshots_path(path)}: no snapshot {snapshot!r}; it has {there}")
+    prefix = f"{snapshot}/"
+    with safetensors.safe_open(snapshots_path(path), framework="pt") as file:
+        keys = [key for key in file.keys() if key.startswith(prefix)]  # noqa: SIM118
+        return {key.removeprefix(prefix): file.get_tensor(key) for key in keys}

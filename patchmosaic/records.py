@@ -26,6 +26,11 @@ def record_path(weights_path: Path) -> Path:
     return weights_path.with_suffix(".json")
 
 
+def snapshots_path(weights_path: Path) -> Path:
+    """Where the snapshots of a training lie: beside its weights."""
+    return weights_path.with_suffix(".snapshots.safetensors")
+
+
 def load_record(path: Path) -> dict:
     """The record beside a file of weights or scales, without reading that.
 
@@ -59,6 +64,21 @@ def verify_checkpoint(path: Path) -> dict:
     if found != expected:
         raise CheckpointError(f"{path}: expected SHA-256 {expected}, found {found}")
     return record
+
+
+def verify_snapshots(path: Path, record: dict) -> Path:
+    """The snapshots of the checkpoint at ``path``; raises CheckpointError unless they are there and
+    what its record says.
+    """
+    expected, snapshots = record.get("snapshots_sha256"), snapshots_path(path)
+    if expected is None:
+        raise CheckpointError(f"{record_path(path)}: it tells of no snapshots of the training")
+    if not snapshots.exists():
+        raise CheckpointError(f"{snapshots}: the snapshots of this training are missing")
+    found = _sha256(snapshots)
+    if found != expected:
+        raise CheckpointError(f"{snapshots}: expected SHA-256 {expected}, found {found}")
+    return snapshots
 
 
 def save_scales_record(path: Path, tables: list[Path], record: dict) -> None:

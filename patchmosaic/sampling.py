@@ -56,6 +56,15 @@ def scale_at(scales: dict[float, int], t: float) -> int:
     return scales[nearest]
 
 
+def shifted_scales(scales: dict[float, int], steps: int) -> dict[float, int]:
+    """Scales moved along the times: each time gets the P of the one ``steps`` later.
+
+    At the ends the last and the first P are repeated.
+    """
+    times, last = sorted(scales), len(scales) - 1
+    return {t: scales[times[min(max(i + steps, 0), last)]] for i, t in enumerate(times)}
+
+
 def network_noise(network: nn.Module, x_t: Tensor, t: float, labels: Tensor | None) -> Tensor:
     """The network's predicted noise at one time for all of a batch, (B, C, H, W)."""
     with torch.inference_mode():

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import safetensors
 import torch
-from safetensors.torch import save
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -96,8 +96,7 @@ def _batch(images: Tensor, recipe: TrainingRecipe, step: int) -> tuple[Tensor, T
 
 def _save_state(path: Path, tensors: dict[str, Tensor], notes: dict) -> None:
     temporary = path.with_suffix(".partial")
-    contiguous = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
-    temporary.write_bytes(save(contiguous, metadata={"notes": json.dumps(notes)}))
+    temporary.write_bytes(save(_on_cpu(tensors), metadata={"notes": json.dumps(notes)}))
     os.replace(temporary, path)
 
 
@@ -111,7 +110,7 @@ def train(
     code_digest: str = "",
     device: str = "cpu",
     should_stop: Callable[[], bool] = lambda: False,
-) -> tuple[dict[str, Tensor], dict]:
+) -> tuple[dict[str, Tensor], dict[str, dict[str, Tensor]], dict]:
     """Train a noise predictor: minimise E |network(x_t, t) - z|^2 with Adam.
 
     Args:
@@ -127,7 +126,8 @@ def train(
             :class:`TrainingStopped`.
 
     Returns:
-        The averaged weights, and the training record (JSON-able).
+        The averaged weights, the snapshots, and the training record (JSON-able). Snapshots are
+        averaged weights by the number of images seen, and the last weights as they are, "raw".
 
     Raises:
         TrainingDiverged: when the loss is not finite.
@@ -145,6 +145,7 @@ def train(
     identity = run_identity(network_config, recipe, dataset_digest, code_digest)
     state_dir.mkdir(parents=True, exist_ok=True)
     state_path = state_dir / f"{identity}.safetensors"
+    snapshot_paths = {m: state_dir / f"{identity}-{m}.safetensors" for m in recipe.snapshots}
     step, curve, seconds = 0, [], 0.0
     if state_path.exists():
         step, curve, seconds = _load_state(state_path, network, average, optimiser)
@@ -191,8 +192,7 @@ def train(
             seen = step * recipe.batch_size
             for mark in recipe.snapshots:
                 if seen_before < mark <= seen:
-                    snapshot = state_dir / f"{identity}-{mark}.safetensors"
-                    _save_state(snapshot, average, {"images_seen": seen})
+                    _save_state(snapshot_paths[mark], average, {"images_seen": seen})
             if step % LOG_STEPS and step < steps:
                 continue
             mean = float(torch.stack(losses).mean())
@@ -222,7 +222,14 @@ def train(
         "hardware": hardware(device),
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
     }
-    return {k: v.detach().cpu().contiguous() for k, v in average.items()}, record
+    seen = steps * recipe.batch_size
+    snapshots = {str(m): load_file(snapshot_paths[m]) for m in recipe.snapshots if m <= seen}
+    snapshots["raw"] = _on_cpu(network.state_dict())
+    return _on_cpu(average), snapshots, record
+
+
+def _on_cpu(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {k: v.detach().cpu().contiguous() for k, v in weights.items()}
 
 
 def _load_state(

@@ -16,23 +16,27 @@ from patchmosaic.records import (
     save_record,
     verify_checkpoint,
     verify_scales,
+    verify_snapshots,
 )
 
 CHECKPOINTS = Path(__file__).parent.parent / "checkpoints"
 
 
-def package(results: Path, network: str, checkpoints: Path) -> list[Path]:
+def package(results: Path, network: str, checkpoints: Path, snapshots: bool) -> list[Path]:
     """Copy the network, verified, and its scales if the run calibrated it; the copies.
 
-    Packaged scales that are not replaced are removed: they would be for other weights.
+    Packaged scales and snapshots that are not replaced are removed: they would be of other weights.
     """
     weights = results / f"networks/{network}.safetensors"
     scales = results / f"calibration/{network}.scales.json"
-    digest = verify_checkpoint(weights)["weights_sha256"]
-    files = [weights, record_path(weights)]
+    record = verify_checkpoint(weights)
+    files = [weights]
+    if snapshots:
+        files.append(verify_snapshots(weights, record))
     if scales.exists():
-        files += [*verify_scales(scales, digest), scales]
-    for kind in ("scales.json", "scales.csv", "cosines.csv"):
+        files += [*verify_scales(scales, record["weights_sha256"]), scales]
+    files.append(record_path(weights))
+    for kind in ("scales.json", "scales.csv", "cosines.csv", "snapshots.safetensors"):
         (checkpoints / f"{network}.{kind}").unlink(missing_ok=True)
     copies = [checkpoints / file.name for file in files]
     for file, copy in zip(files, copies, strict=True):
@@ -47,11 +51,14 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("results", type=Path, help="the directories.results of the run")
     parser.add_argument("network", help="name of the network in the run's config")
+    parser.add_argument(
+        "--snapshots", action="store_true", help="also the weights during the training"
+    )
     arguments = parser.parse_args()
     try:
-        copies = package(arguments.results, arguments.network, CHECKPOINTS)
+        copies = package(arguments.results, arguments.network, CHECKPOINTS, arguments.snapshots)
     except CheckpointError as error:
         sys.exit(f"error: {error}")
     print(*copies, sep="\n")
-    if len(copies) == 2:
+    if not any(copy.name.endswith(".scales.json") for copy in copies):
         print(f"The run did not calibrate {arguments.network}: it is packaged without scales.")

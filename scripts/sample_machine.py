@@ -10,7 +10,7 @@ from patchmosaic.datasets import load_images, to_float
 from patchmosaic.machines import MACHINES
 from patchmosaic.records import read_scales
 from patchmosaic.samples import Samples, load_samples, save_samples
-from patchmosaic.sampling import machine_x0, sample
+from patchmosaic.sampling import machine_x0, sample, shifted_scales
 
 if __name__ == "__main__":
     with logged(snakemake.log[0]):
@@ -22,6 +22,10 @@ if __name__ == "__main__":
         noise = load_samples(Path(snakemake.input.noise)).part(first, first + size)
         labels = noise.labels if conditional else None
         scales = read_scales(Path(snakemake.input.scales)) if snakemake.input.scales else None
+        if scales and settings.patch_size:
+            scales = dict.fromkeys(scales, settings.patch_size)
+        elif scales:
+            scales = shifted_scales(scales, settings.scales_shift)
         kind = MACHINES[name]
 
         def run(engine):
@@ -58,6 +62,8 @@ if __name__ == "__main__":
             "audit": audit,
             "steps": settings.steps,
             "start": settings.start,
+            "patch_size": settings.patch_size,
+            "scales_shift": settings.scales_shift,
             "bank_images": len(bank),
             "bank_sha256": bank.digest,
             "noise_sha256": noise.record["sha256"],

@@ -13,7 +13,7 @@ if __name__ == "__main__":
     with logged(snakemake.log[0]):
         torch.set_num_threads(snakemake.threads)
         settings, steps = snakemake.params, int(snakemake.wildcards.steps)
-        network, training = load_checkpoint(Path(snakemake.input.network))
+        network, training = load_checkpoint(Path(snakemake.input.network), settings.weights)
         size = settings.shard_size
         first = int(snakemake.wildcards.shard) * size
         noise = load_samples(Path(snakemake.input.noise)).part(first, first + size)
@@ -30,6 +30,7 @@ if __name__ == "__main__":
             "steps": steps,
             "start": settings.start,
             "weights_sha256": training["weights_sha256"],
+            "weights": settings.weights or "averaged",
             "noise_sha256": noise.record["sha256"],
         }
         result = Samples(images.numpy(), noise.seeds, labels, record)

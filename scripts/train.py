@@ -29,7 +29,7 @@ if __name__ == "__main__":
         )
         device = "cuda" if snakemake.resources.gpu and torch.cuda.is_available() else "cpu"
         claim = claim_card(Path(snakemake.params.state).parent) if device == "cuda" else None
-        weights, record = train(
+        weights, snapshots, record = train(
             config,
             TrainingRecipe(**snakemake.params.recipe),
             to_float(images),
@@ -41,6 +41,6 @@ if __name__ == "__main__":
             should_stop=lambda: bool(stop_requests),
         )
         record["dataset"] = network["dataset"]
-        save_checkpoint(Path(snakemake.output.weights), weights, record)
+        save_checkpoint(Path(snakemake.output.weights), weights, record, snapshots)
         if claim:
             claim.close()

@@ -18,6 +18,11 @@ from patchmosaic.records import CheckpointError, load_record, read_scales
 
 SCHEMA = Path(__file__).parent / "schemas" / "config.schema.yaml"
 MOST_SHARDS = 1000
+# Keys of a variant that change the samples of the machine, and of the network.
+MACHINE_CHANGES = {"bank_dataset", "bank_images", "candidates", "machine_start", "patch_size"}
+MACHINE_CHANGES |= {"scales_shift"}
+NETWORK_CHANGES = {"network_start", "weights"}
+UNCHANGED = "unchanged"  # name of the chain as it is, among variants
 
 
 def _is_number(_, value: object) -> bool:
@@ -53,6 +58,7 @@ def validate_config(config: dict, checkpoints: Path) -> None:
         _check_dataset(name, dataset)
     for name in config["configurations"]:
         _check_network(name, config, checkpoints)
+    _check_variants(config, checkpoints)
     if config["calibration"]["source"] == "packaged":
         for name in config["configurations"]:
             _check_scales(config["networks"][name].get("scales_of", name), config, checkpoints)
@@ -187,6 +193,80 @@ def _check_network(name: str, config: dict, checkpoints: Path) -> None:
         raise ConfigError(
             f"{where}.scales_of: {scales_of!r} is not among the configurations, so its scales are "
             "not calibrated"
+        )
+
+
+def has_snapshots(name: str, checkpoints: Path) -> bool:
+    """Whether a packaged network comes with snapshots of its training."""
+    return (checkpoints / f"{name}.snapshots.safetensors").exists()
+
+
+def variants_of(config: dict, name: str) -> dict[str, dict]:
+    """The variants that apply to a network, by name.
+
+    One applies unless it is for other networks, its bank is for other datasets, or it is about the
+    candidates of a circular boundary and the network's is not.
+    """
+    network, found = config["networks"][name], {}
+    for variant, changes in config["variants"].items():
+        if name not in changes.get("networks", [name]):
+            continue
+        if network["dataset"] not in changes.get("bank_dataset", [network["dataset"]]):
+            continue
+        if "candidates" in changes and network["padding"] != "circular":
+            continue
+        found[variant] = changes
+    return found
+
+
+def _check_variants(config: dict, checkpoints: Path) -> None:
+    if config["variants"] and "els" not in config["machines"]:
+        raise ConfigError("variants: they are compared with els, which machines does not have")
+    for variant, changes in config["variants"].items():
+        where = f"variants.{variant}"
+        if variant == UNCHANGED:
+            raise ConfigError(f"{where}: this is the name of the chain as it is; choose another")
+        for name in changes.get("networks", []):
+            if name not in config["configurations"]:
+                hint = _did_you_mean(name, config["configurations"])
+                raise ConfigError(
+                    f"{where}.networks: {name!r} is not among the configurations{hint}"
+                )
+        size = changes.get("patch_size", 1)
+        if size % 2 == 0:
+            raise ConfigError(
+                f"{where}.patch_size: {size} is even; patch sizes are odd, like {size + 1}"
+            )
+        if {"patch_size", "scales_shift"} <= set(changes):
+            raise ConfigError(f"{where}: patch_size and scales_shift exclude each other")
+        for dataset, other in changes.get("bank_dataset", {}).items():
+            _check_bank(f"{where}.bank_dataset", dataset, other, config)
+    for name in config["configurations"]:
+        trained = config["networks"][name]["checkpoint"] == "trained"
+        for variant, changes in variants_of(config, name).items():
+            if changes.get("weights") == "raw" and not (
+                trained or has_snapshots(name, checkpoints)
+            ):
+                raise ConfigError(
+                    f"variants.{variant}.weights: raw, but {name} is packaged without snapshots of "
+                    "its training; name the networks it is for in networks, or train it here"
+                )
+
+
+def _check_bank(where: str, dataset: str, other: str, config: dict) -> None:
+    """A bank of another dataset must have images of the same size and channels."""
+    shapes = []
+    for name in (dataset, other):
+        if name not in config["datasets"]:
+            hint = _did_you_mean(name, config["datasets"])
+            raise ConfigError(f"{where}: {name!r} is not defined{hint}")
+        chosen = config["datasets"][name]
+        channels = chosen.get("channels", find_dataset(chosen["source"]).channels)
+        shapes.append((channels, chosen["size"]))
+    if shapes[0] != shapes[1]:
+        raise ConfigError(
+            f"{where}: {other} has {shapes[1][0]} channels of {shapes[1][1]} pixels, {dataset} "
+            f"{shapes[0][0]} of {shapes[0][1]}: a bank must have the images' own shape"
         )
 
 

@@ -12,7 +12,7 @@ from patchmosaic.figures.agreement import (
     novelty,
     scatter_is_vs_machine,
 )
-from patchmosaic.figures.locality import jacobians, scales
+from patchmosaic.figures.locality import jacobians, scales, sharpness
 from patchmosaic.figures.pairs import inconsistent_garments, pairs
 from patchmosaic.figures.provenance import patch_provenance
 from patchmosaic.figures.style import MACHINE_LOOKS, save_figure, style
@@ -22,6 +22,7 @@ from patchmosaic.figures.trajectories import (
     denoising_frames,
     save_animation,
 )
+from patchmosaic.figures.variants import learning_curves, variants
 
 __all__ = [
     "HELD_OUT",
@@ -33,6 +34,7 @@ __all__ = [
     "headline_chart",
     "inconsistent_garments",
     "jacobians",
+    "learning_curves",
     "measures",
     "mosaics",
     "novelty",
@@ -42,5 +44,7 @@ __all__ = [
     "save_figure",
     "scales",
     "scatter_is_vs_machine",
+    "sharpness",
     "style",
+    "variants",
 ]

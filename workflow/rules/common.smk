@@ -21,7 +21,15 @@ from patchmosaic.manifest import (
     source_digests,
 )
 from sharing import MOST_THREADS, threads_each
-from validation import ConfigError, validate_config
+from validation import (
+    MACHINE_CHANGES,
+    NETWORK_CHANGES,
+    UNCHANGED,
+    ConfigError,
+    has_snapshots,
+    validate_config,
+    variants_of,
+)
 
 # Snakemake writes this into the command of every script without quotes of its own.
 sys.executable = shlex.quote(sys.executable)
@@ -39,6 +47,7 @@ RESULTS = Path(config["directories"]["results"])
 NETWORKS = config["configurations"]
 TRAINED = [n for n in NETWORKS if config["networks"][n]["checkpoint"] == "trained"]
 PACKAGED = [n for n in NETWORKS if config["networks"][n]["checkpoint"] == "packaged"]
+WITH_SNAPSHOTS = [n for n in NETWORKS if n in TRAINED or has_snapshots(n, CHECKPOINTS)]
 SEEDS = config["seeds"]["evaluation"]
 SHARDS = [f"{i:03d}" for i in range(-(-SEEDS["count"] // SEEDS["shard_size"]))]
 

@@ -203,6 +203,101 @@ rule figure_architectures:
         "../../scripts/figure_architectures.py"
 
 
+rule figure_sharpness:
+    """Draw how well every patch size predicts the networks, at several times."""
+    input:
+        cosines=expand(
+            RESULTS / "calibration/{network}.cosines.csv", network=CALIBRATED
+        ),
+        scales=expand(RESULTS / "calibration/{network}.scales.csv", network=CALIBRATED),
+    output:
+        report(
+            RESULTS / "figures/sharpness.png",
+            category="Locality",
+            caption="../report/sharpness.rst",
+            labels={"figure": "how sharp the optimum is"},
+        ),
+        RESULTS / "figures/sharpness.pdf",
+    log:
+        RESULTS / "logs/figure_sharpness.log",
+    benchmark:
+        RESULTS / "benchmarks/figure_sharpness.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        networks=CALIBRATED,
+        code=code("figures"),
+    message:
+        "Drawing how sharp the optimum of P is"
+    script:
+        "../../scripts/figure_sharpness.py"
+
+
+rule figure_variants:
+    """Draw the agreement under every control and ablation."""
+    input:
+        RESULTS / "tables/variants.csv",
+    output:
+        report(
+            RESULTS / "figures/variants.png",
+            category="Controls",
+            caption="../report/variants.rst",
+            labels={"figure": "controls and ablations"},
+        ),
+        RESULTS / "figures/variants.pdf",
+    log:
+        RESULTS / "logs/figure_variants.log",
+    benchmark:
+        RESULTS / "benchmarks/figure_variants.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        unchanged=UNCHANGED,
+        code=code("figures"),
+    message:
+        "Drawing controls and ablations"
+    script:
+        "../../scripts/figure_variants.py"
+
+
+rule figure_learning:
+    """Draw the agreement of machines and networks during the training."""
+    input:
+        expand(RESULTS / "learning/{network}.csv", network=WITH_SNAPSHOTS),
+    output:
+        report(
+            RESULTS / "figures/learning.png",
+            category="Controls",
+            caption="../report/learning.rst",
+            labels={"figure": "agreement during the training"},
+        ),
+        RESULTS / "figures/learning.pdf",
+    log:
+        RESULTS / "logs/figure_learning.log",
+    benchmark:
+        RESULTS / "benchmarks/figure_learning.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=code("figures"),
+    message:
+        "Drawing the agreement during the training"
+    script:
+        "../../scripts/figure_learning.py"
+
+
 rule figure_jacobians:
     """Draw how far networks look, over time, beside their scales (the paper's figure 4a)."""
     input:

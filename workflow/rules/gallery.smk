@@ -107,7 +107,14 @@ GALLERY = [
         for n in NETWORKS
         if "els" in LOCAL_MACHINES
     ),
+    *([drawn("variants", "Controls and ablations", "Controls")] if VARIED else []),
+    *(
+        [drawn("learning", "Agreement during the training", "Controls")]
+        if WITH_SNAPSHOTS
+        else []
+    ),
     drawn("scales", "Locality scales", "Locality"),
+    drawn("sharpness", "How sharp the optimum of P is", "Locality"),
     drawn("jacobians", "How far networks look", "Locality"),
     drawn("mosaics", "Mosaics of two images", "Theory"),
     drawn("borders", "Border dictionaries", "Theory"),

@@ -7,6 +7,7 @@ rule train:
         images=lambda w: prepared(dataset_of(w)),
     output:
         weights=RESULTS / "networks/{network}.safetensors",
+        snapshots=RESULTS / "networks/{network}.snapshots.safetensors",
         record=RESULTS / "networks/{network}.json",
     log:
         RESULTS / "logs/train-{network}.log",
@@ -57,3 +58,29 @@ rule packaged_checkpoint:
         "Using the packaged network {wildcards.network}"
     script:
         "../../scripts/packaged_checkpoint.py"
+
+
+rule packaged_snapshots:
+    """Verify the packaged snapshots of a network's training, and copy them."""
+    input:
+        weights=CHECKPOINTS / "{network}.safetensors",
+        snapshots=CHECKPOINTS / "{network}.snapshots.safetensors",
+        record=CHECKPOINTS / "{network}.json",
+    output:
+        RESULTS / "networks/{network}.snapshots.safetensors",
+    log:
+        RESULTS / "logs/packaged_snapshots-{network}.log",
+    benchmark:
+        RESULTS / "benchmarks/packaged_snapshots-{network}.tsv"
+    wildcard_constraints:
+        network="|".join(PACKAGED) or "(?!)",
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=5,
+    message:
+        "Using the packaged snapshots of {wildcards.network}"
+    script:
+        "../../scripts/packaged_snapshots.py"

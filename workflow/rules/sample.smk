@@ -59,6 +59,8 @@ rule sample_machine:
         adaptive=config["adaptive"] if config["engine"] == "adaptive" else None,
         steps=config["sampling"]["machine_steps"],
         start=config["sampling"]["machine_start"],
+        patch_size=None,
+        scales_shift=0,
         code=MACHINE_CODE,
     message:
         "Sampling the {wildcards.machine} machine of {wildcards.network}, shard {wildcards.shard}"
@@ -87,6 +89,7 @@ rule sample_network:
         conditional=lambda w: network(w)["conditional"],
         shard_size=SEEDS["shard_size"],
         start=config["sampling"]["network_start"],
+        weights="",
         code=NETWORK_CODE,
     message:
         "Sampling {wildcards.network} in {wildcards.steps} steps, shard {wildcards.shard}"
