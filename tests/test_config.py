@@ -8,7 +8,7 @@ import shutil
 import pandas as pd
 import pytest
 import yaml
-from configs import DEFAULT, ROOT, merged, read
+from configs import DEFAULT, ROOT, merged, packaged_networks, read
 from validation import SCHEMA, ConfigError, validate_config
 
 from patchmosaic import machines, networks
@@ -16,8 +16,10 @@ from patchmosaic.checkpoints import (
     RECORD_DIGEST,
     load_record,
     save_record,
+    snapshots_path,
     verify_checkpoint,
     verify_scales,
+    verify_snapshots,
 )
 from patchmosaic.training import PRECISIONS, TrainingRecipe
 
@@ -221,10 +223,12 @@ def test_packaged_scales_are_for_the_packaged_networks():
 
 def test_packaged_records_say_what_they_are():
     """Every packaged network names its data, recipe, loss curve and kind of machine."""
-    networks = sorted((ROOT / "checkpoints").glob("*.safetensors"))
+    networks = packaged_networks()
     assert len(networks) >= 4
     for path in networks:
         record = verify_checkpoint(path)
+        if snapshots_path(path).exists():
+            assert verify_snapshots(path, record).stat().st_size < 16 * 2**20
         needed = {"network", "training", "dataset", "dataset_digest", "weights_sha256", "versions"}
         needed |= {"images_seen", "loss_curve", "wall_seconds", "hardware"}
         assert needed <= set(record), path.name

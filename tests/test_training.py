@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 
 import pytest
 import torch
+from damage import flip_bit
 
 from patchmosaic import training
 from patchmosaic.checkpoints import (
@@ -20,13 +21,14 @@ from patchmosaic.checkpoints import (
     save_checkpoint,
     save_record,
     save_scales_record,
+    snapshots_path,
     verify_scales,
 )
 from patchmosaic.networks import NetworkConfig, build_network
 from patchmosaic.training import TrainingDiverged, TrainingRecipe, TrainingStopped, train
 
 NETWORK = NetworkConfig("resnet", size=8, channels=8, layers=1, classes=2)
-RECIPE = TrainingRecipe(epochs=40, batch_size=8, learning_rate=1e-3, snapshots=(500,))
+RECIPE = TrainingRecipe(epochs=40, batch_size=8, learning_rate=1e-3, snapshots=(480,))
 STEPS = 40 * (40 // 8)
 
 
@@ -37,7 +39,8 @@ def made_data():
 
 def run(folder, **options):
     images, labels = made_data()
-    return train(NETWORK, RECIPE, images, labels, "digest", folder, **options)
+    weights, _, record = train(NETWORK, RECIPE, images, labels, "digest", folder, **options)
+    return weights, record
 
 
 @pytest.mark.parametrize("architecture", ["resnet", "unet", "unet_attention"])
@@ -93,7 +96,7 @@ def test_training_lowers_the_loss_and_records_it(tmp_path):
     assert record["images_seen"] == STEPS * 8 == record["loss_curve"][-1]["images_seen"]
     assert record["network"] == asdict(NETWORK)
     assert record["training"]["seed"] == 0
-    assert any("-500" in path.name for path in tmp_path.iterdir())
+    assert any("-480" in path.name for path in tmp_path.iterdir())
     json.dumps(record)
     build_network(NETWORK).load_state_dict(weights)
 
@@ -132,7 +135,7 @@ def test_another_recipe_does_not_continue_the_state(tmp_path):
     run(tmp_path)
     images, labels = made_data()
     other = replace(RECIPE, seed=1)
-    weights, _ = train(NETWORK, other, images, labels, "digest", tmp_path)
+    weights, *_ = train(NETWORK, other, images, labels, "digest", tmp_path)
     assert not torch.equal(weights["up.weight"], run(tmp_path)[0]["up.weight"])
 
 
@@ -167,6 +170,38 @@ def test_checkpoints_are_verified(tmp_path):
     record_path(path).unlink()
     with pytest.raises(CheckpointError, match="no readable record"):
         load_checkpoint(path)
+
+
+def test_snapshots_are_what_a_shorter_training_ends_in(tmp_path):
+    """Averaged weights after 480 of 1,600 images, and the last weights without the average."""
+    images, labels = made_data()
+    first = dict(images=images, labels=labels, dataset_digest="digest", state_dir=tmp_path)
+    weights, snapshots, record = train(NETWORK, RECIPE, **first)
+    assert list(snapshots) == ["480", "raw"]
+    shorter, *_ = train(NETWORK, replace(RECIPE, epochs=12), **first)
+    unaveraged, *_ = train(NETWORK, replace(RECIPE, ema_decay=0.0), **first)
+    path = tmp_path / "network.safetensors"
+    save_checkpoint(path, weights, record, snapshots)
+    torch.manual_seed(RECIPE.seed)
+    untrained = build_network(NETWORK).state_dict()
+    kinds = {"": weights, "480": shorter, "raw": unaveraged, "untrained": untrained}
+    for name, expected in kinds.items():
+        found = load_checkpoint(path, name)[0].state_dict()
+        assert all(torch.equal(found[key], expected[key]) for key in expected), name
+    distinct = [load_checkpoint(path, name)[0].state_dict()["up.weight"] for name in kinds]
+    assert all(not torch.equal(a, b) for i, a in enumerate(distinct) for b in distinct[:i])
+    with pytest.raises(CheckpointError, match="no snapshot '500'; it has 480, raw"):
+        load_checkpoint(path, "500")
+    flip_bit(snapshots_path(path))
+    with pytest.raises(CheckpointError, match=r"snapshots.safetensors: expected SHA-256"):
+        load_checkpoint(path, "raw")
+    load_checkpoint(path)  # which does not need them
+    snapshots_path(path).unlink()
+    with pytest.raises(CheckpointError, match="the snapshots of this training are missing"):
+        load_checkpoint(path, "raw")
+    save_checkpoint(path, weights, {k: v for k, v in record.items() if k != "snapshots"})
+    with pytest.raises(CheckpointError, match="tells of no snapshots"):
+        load_checkpoint(path, "raw")
 
 
 def test_records_are_verified(tmp_path):

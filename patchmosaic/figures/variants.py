@@ -74,8 +74,9 @@ def variants(table: pd.DataFrame, *, unchanged: str) -> Figure:
     keys = [key(colour, marker, kind) for kind, (colour, marker) in KIND_LOOKS.items()]
     keys = [key(BLACK, "D", unchanged), *keys]
     if len(steps) > 1:
-        keys += [key("white", "o", f"{steps[0]} network steps"), key("0.3", "o", f"{steps[1]}")]
-    legend(figure, [], keys)
+        faces = ["white", *["0.3"] * (len(steps) - 1)]
+        keys += [key(f, "o", f"{n} network steps") for f, n in zip(faces, steps, strict=True)]
+    figure.legend(handles=keys, loc="outside upper center", ncols=3 if columns == 1 else len(keys))
     return figure
 
 
