@@ -59,6 +59,7 @@ def save_checkpoint(
     """
     record = {**record, "weights_sha256": _write(path, weights)}
     if snapshots:
+        snapshots_path(path).parent.mkdir(exist_ok=True)
         joined = {f"{name}/{k}": v for name, each in snapshots.items() for k, v in each.items()}
         record["snapshots_sha256"] = _write(snapshots_path(path), joined)
         record["snapshots"] = list(snapshots)

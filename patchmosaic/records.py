@@ -27,8 +27,8 @@ def record_path(weights_path: Path) -> Path:
 
 
 def snapshots_path(weights_path: Path) -> Path:
-    """Where the snapshots of a training lie: beside its weights."""
-    return weights_path.with_suffix(".snapshots.safetensors")
+    """Where the snapshots of a training lie: the same name, in a folder beside its weights."""
+    return weights_path.parent / "snapshots" / weights_path.name
 
 
 def load_record(path: Path) -> dict:

@@ -21,6 +21,9 @@ from patchmosaic.manifest import (
 from patchmosaic.records import load_record, verify_checkpoint
 from patchmosaic.samples import load_samples
 
+SAMPLING_RULES = ("sample_machine", "sample_network")
+SAMPLING_RULES += ("sample_variant_machine", "sample_variant_network")
+
 
 def files_of_experiment(snakefile, config, folder):
     """The files of the default target and the rule of each: Snakemake's own list.
@@ -83,6 +86,7 @@ if __name__ == "__main__":
             "networks": {
                 path.stem: verify_checkpoint(path)["weights_sha256"]
                 for path in made_by("train", "packaged_checkpoint", suffix=".safetensors")
+                if path.parent.name != "snapshots"
             },
             "calibration": {
                 name: {key: record[key] for key in ("engine", "seeds", "bank_sha256")}
@@ -90,7 +94,7 @@ if __name__ == "__main__":
             },
             "samples": {
                 path.relative_to(results).as_posix(): sampling(load_samples(path).record)
-                for path in made_by("sample_machine", "sample_network")
+                for path in made_by(*SAMPLING_RULES)
             },
             "files": describe_files(
                 results,

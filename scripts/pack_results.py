@@ -17,7 +17,7 @@ from patchmosaic.manifest import NAME, ManifestError, format_differences
 
 LICENCES = "https://spdx.org/licenses/"
 BESIDE = ("CITATION.cff", "LICENSE")
-LEFT_OUT = ("banks/*", "networks/*.safetensors")  # training images, and weights: large
+LEFT_OUT = ("banks/*", "networks/*.safetensors", "networks/snapshots/*")  # images, weights: large
 
 
 def entry(path: Path, description: str) -> dict:

@@ -14,6 +14,7 @@ from patchmosaic.records import (
     load_record,
     record_path,
     save_record,
+    snapshots_path,
     verify_checkpoint,
     verify_scales,
     verify_snapshots,
@@ -36,9 +37,14 @@ def package(results: Path, network: str, checkpoints: Path, snapshots: bool) -> 
     if scales.exists():
         files += [*verify_scales(scales, record["weights_sha256"]), scales]
     files.append(record_path(weights))
-    for kind in ("scales.json", "scales.csv", "cosines.csv", "snapshots.safetensors"):
+    for kind in ("scales.json", "scales.csv", "cosines.csv"):
         (checkpoints / f"{network}.{kind}").unlink(missing_ok=True)
     copies = [checkpoints / file.name for file in files]
+    if snapshots:
+        snapshots_path(copies[0]).parent.mkdir(exist_ok=True)
+        copies[1] = snapshots_path(copies[0])
+    else:
+        snapshots_path(copies[0]).unlink(missing_ok=True)
     for file, copy in zip(files, copies, strict=True):
         if file.suffix == ".json":
             save_record(copy, load_record(file))

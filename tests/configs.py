@@ -21,10 +21,4 @@ def read(name):
     return yaml.safe_load((ROOT / name).read_text())
 
 
-def packaged_networks():
-    """The weights of every packaged network."""
-    files = sorted((ROOT / "checkpoints").glob("*.safetensors"))
-    return [path for path in files if not path.name.endswith(".snapshots.safetensors")]
-
-
 DEFAULT = read("config.yaml")

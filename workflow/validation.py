@@ -14,7 +14,7 @@ from jsonschema.exceptions import ValidationError, best_match
 
 from patchmosaic.datasets import REGISTRY, DatasetError, find_dataset
 from patchmosaic.network_config import NetworkConfig
-from patchmosaic.records import CheckpointError, load_record, read_scales
+from patchmosaic.records import CheckpointError, load_record, read_scales, snapshots_path
 
 SCHEMA = Path(__file__).parent / "schemas" / "config.schema.yaml"
 MOST_SHARDS = 1000
@@ -198,7 +198,7 @@ def _check_network(name: str, config: dict, checkpoints: Path) -> None:
 
 def has_snapshots(name: str, checkpoints: Path) -> bool:
     """Whether a packaged network comes with snapshots of its training."""
-    return (checkpoints / f"{name}.snapshots.safetensors").exists()
+    return snapshots_path(checkpoints / f"{name}.safetensors").exists()
 
 
 def variants_of(config: dict, name: str) -> dict[str, dict]:

@@ -7,7 +7,7 @@ rule train:
         images=lambda w: prepared(dataset_of(w)),
     output:
         weights=RESULTS / "networks/{network}.safetensors",
-        snapshots=RESULTS / "networks/{network}.snapshots.safetensors",
+        snapshots=RESULTS / "networks/snapshots/{network}.safetensors",
         record=RESULTS / "networks/{network}.json",
     log:
         RESULTS / "logs/train-{network}.log",
@@ -64,10 +64,10 @@ rule packaged_snapshots:
     """Verify the packaged snapshots of a network's training, and copy them."""
     input:
         weights=CHECKPOINTS / "{network}.safetensors",
-        snapshots=CHECKPOINTS / "{network}.snapshots.safetensors",
+        snapshots=CHECKPOINTS / "snapshots/{network}.safetensors",
         record=CHECKPOINTS / "{network}.json",
     output:
-        RESULTS / "networks/{network}.snapshots.safetensors",
+        RESULTS / "networks/snapshots/{network}.safetensors",
     log:
         RESULTS / "logs/packaged_snapshots-{network}.log",
     benchmark:

@@ -85,7 +85,7 @@ use rule sample_network as sample_variant_network with:
     input:
         network=RESULTS / "networks/{network}.safetensors",
         snapshots=lambda w: (
-            RESULTS / f"networks/{w.network}.snapshots.safetensors"
+            RESULTS / f"networks/snapshots/{w.network}.safetensors"
             if variant(w, "weights") == "raw"
             else []
         ),
@@ -178,7 +178,7 @@ rule learning_curve:
     input:
         **{m: (lambda w, m=m: shards(w, m)) for m in config["machines"]},
         network=RESULTS / "networks/{network}.safetensors",
-        snapshots=RESULTS / "networks/{network}.snapshots.safetensors",
+        snapshots=RESULTS / "networks/snapshots/{network}.safetensors",
         noise=lambda w: RESULTS / f"noise/{dataset_of(w)}-evaluation.npz",
     output:
         RESULTS / "learning/{network}.csv",
