@@ -16,14 +16,10 @@ reproduce: .venv/ready
 	$(BIN)/snakemake --cores all; status=$$?; \
 	$(BIN)/python scripts/show_headline.py && exit $$status
 
-# Without a graphics card the fused engine is tested by Triton's interpreter; PyTorch for CUDA has a Triton.
-test: .venv/ready lint
-	@$(BIN)/python -c 'import triton' 2>/dev/null || $(BIN)/pip install --quiet --no-deps triton==3.9.0 \
-		|| echo 'no Triton for this machine: tests/test_fused.py will be skipped'
+test: .venv/triton lint
 	$(BIN)/python -m pytest
 
-test-slurm: .venv/ready
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[slurm]'
+test-slurm: .venv/slurm
 	PATCHMOSAIC_SLURM=1 $(BIN)/python -m pytest -s tests/test_slurm.py
 
 lint: .venv/ready
@@ -49,6 +45,16 @@ readme: .venv/ready
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@$(BIN)/python scripts/check_engine.py
+	@touch $@
+
+# Without a graphics card the fused engine is tested by Triton's interpreter; PyTorch for CUDA has a Triton.
+.venv/triton: .venv/ready
+	@$(BIN)/python -c 'import triton' 2>/dev/null || $(BIN)/pip install --quiet --no-deps triton==3.9.0 \
+		|| echo 'no Triton for this machine: tests/test_fused.py will be skipped'
+	@touch $@
+
+.venv/slurm: .venv/ready
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[slurm]'
 	@touch $@
 
 clean-environment:

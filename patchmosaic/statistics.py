@@ -241,6 +241,32 @@ def _sign_test(positive: int, negative: int) -> float:
     return min(1.0, 2 * tail / 2**n)
 
 
+def siblings(
+    images: tuple[ArrayLike, ArrayLike], els: tuple[ArrayLike, ArrayLike]
+) -> dict[str, float | int]:
+    """How two networks of the same images agree with each other, and with ELS, over the same seeds.
+
+    What one network says of another, trained apart, is the yardstick for what a machine can say.
+    As in the headline, an undefined r (a constant image) counts as 0.
+
+    Args:
+        images: final images of both, each (n, C, H, W), of the same seeds in the same order.
+        els: Pearson's r of ELS with each, (n,).
+
+    Returns:
+        seeds; pearson_r between the networks, low, high; els_a, els_a_low, els_a_high and the same
+        of b: medians with 95% bootstrap intervals.
+    """
+    found: dict[str, float | int] = {"seeds": len(np.asarray(images[0]))}
+    values = {"pearson_r": pearson_r(*images), "els_a": els[0], "els_b": els[1]}
+    for name, r in values.items():
+        prefix = "" if name == "pearson_r" else f"{name}_"
+        interval = bootstrap_median(np.nan_to_num(np.asarray(r, np.float64), nan=0.0))
+        found |= {name: interval.estimate, f"{prefix}low": interval.low}
+        found |= {f"{prefix}high": interval.high}
+    return found
+
+
 def paired_differences(agreement: pd.DataFrame, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
     """:func:`paired_difference` of Pearson's r between machines, seed by seed.
 

@@ -1,5 +1,6 @@
 """Put into README.md the headline table and rule graph of a finished default experiment, and the
-performance table of benchmarks/engines.csv.
+performance table of benchmarks/engines.csv; into docs/controls.md what config/ablations.yaml found,
+where that has been run too.
 """
 
 import re
@@ -9,6 +10,7 @@ import pandas as pd
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results"
+VARIANTS = RESULTS / "ablations/tables/variants.csv"
 
 
 def headline_table(headline: pd.DataFrame) -> str:
@@ -80,12 +82,37 @@ def performance_table(rows: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
+def variants_table(rows: pd.DataFrame) -> str:
+    """Controls and ablations as a Markdown table: median r and its interval, and the difference."""
+    runs = list(dict.fromkeys(zip(rows["network"], rows["network_steps"], strict=True)))
+    lines = [
+        f"| | {' | '.join(f'{network}, {steps} steps' for network, steps in runs)} |",
+        "|---" * (len(runs) + 1) + "|",
+    ]
+    indexed = rows.set_index(["variant", "network", "network_steps"])
+    for kind, group in rows.fillna({"kind": ""}).groupby("kind", sort=False):
+        if kind:
+            lines.append(f"| **{kind}s** |" + " |" * len(runs))
+        for variant in dict.fromkeys(group["variant"]):
+            cells = [variant.replace("_", " ")]
+            for run in runs:
+                row = indexed.loc[(variant, *run)] if (variant, *run) in indexed.index else None
+                cells.append("" if row is None else _with_difference(row))
+            lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _with_difference(row: pd.Series) -> str:
+    text = f"{row.pearson_r:.2f} [{row.low:.2f}, {row.high:.2f}]"
+    return text if pd.isna(row.difference) else f"{text} ({row.difference:+.3f})"
+
+
 def replaced(text: str, begin: str, end: str, content: str) -> str:
     """``text`` with what stands between two markers replaced; both must occur once."""
     pattern = re.compile(f"({re.escape(begin)}\n).*?({re.escape(end)})", re.DOTALL)
     text, count = pattern.subn(lambda m: f"{m[1]}{content}\n{m[2]}", text)
     if count != 1:
-        raise ValueError(f"README.md: expected {begin!r} ... {end!r} once, found it {count} times")
+        raise ValueError(f"expected {begin!r} ... {end!r} once, found it {count} times")
     return text
 
 
@@ -103,3 +130,8 @@ if __name__ == "__main__":
     table = performance_table(pd.read_csv(ROOT / "benchmarks/engines.csv"))
     text = replaced(text, "<!-- performance: make readme -->", "<!-- performance: end -->", table)
     readme.write_text(text)
+    if VARIANTS.exists():
+        page = ROOT / "docs/controls.md"
+        table = variants_table(pd.read_csv(VARIANTS))
+        begin, end = "<!-- variants: make readme -->", "<!-- variants: end -->"
+        page.write_text(replaced(page.read_text(), begin, end, table))

@@ -14,6 +14,7 @@ from patchmosaic.figures import (
     save_figure,
     scales,
     scatter_is_vs_machine,
+    siblings,
 )
 
 N = 12
@@ -193,6 +194,17 @@ def test_files_are_the_same_every_time_and_undated(tmp_path, suffix):
     if suffix == ".pdf":
         assert b"/FontFile2" in contents[0]  # TrueType, embedded
         assert b"/Type3" not in contents[0]
+
+
+def test_siblings_stand_beside_els():
+    row = {"a": "mnist-resnet-zeros", "b": "mnist-unet-zeros", "network_steps": 150, "seeds": 20}
+    for i, prefix in enumerate(("", "els_a_", "els_b_")):
+        row |= {prefix.rstrip("_") or "pearson_r": 0.9 - i / 50, f"{prefix}low": 0.8 - i / 50}
+        row[f"{prefix}high"] = 0.95 - i / 50
+    figure = siblings(pd.DataFrame([row, row | {"network_steps": 20}]))
+    middles = [line.get_xdata()[0] for line in figure.axes[0].lines if len(line.get_xdata()) == 1]
+    assert middles == pytest.approx([0.9, 0.88, 0.86] * 2)
+    assert_legible(figure)
 
 
 def test_other_formats_are_refused(tmp_path):

@@ -14,6 +14,7 @@ from patchmosaic.statistics import (
     bootstrap_median,
     cosine_similarity,
     pearson_r,
+    siblings,
     proportion,
     r2_determination,
     r_squared,
@@ -30,6 +31,26 @@ def images(seed):
 def one(*pixels):
     """One image (1, 1, 1, W)."""
     return np.array(pixels, np.float64).reshape(1, 1, 1, -1)
+
+
+def test_siblings_are_compared_with_each_other_and_with_els():
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((2, 5, 1, 3, 4))
+    b[2] = 1.0  # constant: undefined, and counts as 0
+    els = rng.uniform(0, 1, (2, 5))
+    els[1, 4] = np.nan
+    found = siblings((a, b), tuple(els))
+    r = np.nan_to_num(pearson_r(a, b))
+    assert r[2] == 0
+    assert found["seeds"] == 5
+    for name, prefix, values in (
+        ("pearson_r", "", r),
+        ("els_a", "els_a_", els[0]),
+        ("els_b", "els_b_", np.nan_to_num(els[1])),
+    ):
+        interval = bootstrap_median(values)
+        assert found[name] == np.median(values)
+        assert (found[f"{prefix}low"], found[f"{prefix}high"]) == interval[1:]
 
 
 def test_pearson_r_is_scipys_over_all_channels_and_pixels():

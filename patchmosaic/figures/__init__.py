@@ -11,6 +11,7 @@ from patchmosaic.figures.agreement import (
     measures,
     novelty,
     scatter_is_vs_machine,
+    siblings,
 )
 from patchmosaic.figures.locality import jacobians, scales, sharpness
 from patchmosaic.figures.pairs import inconsistent_garments, pairs
@@ -45,6 +46,7 @@ __all__ = [
     "scales",
     "scatter_is_vs_machine",
     "sharpness",
+    "siblings",
     "style",
     "variants",
 ]

@@ -22,7 +22,7 @@ from patchmosaic.figures.style import (
 from patchmosaic.headline import MACHINES
 
 KIND_LOOKS = {"control": (VERMILLION, "s"), "ablation": (BLUE, "o")}
-SEEN_TICKS = (1e3, 1e4, 1e5, 1e6, 1e7, 1e8)
+SEEN_TICKS = tuple(m * 10**e for e in range(9) for m in (1, 3))
 
 
 @style()
@@ -113,7 +113,7 @@ def learning_curves(table: pd.DataFrame) -> Figure:
         axes.grid(True)
     ticks = [tick for tick in SEEN_TICKS if seen[0] <= tick <= seen[-1]]
     grid[0, 0].set(xscale="log", ylim=(min(0.0, table["pearson_r"].min()), 1.02))
-    grid[0, 0].set_xticks([begin, *ticks], ["0", *(f"{tick:,.0f}" for tick in ticks)])
+    grid[0, 0].set_xticks([begin, *ticks], ["0", *(f"{tick:,}" for tick in ticks)])
     grid[0, 0].minorticks_off()
     for axes in grid.flat[len(networks) :]:
         axes.set_axis_off()

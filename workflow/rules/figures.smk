@@ -237,6 +237,36 @@ rule figure_sharpness:
         "../../scripts/figure_sharpness.py"
 
 
+rule figure_siblings:
+    """Draw how networks agree with each other, beside ELS."""
+    input:
+        RESULTS / "tables/siblings.csv",
+    output:
+        report(
+            RESULTS / "figures/siblings.png",
+            category="Agreement",
+            caption="../report/siblings.rst",
+            labels={"figure": "networks with each other"},
+        ),
+        RESULTS / "figures/siblings.pdf",
+    log:
+        RESULTS / "logs/figure_siblings.log",
+    benchmark:
+        RESULTS / "benchmarks/figure_siblings.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=code("figures"),
+    message:
+        "Drawing networks with each other"
+    script:
+        "../../scripts/figure_siblings.py"
+
+
 rule figure_variants:
     """Draw the agreement under every control and ablation."""
     input:

@@ -18,14 +18,6 @@ def drawn(kind, title, category, **wildcards):
     }
 
 
-def is_alike(name, other):
-    """Whether two networks differ in their architecture only: dataset, padding, conditioning."""
-    keys = ("dataset", "padding", "conditional")
-    return all(
-        config["networks"][name][k] == config["networks"][other][k] for k in keys
-    )
-
-
 def architecture_pairs():
     """For each dataset a ResNet and a UNet that differ in their architecture only."""
     found = {}
@@ -70,6 +62,7 @@ GALLERY = [
         if "els" in LOCAL_MACHINES
         else []
     ),
+    *([drawn("siblings", "Networks with each other", "Agreement")] if SIBLINGS else []),
     drawn("bands", "Agreement by spatial frequency", "Agreement"),
     *(
         drawn("pairs", "{network}, {steps} network steps", "Pairs", **run)

@@ -1,5 +1,31 @@
 """From samples to the headline numbers, and their comparison with the committed ones."""
 
+from itertools import combinations
+
+
+def is_alike(name, other):
+    """Whether two networks were trained for the same: dataset, padding, conditioning."""
+    keys = ("dataset", "padding", "conditional")
+    return all(
+        config["networks"][name][k] == config["networks"][other][k] for k in keys
+    )
+
+
+def samples_of(name, steps):
+    """The samples of a network, as text."""
+    return [
+        str(RESULTS / f"samples/{name}/network-{steps}/{shard}.npz") for shard in SHARDS
+    ]
+
+
+# Pairs of networks that were trained for the same, and so may be compared with each other.
+SIBLINGS = [
+    {"a": a, "b": b, "steps": steps, "shards": [samples_of(n, steps) for n in (a, b)]}
+    for a, b in combinations(NETWORKS, 2)
+    for steps in config["sampling"]["network_steps"]
+    if is_alike(a, b) and "els" in config["machines"]
+]
+
 
 rule agreement:
     """Compare machines and network seed by seed."""
@@ -94,6 +120,39 @@ rule paired:
         "Comparing the machines seed by seed"
     script:
         "../../scripts/paired.py"
+
+
+rule siblings:
+    """Compare networks of the same images with each other, beside their agreement with ELS."""
+    input:
+        agreement=RESULTS / "tables/agreement.csv",
+        samples=sorted(
+            {path for pair in SIBLINGS for part in pair["shards"] for path in part}
+        ),
+    output:
+        report(
+            RESULTS / "tables/siblings.csv",
+            category="Agreement",
+            caption="../report/siblings.rst",
+            labels={"table": "networks with each other"},
+        ),
+    log:
+        RESULTS / "logs/siblings.log",
+    benchmark:
+        RESULTS / "benchmarks/siblings.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        pairs=SIBLINGS,
+        code=code("statistics.py", "samples.py"),
+    message:
+        "Comparing networks with each other"
+    script:
+        "../../scripts/siblings.py"
 
 
 rule paper_tables:

@@ -1,0 +1,12 @@
+"""Draw how networks agree with each other, beside their agreement with ELS."""
+
+import pandas as pd
+
+from patchmosaic.console import logged
+from patchmosaic.figures import save_figure, siblings
+
+if __name__ == "__main__":
+    with logged(snakemake.log[0]):
+        figure = siblings(pd.read_csv(snakemake.input[0]))
+        for path in snakemake.output:
+            save_figure(figure, path)
