@@ -14,11 +14,11 @@ from patchmosaic.statistics import (
     bootstrap_median,
     cosine_similarity,
     pearson_r,
-    siblings,
     proportion,
     r2_determination,
     r_squared,
     rmse,
+    siblings,
 )
 
 SHAPE = (5, 3, 4, 6)
