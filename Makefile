@@ -1,6 +1,7 @@
 # make reproduce: set up an environment and run the default experiment.
 # make test: set up the same environment and run the tests.
 # make test-slurm: as root, run config/ci.yaml on a Slurm of this machine and compare with a local run.
+# make report: the default experiment's report alone, one page that opens offline.
 # make verify, make crate: check a results folder by its manifest; pack it for publication.
 
 PYTHON ?= python3.11
@@ -10,7 +11,7 @@ BIN := .venv/bin
 RESULTS ?= results
 CRATE ?= dist/results.zip
 
-.PHONY: reproduce test test-slurm lint verify crate readme clean-environment
+.PHONY: reproduce report test test-slurm lint verify crate readme clean-environment
 
 reproduce: .venv/ready
 	$(BIN)/snakemake --cores all; status=$$?; \
@@ -21,6 +22,9 @@ test: .venv/triton lint
 
 test-slurm: .venv/slurm
 	PATCHMOSAIC_SLURM=1 $(BIN)/python -m pytest -s tests/test_slurm.py
+
+report: .venv/ready
+	$(BIN)/snakemake --cores all results/report/index.html
 
 lint: .venv/ready
 	$(BIN)/ruff check .

@@ -116,6 +116,26 @@ def test_report_shows_everything_in_a_browser(finished, width):
         assert page.requests == [path.as_uri()]
 
 
+CATEGORIES = {"Agreement", "Controls", "Creativity", "Headline", "Locality", "Pairs", "Theory"}
+
+
+def test_snakemake_s_own_report_opens_and_every_category_has_results(finished, tmp_path):
+    if chromium.BROWSER is None:
+        pytest.skip("Chromium is not installed: the report is not opened")
+    folder, _ = finished
+    path = tmp_path / "report.html"
+    snakemake(folder, "--report", str(path), "--configfile", "config/ci.yaml", profile="ci")
+    with chromium.chromium() as page:
+        for category in sorted(CATEGORIES):
+            page.open(path.as_uri(), 1400)
+            found = "[...document.querySelectorAll('a')].find(a => a.innerText.trim() === '%s')"
+            page.wait(found % category)
+            page.evaluate((found % category) + ".click()")
+            page.wait("document.querySelectorAll('table tbody tr').length > 0")
+        assert page.errors == []
+        assert set(page.requests) == {path.as_uri()}
+
+
 @pytest.fixture
 def own_images(tmp_path):
     """A project with pictures about which nothing has run."""
