@@ -129,7 +129,7 @@ def test_snakemake_s_own_report_opens_and_every_category_has_results(finished, t
         for category in sorted(CATEGORIES):
             page.open(path.as_uri(), 1400)
             found = "[...document.querySelectorAll('a')].find(a => a.innerText.trim() === '%s')"
-            page.wait(found % category)
+            page.wait((found % category) + " !== undefined")
             page.evaluate((found % category) + ".click()")
             page.wait("document.querySelectorAll('table tbody tr').length > 0")
         assert page.errors == []
