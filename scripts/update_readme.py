@@ -1,15 +1,19 @@
-"""Put into README.md the headline table and rule graph of a finished default experiment, and the
-performance table of benchmarks/engines.csv; into docs/controls.md what config/ablations.yaml found,
+"""Put what finished runs found into the documentation.
+
+Into README.md go the headline table, a picture and the rule graph of the default experiment, and the
+performance table of benchmarks/engines.csv; into docs/controls.md the table of config/ablations.yaml,
 where that has been run too.
 """
 
 import re
+import shutil
 from pathlib import Path
 
 import pandas as pd
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results"
+PICTURE = RESULTS / "figures/pairs-fashion_mnist-resnet-zeros-150.png"
 VARIANTS = RESULTS / "ablations/tables/variants.csv"
 
 
@@ -130,6 +134,7 @@ if __name__ == "__main__":
     table = performance_table(pd.read_csv(ROOT / "benchmarks/engines.csv"))
     text = replaced(text, "<!-- performance: make readme -->", "<!-- performance: end -->", table)
     readme.write_text(text)
+    shutil.copyfile(PICTURE, ROOT / "docs/pairs.png")
     if VARIANTS.exists():
         page = ROOT / "docs/controls.md"
         table = variants_table(pd.read_csv(VARIANTS))
