@@ -1,8 +1,8 @@
 """Put what finished runs found into the documentation.
 
-Into README.md go the headline table, a picture and the rule graph of the default experiment, and the
-performance table of benchmarks/engines.csv; into docs/controls.md the table of config/ablations.yaml,
-where that has been run too.
+Into README.md go the headline table, a picture and the rule graph of the default experiment, and
+the performance table of benchmarks/engines.csv; into docs/controls.md the table of
+config/ablations.yaml, where that has been run too.
 """
 
 import re
