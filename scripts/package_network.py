@@ -28,7 +28,12 @@ def package(results: Path, network: str, checkpoints: Path) -> list[Path]:
     """
     weights = results / f"networks/{network}.safetensors"
     scales = results / f"calibration/{network}.scales.json"
-    digest = verify_checkpoint(weights)["weights_sha256"]
+    record = verify_checkpoint(weights)
+    if "own" in record:
+        raise CheckpointError(
+            f"{weights}: an own network is not packaged; a config that names its files has it"
+        )
+    digest = record["weights_sha256"]
     files = [weights, record_path(weights)]
     if scales.exists():
         files += [*verify_scales(scales, digest), scales]

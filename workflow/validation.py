@@ -18,6 +18,9 @@ from patchmosaic.records import CheckpointError, load_record, read_scales
 
 SCHEMA = Path(__file__).parent / "schemas" / "config.schema.yaml"
 MOST_SHARDS = 1000
+OWN_FILES = {"module": ".py", "weights": ".safetensors"}
+OWN_KEYS = (*OWN_FILES, "predicts")
+BUILT_KEYS = ("architecture", "channels", "layers", "recipe")  # of networks that are built here
 
 
 def _is_number(_, value: object) -> bool:
@@ -158,14 +161,21 @@ def _check_network(name: str, config: dict, checkpoints: Path) -> None:
             f"networks has {', '.join(networks)}"
         )
     network = networks[name]
+    is_own = network["checkpoint"] == "own"
+    for key in BUILT_KEYS if is_own else OWN_KEYS:
+        if key in network:
+            raise ConfigError(
+                f"{where}.{key}: is not used where checkpoint is {network['checkpoint']}; leave it "
+                "out (a network of another config file keeps its keys: take another name)"
+            )
     for key, table in (("dataset", config["datasets"]), ("recipe", config["recipes"])):
-        if network[key] not in table:
+        if key in network and network[key] not in table:
             hint = _did_you_mean(network[key], table)
             raise ConfigError(
                 f"{where}.{key}: {network[key]!r} is not defined{hint}; "
                 f"{key}s has {', '.join(table)}"
             )
-    if ("layers" in network) != (network["architecture"] == "resnet"):
+    if not is_own and ("layers" in network) != (network["architecture"] == "resnet"):
         wanted = "needs" if network["architecture"] == "resnet" else "is not used by"
         raise ConfigError(f"{where}.layers: {wanted} a {network['architecture']}")
     size = config["datasets"][network["dataset"]]["size"]
@@ -176,10 +186,13 @@ def _check_network(name: str, config: dict, checkpoints: Path) -> None:
                 f"calibration.patch_sizes: {largest} exceeds the image size {size}, so a circular "
                 "machine has no interior candidates"
             )
-    try:
-        expected = network_config(config, name)
-    except ValueError as error:
-        raise ConfigError(f"{where}: {error}") from None
+    if is_own:
+        _check_own_files(where, network)
+    else:
+        try:
+            expected = network_config(config, name)
+        except ValueError as error:
+            raise ConfigError(f"{where}: {error}") from None
     if network["checkpoint"] == "packaged":
         _check_checkpoint(where, network, expected, config, checkpoints / f"{name}.safetensors")
     scales_of = network.get("scales_of", name)
@@ -190,12 +203,30 @@ def _check_network(name: str, config: dict, checkpoints: Path) -> None:
         )
 
 
+def _check_own_files(where: str, network: dict) -> None:
+    for key, ending in OWN_FILES.items():
+        if not network[key].endswith(ending):
+            raise ConfigError(
+                f"{where}.{key}: {network[key]!r} does not end in {ending} (weights are written by "
+                "safetensors.torch.save_file(network.state_dict(), path); no pickle is read)"
+            )
+        try:
+            exists = Path(network[key]).is_file()
+        except OSError as error:
+            raise ConfigError(f"{where}.{key}: {error}") from None
+        if not exists:
+            raise ConfigError(f"{where}.{key}: there is no file {network[key]}")
+
+
 def _check_scales(name: str, config: dict, checkpoints: Path) -> None:
     where, steps = "calibration.source: packaged, but", config["sampling"]["machine_steps"]
-    if config["networks"][name]["checkpoint"] != "packaged":
+    checkpoint = config["networks"][name]["checkpoint"]
+    if checkpoint != "packaged":
+        kind = "an own network" if checkpoint == "own" else "trained here"
+        cure = "" if checkpoint == "own" else f", or networks.{name}.checkpoint to packaged"
         raise ConfigError(
-            f"{where} {name} is trained here, and packaged scales are for the packaged network; "
-            f"set calibration.source to computed, or networks.{name}.checkpoint to packaged"
+            f"{where} {name} is {kind}, and packaged scales are for the packaged network; "
+            f"set calibration.source to computed{cure}"
         )
     for kind in ("scales", "cosines"):
         path = checkpoints / f"{name}.{kind}.csv"
@@ -221,7 +252,7 @@ def _check_scales(name: str, config: dict, checkpoints: Path) -> None:
 
 
 def network_config(config: dict, name: str) -> NetworkConfig:
-    """The package's description of a network of the config.
+    """The package's description of a network of the config that is not an own one.
 
     The number of classes is known once the images are; until then a class-conditional network
     counts as having one.
