@@ -142,7 +142,7 @@ def load_own(
         ) from None
     except RuntimeError as error:
         raise CheckpointError(
-            f"{weights}: the weights do not fit build() of {module}: {error}"
+            f"{weights}: the weights do not fit build() of {module}: {_in_one_line(error)}"
         ) from None
     return OwnNetwork(network, functions["time_of"], predicts, module).eval()
 
@@ -169,10 +169,11 @@ def probe(network: OwnNetwork, images: Tensor, labels: Tensor | None) -> dict[fl
     errors = {}
     for t in PROBE_TIMES:
         x_t = math.sqrt(alpha_bar(t)) * images + math.sqrt(1 - alpha_bar(t)) * noise
-        predicted = _ask(network, x_t, t, labels)
+        with torch.no_grad():
+            predicted = _ask(network, x_t, t, labels)
+            first = _ask(network, x_t[:1], t, None if labels is None else labels[:1])
         if not predicted.isfinite().all():
             raise CheckpointError(f"{network.path}: at t = {t:g} the prediction is not finite")
-        first = _ask(network, x_t[:1], t, None if labels is None else labels[:1])
         if not torch.allclose(first, predicted[:1], rtol=1e-2, atol=1e-3):
             raise CheckpointError(
                 f"{network.path}: at t = {t:g} the prediction of an image alone is not that of the "
@@ -245,4 +246,10 @@ def _code_of(path: Path, what: str) -> Iterator[None]:
     except CheckpointError:
         raise
     except Exception as error:
-        raise CheckpointError(f"{path}: {what} raises {type(error).__name__}: {error}") from error
+        raise CheckpointError(
+            f"{path}: {what} raises {type(error).__name__}: {_in_one_line(error)}"
+        ) from error
+
+
+def _in_one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
