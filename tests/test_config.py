@@ -11,7 +11,7 @@ import yaml
 from configs import DEFAULT, OWN, ROOT, merged, read
 from validation import SCHEMA, ConfigError, validate_config
 
-from patchmosaic import machines, networks, own
+from patchmosaic import headline, machines, networks, own
 from patchmosaic.checkpoints import (
     RECORD_DIGEST,
     load_record,
@@ -19,6 +19,7 @@ from patchmosaic.checkpoints import (
     verify_checkpoint,
     verify_scales,
 )
+from patchmosaic.figures.style import MACHINE_LOOKS
 from patchmosaic.training import PRECISIONS, TrainingRecipe
 
 
@@ -27,6 +28,10 @@ def validate(*overrides):
     for override in overrides:
         config = merged(config, override)
     validate_config(config, ROOT / "checkpoints")
+
+
+def test_tables_and_figures_know_every_machine():
+    assert set(headline.MACHINES) == set(MACHINE_LOOKS) == set(machines.MACHINES)
 
 
 def test_shipped_configs_are_valid(tmp_path):

@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -15,11 +16,13 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from configs import DEFAULT, merged, read
 from projects import ROOT, planned, project_with_pictures, snakemake
 from safetensors.torch import save_file
 from torch import nn
+from validation import validate_config
 
-from patchmosaic.checkpoints import load_checkpoint, record_path, save_checkpoint
+from patchmosaic.checkpoints import load_checkpoint, save_checkpoint
 from patchmosaic.own import PREDICTIONS, PROBE_TIMES, OwnNetwork, implied_noise, load_own, probe
 from patchmosaic.records import CheckpointError
 from patchmosaic.samples import load_samples
@@ -431,13 +434,25 @@ def test_unusable_own_network_stops_with_one_line(finished):
     assert not (finished / "calibration/bad.scales.csv").exists()
 
 
-def test_documented_network_is_usable(tmp_path):
-    """docs/own_network.py, untrained."""
-    module, weights = ROOT / "docs/own_network.py", tmp_path / "weights.safetensors"
-    namespace = {"__name__": "documented"}
-    exec(module.read_text(), namespace)
-    save_file(namespace["build"]().state_dict(), weights)
-    network = load_own(module, weights, "x0")
-    errors = probe(network, torch.zeros(2, 1, 32, 32), None)
-    assert all(math.isfinite(error) for error in errors.values())
-    assert record_path(weights).name == "weights.json"
+def test_documented_example_is_usable(tmp_path, monkeypatch):
+    """docs/own_network.py, trained for a few steps on bars, and docs/own_network.yaml."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("data", "docs"):
+        (tmp_path / name).mkdir()
+    config = merged(DEFAULT, read("docs/own_network.yaml"))
+    (name,) = config["configurations"]
+    network = config["networks"][name]
+    module, weights = Path(network["module"]), Path(network["weights"])
+    shutil.copy(ROOT / module, module)
+    images = -torch.ones(16, 1, 32, 32)
+    for i in range(16):
+        images[i, :, :, i : i + 8] = 1
+    example = runpy.run_path(module)
+    save_file(example["train"](images, steps=60).state_dict(), weights)
+    validate_config(config, ROOT / "checkpoints")
+    trained = probe(load_own(module, weights, network["predicts"]), images, None)
+    torch.manual_seed(0)
+    save_file(example["build"]().state_dict(), weights)
+    with pytest.warns(UserWarning, match="Are predicts, time_of"):
+        untrained = probe(load_own(module, weights, network["predicts"]), images, None)
+    assert sum(trained.values()) < sum(untrained.values()) / 2

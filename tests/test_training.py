@@ -22,7 +22,7 @@ from patchmosaic.checkpoints import (
     save_scales_record,
     verify_scales,
 )
-from patchmosaic.networks import NetworkConfig, build_network
+from patchmosaic.networks import ARCHITECTURES, PADDINGS, NetworkConfig, build_network
 from patchmosaic.training import TrainingDiverged, TrainingRecipe, TrainingStopped, train
 
 NETWORK = NetworkConfig("resnet", size=8, channels=8, layers=1, classes=2)
@@ -40,8 +40,8 @@ def run(folder, **options):
     return train(NETWORK, RECIPE, images, labels, "digest", folder, **options)
 
 
-@pytest.mark.parametrize("architecture", ["resnet", "unet", "unet_attention"])
-@pytest.mark.parametrize("padding", ["zeros", "circular"])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("padding", PADDINGS)
 def test_networks_keep_the_shape_and_use_time_and_class(architecture, padding):
     torch.manual_seed(0)
     config = NetworkConfig(
