@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from patchmosaic.networks import NetworkConfig, build_network
+from patchmosaic.own import load_own
 from patchmosaic.records import (
     RECORD_DIGEST,
     CheckpointError,
@@ -75,16 +76,24 @@ def _write(path: Path, tensors: dict[str, Tensor]) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def load_checkpoint(path: Path, snapshot: str = "") -> tuple[nn.Module, dict]:
+def load_checkpoint(
+    path: Path, module: Path | None = None, *, snapshot: str = ""
+) -> tuple[nn.Module, dict]:
     """The network of a verified checkpoint, in evaluation mode, and its record.
 
     Args:
         path: of the weights.
+        module: an own network's Python file, as the config names it. It is run where its digest is
+            the record's; a file that only lies beside the weights never is.
         snapshot: by default the averaged weights; "untrained" for those that the training began
             with, or the name of a snapshot in the record: "raw" for the last weights as they are, a
             number of images seen for the averaged weights at that time.
     """
     record = verify_checkpoint(path)
+    if "own" in record:
+        if snapshot:
+            raise CheckpointError(f"{record_path(path)}: an own network has no snapshots")
+        return _load_own_checkpoint(path, record, module), record
     try:
         config = NetworkConfig(**record["network"])
     except (KeyError, TypeError, ValueError) as error:
@@ -112,3 +121,16 @@ def _weights(path: Path, record: dict, snapshot: str) -> dict[str, Tensor]:
     with safetensors.safe_open(snapshots_path(path), framework="pt") as file:
         keys = [key for key in file.keys() if key.startswith(prefix)]  # noqa: SIM118
         return {key.removeprefix(prefix): file.get_tensor(key) for key in keys}
+
+
+def _load_own_checkpoint(path: Path, record: dict, module: Path | None) -> nn.Module:
+    if module is None:
+        raise CheckpointError(
+            f"{path}: this is an own network, whose Python file is only run where a config names "
+            "it: networks.<name>.module"
+        )
+    try:
+        predicts, digest = (str(record["own"][key]) for key in ("predicts", "module_sha256"))
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(f"{record_path(path)}: it describes no network: {error}") from None
+    return load_own(module, path, predicts, digest)

@@ -16,7 +16,7 @@ if __name__ == "__main__":
     with logged(snakemake.log[0]):
         torch.set_num_threads(snakemake.threads)
         settings = snakemake.params
-        network, training = load_checkpoint(Path(snakemake.input.network))
+        network, training = load_checkpoint(*map(Path, snakemake.input.network))
         bank, noise = load_images(snakemake.input.bank), load_samples(Path(snakemake.input.noise))
         conditional = settings.conditional
         machine = EquivariantLocalScoreMachine(

@@ -21,7 +21,7 @@ if __name__ == "__main__":
         settings, given = snakemake.params, snakemake.input
         noise = load_samples(Path(given.noise)).part(0, settings.seeds)
         bank, scales = load_images(given.bank), read_scales(Path(given.scales))
-        network, _ = load_checkpoint(Path(given.network))
+        network, _ = load_checkpoint(*map(Path, given.network))
         explorations = []
         for i, seed in enumerate(noise.seeds.tolist()):
             labels, name, candidates = None, "", np.arange(len(bank))

@@ -14,7 +14,7 @@ if __name__ == "__main__":
     with logged(snakemake.log[0]):
         torch.set_num_threads(snakemake.threads)
         settings = snakemake.params
-        network, _ = load_checkpoint(Path(snakemake.input.network))
+        network, _ = load_checkpoint(*map(Path, snakemake.input.network))
         noise = load_samples(Path(snakemake.input.noise)).part(0, settings.seeds)
         labels = torch.from_numpy(noise.labels) if settings.conditional else None
         gradients = gradients_over_time(

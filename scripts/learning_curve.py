@@ -28,7 +28,7 @@ if __name__ == "__main__":
         }
         tables = []
         for images_seen, weights in sorted(moments.items()):
-            network, _ = load_checkpoint(path, weights)
+            network, _ = load_checkpoint(path, snapshot=weights)
             images = sample(
                 network_x0(network, labels),
                 torch.from_numpy(noise.images),

@@ -31,6 +31,10 @@ def package(results: Path, network: str, checkpoints: Path, snapshots: bool) -> 
     weights = results / f"networks/{network}.safetensors"
     scales = results / f"calibration/{network}.scales.json"
     record = verify_checkpoint(weights)
+    if "own" in record:
+        raise CheckpointError(
+            f"{weights}: an own network is not packaged; a config that names its files has it"
+        )
     files = [weights]
     if snapshots:
         files.append(verify_snapshots(weights, record))

@@ -58,7 +58,7 @@ if __name__ == "__main__":
                 {
                     "network": name,
                     "sha256": record["weights_sha256"],
-                    "images_seen": record["images_seen"],
+                    "images_seen": record["images_seen"] or "not known",
                     "source": settings.checkpoints[name],
                 }
                 for name, record in zip(settings.networks, records, strict=True)

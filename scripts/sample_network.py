@@ -13,7 +13,8 @@ if __name__ == "__main__":
     with logged(snakemake.log[0]):
         torch.set_num_threads(snakemake.threads)
         settings, steps = snakemake.params, int(snakemake.wildcards.steps)
-        network, training = load_checkpoint(Path(snakemake.input.network), settings.weights)
+        files = map(Path, snakemake.input.network)
+        network, training = load_checkpoint(*files, snapshot=settings.weights)
         size = settings.shard_size
         first = int(snakemake.wildcards.shard) * size
         noise = load_samples(Path(snakemake.input.noise)).part(first, first + size)

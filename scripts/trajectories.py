@@ -23,7 +23,7 @@ if __name__ == "__main__":
         labels = torch.from_numpy(noise.labels) if settings.conditional else None
         times = reverse_times(settings.steps, settings.start)
         bank, scales = load_images(given.bank), read_scales(Path(given.scales))
-        network, _ = load_checkpoint(Path(given.network))
+        network, _ = load_checkpoint(*map(Path, given.network))
         trajectories = {}
         for name in ("network", *settings.machines):
             if name == "network":

@@ -22,3 +22,20 @@ def read(name):
 
 
 DEFAULT = read("config.yaml")
+
+
+OWN = {
+    "configurations": ["mnist-resnet-zeros", "mine"],
+    "networks": {
+        "mine": {
+            "dataset": "mnist",
+            "padding": "zeros",
+            "conditional": False,
+            "checkpoint": "own",
+            "module": str(ROOT / "docs/own_network.py"),
+            "weights": str(ROOT / "checkpoints/mnist-resnet-zeros.safetensors"),
+            "predicts": "x0",
+        }
+    },
+}
+"""An override with an own network, of files that are there."""

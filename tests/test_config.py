@@ -8,10 +8,10 @@ import shutil
 import pandas as pd
 import pytest
 import yaml
-from configs import DEFAULT, ROOT, merged, read
+from configs import DEFAULT, OWN, ROOT, merged, read
 from validation import SCHEMA, ConfigError, validate_config
 
-from patchmosaic import machines, networks
+from patchmosaic import headline, machines, networks, own
 from patchmosaic.checkpoints import (
     RECORD_DIGEST,
     load_record,
@@ -21,6 +21,7 @@ from patchmosaic.checkpoints import (
     verify_scales,
     verify_snapshots,
 )
+from patchmosaic.figures.style import MACHINE_LOOKS
 from patchmosaic.training import PRECISIONS, TrainingRecipe
 
 
@@ -29,6 +30,10 @@ def validate(*overrides):
     for override in overrides:
         config = merged(config, override)
     validate_config(config, ROOT / "checkpoints")
+
+
+def test_tables_and_figures_know_every_machine():
+    assert set(headline.MACHINES) == set(MACHINE_LOOKS) == set(machines.MACHINES)
 
 
 def test_shipped_configs_are_valid(tmp_path):
@@ -57,6 +62,7 @@ def test_schema_allows_what_the_package_knows():
     recipe = schema["recipes"]["additionalProperties"]["properties"]
     bank = schema["bank"]["properties"]
     assert set(network["architecture"]["enum"]) == set(networks.ARCHITECTURES)
+    assert set(network["predicts"]["enum"]) == set(own.PREDICTIONS)
     assert set(network["padding"]["enum"]) == set(networks.PADDINGS) == set(machines.BOUNDARIES)
     assert set(recipe) == {field.name for field in dataclasses.fields(TrainingRecipe)}
     assert set(recipe["precision"]["enum"]) == set(PRECISIONS)
@@ -150,6 +156,48 @@ def test_bad_configs_are_refused_by_name(override, message):
     with pytest.raises(ConfigError) as error:
         validate(override)
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"module": "no/such.py"}, "networks.mine.module: there is no file no/such.py"),
+        ({"module": "."}, "networks.mine.module: '.' does not end in .py"),
+        ({"module": "x" * 5000 + ".py"}, "networks.mine.module: [Errno 36]"),
+        ({"weights": "mine.pt"}, "networks.mine.weights: 'mine.pt' does not end in .safetensors"),
+        ({"weights": "mine.safetensors"}, "networks.mine.weights: there is no file mine.safete"),
+        ({"weights": "{x}.safetensors"}, "networks.mine.weights: '{x}.safetensors' is no path"),
+        ({"predicts": "epsilon"}, "predicts: 'epsilon' is not allowed; choose one of noise, score"),
+        ({"architecture": "resnet"}, "networks.mine.architecture: is not used where checkpoint is"),
+        ({"channels": 64}, "networks.mine.channels: is not used where checkpoint is own"),
+        ({"layers": 6}, "networks.mine.layers: is not used where checkpoint is own"),
+        ({"recipe": "paper"}, "networks.mine.recipe: is not used where checkpoint is own"),
+        ({"dataset": "mnst"}, "networks.mine.dataset: 'mnst' is not defined (did you mean 'mnist'"),
+        ({"checkpoint": "trained"}, "networks.mine: missing key architecture, channels, recipe"),
+    ],
+)
+def test_own_networks_are_checked_by_name(change, message):
+    validate(OWN)
+    with pytest.raises(ConfigError) as error:
+        validate(OWN, {"networks": {"mine": change}})
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize("key", ["module", "weights", "predicts"])
+def test_keys_of_own_networks_are_for_them_alone(key):
+    mine = OWN["networks"]["mine"]
+    with pytest.raises(ConfigError, match=f"zeros.{key}: is not used where checkpoint is packaged"):
+        validate({"networks": {"mnist-resnet-zeros": {key: mine[key]}}})
+    without = {"networks": {"mine": {k: v for k, v in mine.items() if k != key}}}
+    with pytest.raises(ConfigError, match=f"networks.mine: missing key {key}"):
+        validate({**OWN, **without})
+
+
+def test_own_network_has_no_packaged_scales():
+    packaged = {"calibration": {"source": "packaged"}}
+    with pytest.raises(ConfigError, match=r"mine is an own network, .*\.source to computed$"):
+        validate(OWN, packaged)
+    validate(OWN, packaged, {"networks": {"mine": {"scales_of": "mnist-resnet-zeros"}}})
 
 
 def test_missing_section_is_named():

@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from configs import DEFAULT, ROOT, merged, read
+from configs import DEFAULT, OWN, ROOT, merged, read
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -79,6 +79,7 @@ def folder():
 
 CONFIGS = [
     DEFAULT,
+    merged(DEFAULT, OWN),
     merged(DEFAULT, read("config/ci.yaml")),
     merged(
         merged(DEFAULT, read("config/paper.yaml")), {"datasets": {"celeba": {"local": str(ROOT)}}}
@@ -164,7 +165,12 @@ def assert_usable(config, base):
     for recipe in config["recipes"].values():
         TrainingRecipe(**recipe)
     for name in config["configurations"]:
-        assert isinstance(network_config(config, name), NetworkConfig)
+        network = config["networks"][name]
+        if network["checkpoint"] == "own":
+            assert Path(network["module"]).is_file()
+            assert Path(network["weights"]).is_file()
+        else:
+            assert isinstance(network_config(config, name), NetworkConfig)
 
 
 @st.composite

@@ -24,6 +24,7 @@ WITH_TORCH = {  # they run machines or networks, or read what is kept as tensors
     "jacobians",
     "noise",
     "novelty",
+    "own_checkpoint",
     "sample_machine",
     "sample_network",
     "train",

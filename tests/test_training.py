@@ -24,7 +24,7 @@ from patchmosaic.checkpoints import (
     snapshots_path,
     verify_scales,
 )
-from patchmosaic.networks import NetworkConfig, build_network
+from patchmosaic.networks import ARCHITECTURES, PADDINGS, NetworkConfig, build_network
 from patchmosaic.training import TrainingDiverged, TrainingRecipe, TrainingStopped, train
 
 NETWORK = NetworkConfig("resnet", size=8, channels=8, layers=1, classes=2)
@@ -43,8 +43,8 @@ def run(folder, **options):
     return weights, record
 
 
-@pytest.mark.parametrize("architecture", ["resnet", "unet", "unet_attention"])
-@pytest.mark.parametrize("padding", ["zeros", "circular"])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("padding", PADDINGS)
 def test_networks_keep_the_shape_and_use_time_and_class(architecture, padding):
     torch.manual_seed(0)
     config = NetworkConfig(
@@ -186,22 +186,22 @@ def test_snapshots_are_what_a_shorter_training_ends_in(tmp_path):
     untrained = build_network(NETWORK).state_dict()
     kinds = {"": weights, "480": shorter, "raw": unaveraged, "untrained": untrained}
     for name, expected in kinds.items():
-        found = load_checkpoint(path, name)[0].state_dict()
+        found = load_checkpoint(path, snapshot=name)[0].state_dict()
         assert all(torch.equal(found[key], expected[key]) for key in expected), name
-    distinct = [load_checkpoint(path, name)[0].state_dict()["up.weight"] for name in kinds]
+    distinct = [load_checkpoint(path, snapshot=name)[0].state_dict()["up.weight"] for name in kinds]
     assert all(not torch.equal(a, b) for i, a in enumerate(distinct) for b in distinct[:i])
     with pytest.raises(CheckpointError, match="no snapshot '500'; it has 480, raw"):
-        load_checkpoint(path, "500")
+        load_checkpoint(path, snapshot="500")
     flip_bit(snapshots_path(path))
     with pytest.raises(CheckpointError, match=r"snapshots/network.safetensors: expected SHA-256"):
-        load_checkpoint(path, "raw")
+        load_checkpoint(path, snapshot="raw")
     load_checkpoint(path)  # which does not need them
     snapshots_path(path).unlink()
     with pytest.raises(CheckpointError, match="the snapshots of this training are missing"):
-        load_checkpoint(path, "raw")
+        load_checkpoint(path, snapshot="raw")
     save_checkpoint(path, weights, {k: v for k, v in record.items() if k != "snapshots"})
     with pytest.raises(CheckpointError, match="tells of no snapshots"):
-        load_checkpoint(path, "raw")
+        load_checkpoint(path, snapshot="raw")
 
 
 def test_records_are_verified(tmp_path):

@@ -23,6 +23,9 @@ MACHINE_CHANGES = {"bank_dataset", "bank_images", "candidates", "machine_start",
 MACHINE_CHANGES |= {"scales_shift"}
 NETWORK_CHANGES = {"network_start", "weights"}
 UNCHANGED = "unchanged"  # name of the chain as it is, among variants
+OWN_FILES = {"module": ".py", "weights": ".safetensors"}
+OWN_KEYS = (*OWN_FILES, "predicts")
+BUILT_KEYS = ("architecture", "channels", "layers", "recipe")  # of networks that are built here
 
 
 def _is_number(_, value: object) -> bool:
@@ -164,14 +167,21 @@ def _check_network(name: str, config: dict, checkpoints: Path) -> None:
             f"networks has {', '.join(networks)}"
         )
     network = networks[name]
+    is_own = network["checkpoint"] == "own"
+    for key in BUILT_KEYS if is_own else OWN_KEYS:
+        if key in network:
+            raise ConfigError(
+                f"{where}.{key}: is not used where checkpoint is {network['checkpoint']}; leave it "
+                "out (a network of another config file keeps its keys: take another name)"
+            )
     for key, table in (("dataset", config["datasets"]), ("recipe", config["recipes"])):
-        if network[key] not in table:
+        if key in network and network[key] not in table:
             hint = _did_you_mean(network[key], table)
             raise ConfigError(
                 f"{where}.{key}: {network[key]!r} is not defined{hint}; "
                 f"{key}s has {', '.join(table)}"
             )
-    if ("layers" in network) != (network["architecture"] == "resnet"):
+    if not is_own and ("layers" in network) != (network["architecture"] == "resnet"):
         wanted = "needs" if network["architecture"] == "resnet" else "is not used by"
         raise ConfigError(f"{where}.layers: {wanted} a {network['architecture']}")
     size = config["datasets"][network["dataset"]]["size"]
@@ -182,10 +192,13 @@ def _check_network(name: str, config: dict, checkpoints: Path) -> None:
                 f"calibration.patch_sizes: {largest} exceeds the image size {size}, so a circular "
                 "machine has no interior candidates"
             )
-    try:
-        expected = network_config(config, name)
-    except ValueError as error:
-        raise ConfigError(f"{where}: {error}") from None
+    if is_own:
+        _check_own_files(where, network)
+    else:
+        try:
+            expected = network_config(config, name)
+        except ValueError as error:
+            raise ConfigError(f"{where}: {error}") from None
     if network["checkpoint"] == "packaged":
         _check_checkpoint(where, network, expected, config, checkpoints / f"{name}.safetensors")
     scales_of = network.get("scales_of", name)
@@ -242,8 +255,15 @@ def _check_variants(config: dict, checkpoints: Path) -> None:
         for dataset, other in changes.get("bank_dataset", {}).items():
             _check_bank(f"{where}.bank_dataset", dataset, other, config)
     for name in config["configurations"]:
-        trained = config["networks"][name]["checkpoint"] == "trained"
+        checkpoint = config["networks"][name]["checkpoint"]
+        trained = checkpoint == "trained"
         for variant, changes in variants_of(config, name).items():
+            if "weights" in changes and checkpoint == "own":
+                raise ConfigError(
+                    f"variants.{variant}.weights: {changes['weights']}, but {name} is an own "
+                    "network, of which there are no other weights; name the networks it is for in "
+                    "networks"
+                )
             if changes.get("weights") == "raw" and not (
                 trained or has_snapshots(name, checkpoints)
             ):
@@ -270,12 +290,30 @@ def _check_bank(where: str, dataset: str, other: str, config: dict) -> None:
         )
 
 
+def _check_own_files(where: str, network: dict) -> None:
+    for key, ending in OWN_FILES.items():
+        if not network[key].endswith(ending):
+            raise ConfigError(
+                f"{where}.{key}: {network[key]!r} does not end in {ending} (weights are written by "
+                "safetensors.torch.save_file(network.state_dict(), path); no pickle is read)"
+            )
+        try:
+            exists = Path(network[key]).is_file()
+        except OSError as error:
+            raise ConfigError(f"{where}.{key}: {error}") from None
+        if not exists:
+            raise ConfigError(f"{where}.{key}: there is no file {network[key]}")
+
+
 def _check_scales(name: str, config: dict, checkpoints: Path) -> None:
     where, steps = "calibration.source: packaged, but", config["sampling"]["machine_steps"]
-    if config["networks"][name]["checkpoint"] != "packaged":
+    checkpoint = config["networks"][name]["checkpoint"]
+    if checkpoint != "packaged":
+        kind = "an own network" if checkpoint == "own" else "trained here"
+        cure = "" if checkpoint == "own" else f", or networks.{name}.checkpoint to packaged"
         raise ConfigError(
-            f"{where} {name} is trained here, and packaged scales are for the packaged network; "
-            f"set calibration.source to computed, or networks.{name}.checkpoint to packaged"
+            f"{where} {name} is {kind}, and packaged scales are for the packaged network; "
+            f"set calibration.source to computed{cure}"
         )
     for kind in ("scales", "cosines"):
         path = checkpoints / f"{name}.{kind}.csv"
@@ -301,7 +339,7 @@ def _check_scales(name: str, config: dict, checkpoints: Path) -> None:
 
 
 def network_config(config: dict, name: str) -> NetworkConfig:
-    """The package's description of a network of the config.
+    """The package's description of a network of the config that is not an own one.
 
     The number of classes is known once the images are; until then a class-conditional network
     counts as having one.

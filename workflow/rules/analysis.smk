@@ -4,7 +4,7 @@
 rule jacobians:
     """Take a network's input gradients along its own reverse trajectories."""
     input:
-        network=RESULTS / "networks/{network}.safetensors",
+        network=network_files,
         noise=lambda w: RESULTS / f"noise/{dataset_of(w)}-calibration.npz",
     output:
         RESULTS / "jacobians/{network}.npz",
@@ -123,7 +123,7 @@ rule novelty:
 rule trajectories:
     """Follow a network and the machines step by step from a few seeds of the evaluation."""
     input:
-        network=RESULTS / "networks/{network}.safetensors",
+        network=network_files,
         bank=lambda w: bank_of(w.network, config["bank"]["images"]),
         noise=lambda w: RESULTS / f"noise/{dataset_of(w)}-evaluation.npz",
         scales=lambda w: RESULTS / f"calibration/{scales_of(w.network)}.scales.csv",
@@ -161,7 +161,7 @@ rule trajectories:
 rule explorer_data:
     """Follow a network and an ELS machine, and find the training patches behind every pixel."""
     input:
-        network=RESULTS / "networks/{network}.safetensors",
+        network=network_files,
         bank=lambda w: bank_of(w.network, config["bank"]["images"]),
         noise=lambda w: RESULTS / f"noise/{dataset_of(w)}-evaluation.npz",
         scales=lambda w: RESULTS / f"calibration/{scales_of(w.network)}.scales.csv",

@@ -6,7 +6,7 @@ COMPUTED = config["calibration"]["source"] == "computed"
 rule calibrate:
     """Choose, at each time, the patch size at which the machine best predicts the network."""
     input:
-        network=RESULTS / "networks/{network}.safetensors",
+        network=network_files,
         bank=lambda w: bank_of(w.network, config["calibration"]["bank_images"]),
         noise=lambda w: RESULTS / f"noise/{dataset_of(w)}-calibration.npz",
     output:

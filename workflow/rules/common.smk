@@ -47,7 +47,12 @@ RESULTS = Path(config["directories"]["results"])
 NETWORKS = config["configurations"]
 TRAINED = [n for n in NETWORKS if config["networks"][n]["checkpoint"] == "trained"]
 PACKAGED = [n for n in NETWORKS if config["networks"][n]["checkpoint"] == "packaged"]
-WITH_SNAPSHOTS = [n for n in NETWORKS if n in TRAINED or has_snapshots(n, CHECKPOINTS)]
+OWN = [n for n in NETWORKS if config["networks"][n]["checkpoint"] == "own"]
+WITH_SNAPSHOTS = [
+    n
+    for n in NETWORKS
+    if n in TRAINED or n in PACKAGED and has_snapshots(n, CHECKPOINTS)
+]
 SEEDS = config["seeds"]["evaluation"]
 SHARDS = [f"{i:03d}" for i in range(-(-SEEDS["count"] // SEEDS["shard_size"]))]
 
@@ -75,6 +80,18 @@ def code(*modules):
 def network(wildcards):
     """The config of the network a job is about."""
     return config["networks"][wildcards.network]
+
+
+def architecture_of(name):
+    """Kind of a network; an own network's is for its Python file to know."""
+    return config["networks"][name].get("architecture", "own")
+
+
+def network_files(wildcards):
+    """The weights of a network, and an own one's Python file, run only from the config's path."""
+    weights = RESULTS / f"networks/{wildcards.network}.safetensors"
+    is_own = wildcards.network in OWN
+    return [weights, *([network(wildcards)["module"]] if is_own else [])]
 
 
 def scales_of(name):

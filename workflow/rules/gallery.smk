@@ -23,7 +23,7 @@ def architecture_pairs():
     found = {}
     for name in NETWORKS:
         for other in NETWORKS:
-            kinds = [config["networks"][n]["architecture"] for n in (name, other)]
+            kinds = [architecture_of(n) for n in (name, other)]
             if kinds == ["resnet", "unet"] and is_alike(name, other):
                 found.setdefault(config["networks"][name]["dataset"], (name, other))
     return found

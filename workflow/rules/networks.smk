@@ -1,4 +1,4 @@
-"""Networks: trained here, or packaged with the project."""
+"""Networks: trained here, packaged with the project, or the user's own."""
 
 
 rule train:
@@ -84,3 +84,36 @@ rule packaged_snapshots:
         "Using the packaged snapshots of {wildcards.network}"
     script:
         "../../scripts/packaged_snapshots.py"
+
+
+rule own_checkpoint:
+    """Verify an own network by asking it, and bring weights, Python file and record here."""
+    input:
+        module=lambda w: network(w)["module"],
+        weights=lambda w: network(w)["weights"],
+        images=lambda w: prepared(dataset_of(w)),
+    output:
+        weights=RESULTS / "networks/{network}.safetensors",
+        record=RESULTS / "networks/{network}.json",
+        module=RESULTS / "networks/{network}.py",
+    log:
+        RESULTS / "logs/own_checkpoint-{network}.log",
+    benchmark:
+        RESULTS / "benchmarks/own_checkpoint-{network}.tsv"
+    wildcard_constraints:
+        network="|".join(OWN) or "(?!)",
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=10,
+    params:
+        dataset=dataset_of,
+        predicts=lambda w: network(w)["predicts"],
+        conditional=lambda w: network(w)["conditional"],
+        code=code("own.py", "schedule.py"),
+    message:
+        "Asking the own network {wildcards.network}"
+    script:
+        "../../scripts/own_checkpoint.py"

@@ -71,7 +71,7 @@ rule sample_machine:
 rule sample_network:
     """Run a trained network from a shard of the seeds."""
     input:
-        network=RESULTS / "networks/{network}.safetensors",
+        network=network_files,
         noise=lambda w: RESULTS / f"noise/{dataset_of(w)}-evaluation.npz",
     output:
         RESULTS / "samples/{network}/network-{steps}/{shard}.npz",

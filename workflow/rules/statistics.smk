@@ -46,8 +46,10 @@ rule agreement:
         runtime=10,
     params:
         configuration=lambda w: {
-            key: network(w)[key]
-            for key in ("dataset", "architecture", "padding", "conditional")
+            "dataset": dataset_of(w),
+            "architecture": architecture_of(w.network),
+            "padding": network(w)["padding"],
+            "conditional": network(w)["conditional"],
         },
         machines=config["machines"],
         code=code("statistics.py", "samples.py"),

@@ -83,7 +83,7 @@ use rule sample_machine as sample_variant_machine with:
 
 use rule sample_network as sample_variant_network with:
     input:
-        network=RESULTS / "networks/{network}.safetensors",
+        network=network_files,
         snapshots=lambda w: (
             RESULTS / f"networks/snapshots/{w.network}.safetensors"
             if variant(w, "weights") == "raw"
