@@ -9,6 +9,7 @@ from patchmosaic.figures.agreement import (
     bands,
     headline_chart,
     measures,
+    nearest_patches,
     novelty,
     scatter_is_vs_machine,
 )
@@ -19,6 +20,7 @@ from patchmosaic.figures.style import MACHINE_LOOKS, save_figure, style
 from patchmosaic.figures.theory import border_dictionaries, mosaics
 from patchmosaic.figures.trajectories import (
     agreement_along_trajectories,
+    consistency_along_trajectories,
     denoising_frames,
     save_animation,
 )
@@ -29,12 +31,14 @@ __all__ = [
     "agreement_along_trajectories",
     "bands",
     "border_dictionaries",
+    "consistency_along_trajectories",
     "denoising_frames",
     "headline_chart",
     "inconsistent_garments",
     "jacobians",
     "measures",
     "mosaics",
+    "nearest_patches",
     "novelty",
     "pairs",
     "patch_provenance",
