@@ -144,3 +144,5 @@ def test_distances_of_patches_stand_beside_those_of_images():
     np.testing.assert_allclose([bar[:, 1] for bar in bars.get_segments()][:2], [[3, 9], [7, 21]])
     assert figure.axes[0].get_title() == "mnist-resnet-zeros\nn = 5, held-out 5"
     assert_legible(figure)
+    alone = [table[table["network"] == names[0]] for table in (patches, images)]
+    assert_legible(nearest_patches_figure(*alone))

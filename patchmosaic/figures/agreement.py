@@ -316,7 +316,7 @@ def nearest_patches(patches: pd.DataFrame, images: pd.DataFrame) -> Figure:
     columns = min(2, len(networks))
     lines = math.ceil(len(networks) / columns)
     width = COLUMN_INCHES if columns == 1 else PAGE_INCHES
-    figure = Figure((width, 0.7 + 1.9 * lines), layout="constrained")
+    figure = Figure((width, 0.8 + 1.9 * lines), layout="constrained")
     grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
     spread = (np.arange(len(sources)) - (len(sources) - 1) / 2) * 0.7 / len(sources)
     for axes, (network, group) in zip(grid.flat, networks, strict=False):
@@ -341,13 +341,13 @@ def nearest_patches(patches: pd.DataFrame, images: pd.DataFrame) -> Figure:
         axes.grid(True, axis="y")
     names = [*(f"{size} x {size}" for size in sizes[:-1]), "whole image"]
     grid[0, 0].set(xlim=(-0.5, len(sizes) - 0.5), xticks=range(len(sizes)), xticklabels=names)
-    grid[0, 0].set_ylim(bottom=0)
+    grid[0, 0].set_ylim(bottom=-0.03 * grid[0, 0].get_ylim()[1])  # markers at 0 are seen whole
     for axes in grid.flat[len(networks) :]:
         axes.set_axis_off()
     for axes in grid.flat[max(0, len(networks) - columns) : len(networks)]:
         axes.tick_params(labelbottom=True)
     figure.supxlabel("what is compared: patches of so many pixels, or whole images", fontsize=7)
-    figure.supylabel("distance to the nearest in training (rms)", fontsize=7)
+    figure.supylabel("distance to the training set (rms)", fontsize=7)
     keys = [source_key(s.upper() if s in MACHINE_LOOKS else s, looks[s]) for s in sources]
-    figure.legend(handles=keys, loc="outside upper center", ncols=len(keys))
+    figure.legend(handles=keys, loc="outside upper center", ncols=3 * columns)
     return figure

@@ -113,7 +113,7 @@ def denoising_frames(
 
 
 def save_animation(
-    frames: Iterable[Figure], path: str | Path, *, milliseconds: int = 300, dpi: int = 150
+    frames: Iterable[Figure], path: str | Path, *, milliseconds: int = 300, dpi: int = 300
 ) -> None:
     """Write frames as an animated .png (or .gif) that repeats and rests on its last frame.
 
