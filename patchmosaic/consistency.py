@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import pandas as pd
 import torch
 from torch import Tensor
 
 from patchmosaic.machines import ScoreMachine
-from patchmosaic.sampling import machine_x0
+from patchmosaic.nearest_patches import nearest_patches
+from patchmosaic.sampling import machine_x0, scale_at
 from patchmosaic.schedule import ddim, reverse_times
+from patchmosaic.trajectories import Trajectory
 
 
 def black_and_white(size: int) -> Tensor:
@@ -33,8 +38,44 @@ def inconsistent_pixels(
         labels: int (B,), when the machine's bank has labels.
         tolerance: largest difference in any channel that still counts as equal.
     """
-    nearest = machine.posterior_mean(images, 1.0, patch_size, labels)
-    return ((images - nearest).abs() > tolerance).any(dim=1)
+    _, centres = nearest_patches(machine, images, patch_size, labels)
+    return ((images - centres).abs() > tolerance).any(dim=1)
+
+
+def consistency_over_time(
+    machine: ScoreMachine,
+    trajectory: Trajectory,
+    scales: dict[float, int],
+    seeds: Sequence[int],
+    every: int,
+    tolerance: float,
+    labels: Tensor | None = None,
+) -> pd.DataFrame:
+    """How locally consistent the predicted x_0 is along a reverse trajectory.
+
+    Args:
+        machine, tolerance, labels: as for :func:`inconsistent_pixels`; the trajectory need not be
+            this machine's.
+        scales: locality scale P in pixels at each time, at which patches are compared.
+        seeds: (B,), of the trajectory's images.
+        every: steps between two that are measured; the last, whose x_0 is the final image, is one.
+
+    Returns:
+        A row a time and seed: t, seed, patch_size, rms_difference between the pixels and the
+        centres of their nearest patches, and inconsistent, the share of such pixels.
+    """
+    tables = []
+    for i in reversed(range(len(trajectory.times) - 2, -1, -every)):
+        t, images = trajectory.times[i], trajectory.means[i]
+        patch_size = scale_at(scales, t)
+        _, centres = nearest_patches(machine, images, patch_size, labels)
+        differences = (images - centres).abs()
+        rows = {"t": t, "seed": seeds, "patch_size": patch_size}
+        rows["rms_difference"] = differences.square().mean(dim=(1, 2, 3)).sqrt()
+        wrong = (differences > tolerance).any(dim=1)
+        rows["inconsistent"] = wrong.double().mean(dim=(1, 2))
+        tables.append(pd.DataFrame(rows))
+    return pd.concat(tables, ignore_index=True)
 
 
 def constant_scale_samples(

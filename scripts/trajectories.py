@@ -36,7 +36,6 @@ if __name__ == "__main__":
                     candidates=settings.candidates,
                     engine=settings.engine if MACHINES[name].kernel else "dense",
                     threads=snakemake.threads,
-                    **({"tolerance": settings.tolerance} if settings.tolerance else {}),
                 )
                 predict = machine_x0(machine, labels, scales if machine.kernel else None)
             trajectories[name] = follow(predict, seed_images, times)

@@ -337,17 +337,21 @@ CI = ("-n", "--configfile", "config/ci.yaml")
 AFTER_AGREEMENT = {"tables", "paired", "paper_tables", "headline_check", "report"}
 AFTER_AGREEMENT |= {"figure_pairs", "figure_scatter", "figure_headline", "figure_measures"}
 AFTER_SAMPLES = {"agreement", "bands", "figure_bands", "novelty", "figure_novelty"}
-AFTER_SAMPLES |= {"figure_garments"} | AFTER_AGREEMENT
+AFTER_SAMPLES |= {"figure_garments", "nearest_patches", "figure_nearest_patches"} | AFTER_AGREEMENT
+FOLLOWED = {"trajectories", "figure_trajectories", "figure_denoising"}
+FOLLOWED |= {"consistency", "figure_consistency"}
 WITHOUT_SAMPLES = {"figure_borders", "figure_jacobians", "figure_mosaics", "figure_scales"}
 WITHOUT_SAMPLES |= {"figure_provenance"}
 MACHINES = {"sample_machine", "figure_provenance", "explorer_data", "explorer"}
-FIGURES = {rule for rule in AFTER_SAMPLES | WITHOUT_SAMPLES if rule.startswith("figure_")}
+FIGURES = {
+    rule for rule in AFTER_SAMPLES | WITHOUT_SAMPLES | FOLLOWED if rule.startswith("figure_")
+}
 
 
 @pytest.mark.parametrize(
     ("change", "rerun"),
     [
-        ({"sampling": {"machine_start": "skip_first"}}, MACHINES | AFTER_SAMPLES),
+        ({"sampling": {"machine_start": "skip_first"}}, MACHINES | FOLLOWED | AFTER_SAMPLES),
         ({"sampling": {"network_start": "skip_first"}}, {"sample_network"} | AFTER_SAMPLES),
         (
             {"bank": {"images": 700}},
@@ -355,7 +359,7 @@ FIGURES = {rule for rule in AFTER_SAMPLES | WITHOUT_SAMPLES if rule.startswith("
         ),
         (
             {"seeds": {"evaluation": {"first": 100}}},
-            {"noise", "sample_network"} | MACHINES | AFTER_SAMPLES,
+            {"noise", "sample_network"} | MACHINES | FOLLOWED | AFTER_SAMPLES,
         ),
         ({"recipes": {"paper": {"epochs": 200}}}, set()),
         ({"calibration": {"patch_sizes": [3, 5]}}, set()),  # its scales are packaged
@@ -375,10 +379,11 @@ def test_changed_parameter_reruns_what_depends_on_it(finished, tmp_path, change,
     [
         (
             "statistics.py",
-            {"agreement", "figure_garments", "explorer"} | AFTER_AGREEMENT - {"headline_check"},
+            {"agreement", "figure_garments", "explorer", "figure_trajectories", "figure_denoising"}
+            | AFTER_AGREEMENT - {"headline_check"},
         ),
         ("figures/style.py", FIGURES),
-        ("engines/dense.py", {"figure_mosaics"} | MACHINES | AFTER_SAMPLES),
+        ("engines/dense.py", {"figure_mosaics"} | MACHINES | FOLLOWED | AFTER_SAMPLES),
         ("training.py", set()),  # packaged networks are not trained again
     ],
 )

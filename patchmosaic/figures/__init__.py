@@ -9,6 +9,7 @@ from patchmosaic.figures.agreement import (
     bands,
     headline_chart,
     measures,
+    nearest_patches,
     novelty,
     scatter_is_vs_machine,
     siblings,
@@ -20,6 +21,7 @@ from patchmosaic.figures.style import MACHINE_LOOKS, save_figure, style
 from patchmosaic.figures.theory import border_dictionaries, mosaics
 from patchmosaic.figures.trajectories import (
     agreement_along_trajectories,
+    consistency_along_trajectories,
     denoising_frames,
     save_animation,
 )
@@ -31,6 +33,7 @@ __all__ = [
     "agreement_along_trajectories",
     "bands",
     "border_dictionaries",
+    "consistency_along_trajectories",
     "denoising_frames",
     "headline_chart",
     "inconsistent_garments",
@@ -38,6 +41,7 @@ __all__ = [
     "learning_curves",
     "measures",
     "mosaics",
+    "nearest_patches",
     "novelty",
     "pairs",
     "patch_provenance",

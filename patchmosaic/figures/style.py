@@ -23,6 +23,7 @@ BLACK, BLUE, VERMILLION, GREEN, SKY, ORANGE, PURPLE = (
     "#CC79A7",
 )
 MACHINE_LOOKS = {"els": (BLUE, "o"), "ls": (ORANGE, "s"), "es": (GREEN, "D"), "is": (BLACK, "^")}
+NETWORK_LOOK = (VERMILLION, "v")
 
 
 @contextmanager
@@ -80,10 +81,15 @@ def key(face: str, marker: str, text: str) -> Line2D:
     )
 
 
+def source_key(text: str, look: tuple[str, str]) -> Line2D:
+    colour, marker = look
+    return Line2D([], [], linestyle="", color=colour, marker=marker, label=text)
+
+
 def legend(figure: Figure, machines: Sequence[str], more: Sequence[Line2D]) -> None:
     keys = [
-        Line2D([], [], linestyle="", color=colour, marker=marker, label=machine.upper())
-        for machine, (colour, marker) in MACHINE_LOOKS.items()
+        source_key(machine.upper(), look)
+        for machine, look in MACHINE_LOOKS.items()
         if machine in machines
     ]
     figure.legend(handles=[*keys, *more], loc="outside upper center", ncols=len(keys) + len(more))

@@ -11,10 +11,19 @@ import numpy as np
 import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 from PIL import Image
 
 from patchmosaic.figures.pairs import pairs
-from patchmosaic.figures.style import COLUMN_INCHES, MACHINE_LOOKS, PAGE_INCHES, legend, style
+from patchmosaic.figures.style import (
+    COLUMN_INCHES,
+    MACHINE_LOOKS,
+    NETWORK_LOOK,
+    PAGE_INCHES,
+    legend,
+    source_key,
+    style,
+)
 from patchmosaic.headline import MACHINES
 from patchmosaic.statistics import pearson_r
 
@@ -30,38 +39,53 @@ def agreement_along_trajectories(table: pd.DataFrame) -> Figure:
         table: network, machine, and the columns of
             :func:`patchmosaic.trajectories.agreement_over_time`.
     """
+    table = table.rename(columns={"machine": "source"})
+    figure = _along_trajectories(table, "mean_r", "Pearson r of the predicted images")
+    figure.axes[0].set_ylim(min(0, table["mean_r"].min()), 1.02)
+    return figure
+
+
+@style()
+def consistency_along_trajectories(table: pd.DataFrame) -> Figure:
+    """Locally inconsistent pixels of the predicted x_0 over time, a panel for each network.
+
+    Args:
+        table: network, source ("network" or a machine), and the columns of
+            :func:`patchmosaic.consistency.consistency_over_time`.
+    """
+    figure = _along_trajectories(table, "inconsistent", "inconsistent pixels")
+    figure.axes[0].set_ylim(bottom=-0.02)
+    figure.axes[0].yaxis.set_major_formatter(PercentFormatter(1))
+    return figure
+
+
+def _along_trajectories(table: pd.DataFrame, column: str, label: str) -> Figure:
+    """Median and single seeds of a column over time, a panel for each network."""
     networks = list(table.groupby("network", sort=False))
     columns = min(4, len(networks))
     lines = math.ceil(len(networks) / columns)
     width = COLUMN_INCHES if columns == 1 else PAGE_INCHES
     figure = Figure((width, 0.5 + 1.75 * lines), layout="constrained")
     grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
-    shown = [m for m in MACHINES if m in set(table["machine"])]
+    shown = [s for s in ("network", *MACHINES) if s in set(table["source"])]
     for axes, (network, group) in zip(grid.flat, networks, strict=False):
-        for machine in shown:
-            colour, marker = MACHINE_LOOKS[machine]
-            wide = group[group["machine"] == machine].pivot(
-                index="t", columns="seed", values="mean_r"
-            )
+        for source in shown:
+            colour, marker = MACHINE_LOOKS.get(source, NETWORK_LOOK)
+            wide = group[group["source"] == source].pivot(index="t", columns="seed", values=column)
             axes.plot(wide.index, wide, color=colour, linewidth=0.5, alpha=0.35)
-            axes.plot(
-                wide.index,
-                wide.median(axis=1),
-                color=colour,
-                marker=marker,
-                markersize=3,
-                markevery=4,
-            )
+            middle = wide.median(axis=1)
+            every = max(1, len(middle) // 5)
+            axes.plot(middle, color=colour, marker=marker, markersize=3, markevery=every)
         axes.set_title(f"{network}\nn = {group['seed'].nunique()} seeds", fontsize=6.5)
         axes.grid(True)
-    grid[0, 0].set(xlim=(1.02, -0.02), ylim=(min(0, table["mean_r"].min()), 1.02))
+    grid[0, 0].set_xlim(1.02, -0.02)
     for axes in grid.flat[len(networks) :]:
         axes.set_axis_off()
     for axes in grid.flat[max(0, len(networks) - columns) : len(networks)]:
         axes.tick_params(labelbottom=True)
     figure.supxlabel("time t of the reverse process (1: noise, 0: image)", fontsize=7)
-    figure.supylabel("Pearson r of the predicted images", fontsize=7)
-    legend(figure, shown, [])
+    figure.supylabel(label, fontsize=7)
+    legend(figure, shown, [source_key("network", NETWORK_LOOK)] if "network" in shown else [])
     return figure
 
 
@@ -89,7 +113,7 @@ def denoising_frames(
 
 
 def save_animation(
-    frames: Iterable[Figure], path: str | Path, *, milliseconds: int = 300, dpi: int = 150
+    frames: Iterable[Figure], path: str | Path, *, milliseconds: int = 300, dpi: int = 300
 ) -> None:
     """Write frames as an animated .png (or .gif) that repeats and rests on its last frame.
 

@@ -106,12 +106,7 @@ rule novelty:
         mem_mb=3000,
         runtime=30,
     params:
-        sources={f"network_{steps}": f"network, {steps} steps" for steps in STEPS}
-        | {
-            machine: machine
-            for machine in ("els", "ls", "es", "is")
-            if machine in config["machines"]
-        },
+        sources=SOURCES,
         held_out=1000,
         code=code("novelty.py", "samples.py"),
     message:
@@ -120,11 +115,51 @@ rule novelty:
         "../../scripts/novelty.py"
 
 
+rule nearest_patches:
+    """Measure how far the patches of samples are from training patches, beside held-out images."""
+    input:
+        **{m: (lambda w, m=m: shards(w, m)) for m in config["machines"]},
+        **{
+            f"network_{steps}": (lambda w, steps=steps: shards(w, f"network-{steps}"))
+            for steps in STEPS
+        },
+        bank=lambda w: bank_of(w.network, config["calibration"]["bank_images"]),
+        held_out=lambda w: held_out(dataset_of(w)),
+    output:
+        RESULTS / "nearest_patches/{network}.csv",
+    log:
+        RESULTS / "logs/nearest_patches-{network}.log",
+    benchmark:
+        RESULTS / "benchmarks/nearest_patches-{network}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: shared_cores(len(NETWORKS), mem_mb=3000)
+    resources:
+        mem_mb=3000,
+        runtime=60,
+    params:
+        sources=SOURCES,
+        boundary=lambda w: network(w)["padding"],
+        conditional=lambda w: network(w)["conditional"],
+        candidates=config["bank"]["candidates"],
+        engine="auto" if config["engine"] == "adaptive" else config["engine"],
+        patch_sizes=lambda w: [
+            p for p in (3, 7, 13) if p <= config["datasets"][dataset_of(w)]["size"]
+        ],
+        images=500,
+        held_out=40,
+        code=[MACHINE_CODE, code("nearest_patches.py", "samples.py")],
+    message:
+        "Measuring how far the patches of {wildcards.network} are from training patches"
+    script:
+        "../../scripts/nearest_patches.py"
+
+
 rule trajectories:
     """Follow a network and the machines step by step from a few seeds of the evaluation."""
     input:
         network=network_files,
-        bank=lambda w: bank_of(w.network, config["bank"]["images"]),
+        bank=lambda w: bank_of(w.network, config["calibration"]["bank_images"]),
         noise=lambda w: RESULTS / f"noise/{dataset_of(w)}-evaluation.npz",
         scales=lambda w: RESULTS / f"calibration/{scales_of(w.network)}.scales.csv",
     output:
@@ -144,10 +179,7 @@ rule trajectories:
         boundary=lambda w: network(w)["padding"],
         conditional=lambda w: network(w)["conditional"],
         candidates=config["bank"]["candidates"],
-        engine=config["engine"],
-        tolerance=(
-            config["adaptive"]["tolerance"] if config["engine"] == "adaptive" else None
-        ),
+        engine="auto" if config["engine"] == "adaptive" else config["engine"],
         steps=config["sampling"]["machine_steps"],
         start=config["sampling"]["machine_start"],
         seeds=TRAJECTORY_SEEDS,
@@ -156,6 +188,47 @@ rule trajectories:
         "Following {wildcards.network} and the machines step by step"
     script:
         "../../scripts/trajectories.py"
+
+
+rule consistency:
+    """Measure how locally consistent predicted images are along the trajectories."""
+    input:
+        trajectories=RESULTS / "trajectories/{network}.npz",
+        bank=lambda w: bank_of(w.network, config["calibration"]["bank_images"]),
+        noise=lambda w: RESULTS / f"noise/{dataset_of(w)}-evaluation.npz",
+        scales=lambda w: RESULTS / f"calibration/{scales_of(w.network)}.scales.csv",
+    output:
+        RESULTS / "consistency/{network}.csv",
+    log:
+        RESULTS / "logs/consistency-{network}.log",
+    benchmark:
+        RESULTS / "benchmarks/consistency-{network}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: shared_cores(len(NETWORKS), mem_mb=3000)
+    resources:
+        mem_mb=3000,
+        runtime=60,
+    params:
+        boundary=lambda w: network(w)["padding"],
+        conditional=lambda w: network(w)["conditional"],
+        candidates=config["bank"]["candidates"],
+        engine="auto" if config["engine"] == "adaptive" else config["engine"],
+        every=2,
+        tolerance=0.2,
+        code=[
+            MACHINE_CODE,
+            code(
+                "consistency.py",
+                "nearest_patches.py",
+                "trajectories.py",
+                "samples.py",
+            ),
+        ],
+    message:
+        "Measuring local consistency along the trajectories of {wildcards.network}"
+    script:
+        "../../scripts/consistency.py"
 
 
 rule explorer_data:
@@ -203,13 +276,3 @@ rule explorer_data:
         "Finding the training patches behind the pixels of {wildcards.network}"
     script:
         "../../scripts/explorer_data.py"
-
-
-rule trajectory_figures:
-    """Agreement over time and animations, which sample a few seeds anew; not part of rule all."""
-    input:
-        RESULTS / "figures/trajectories.png",
-        expand(
-            RESULTS / "figures/denoising-{network}.png",
-            network=NETWORKS if "els" in LOCAL_MACHINES else [],
-        ),

@@ -451,6 +451,37 @@ rule figure_novelty:
         "../../scripts/figure_novelty.py"
 
 
+rule figure_nearest_patches:
+    """Draw how far the patches of samples are from training patches, and whole samples from images."""
+    input:
+        patches=expand(RESULTS / "nearest_patches/{network}.csv", network=NETWORKS),
+        images=expand(RESULTS / "novelty/{network}.csv", network=NETWORKS),
+    output:
+        report(
+            RESULTS / "figures/nearest_patches.png",
+            category="Creativity",
+            caption="../report/nearest_patches.rst",
+            labels={"figure": "nearest patches"},
+        ),
+        RESULTS / "figures/nearest_patches.pdf",
+    log:
+        RESULTS / "logs/figure_nearest_patches.log",
+    benchmark:
+        RESULTS / "benchmarks/figure_nearest_patches.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=code("figures"),
+    message:
+        "Drawing how far samples are from training patches"
+    script:
+        "../../scripts/figure_nearest_patches.py"
+
+
 rule figure_provenance:
     """Draw which training images the pixels of an ELS machine's sample come from."""
     input:
@@ -552,6 +583,36 @@ rule figure_denoising:
         "../../scripts/figure_denoising.py"
 
 
+rule figure_consistency:
+    """Draw how locally consistent predicted images are over time (theorem 4.1)."""
+    input:
+        expand(RESULTS / "consistency/{network}.csv", network=NETWORKS),
+    output:
+        report(
+            RESULTS / "figures/consistency.png",
+            category="Theory",
+            caption="../report/consistency.rst",
+            labels={"figure": "local consistency"},
+        ),
+        RESULTS / "figures/consistency.pdf",
+    log:
+        RESULTS / "logs/figure_consistency.log",
+    benchmark:
+        RESULTS / "benchmarks/figure_consistency.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=code("figures"),
+    message:
+        "Drawing local consistency over time"
+    script:
+        "../../scripts/figure_consistency.py"
+
+
 rule figure_borders:
     """Draw which training patches a query patch is compared with (the paper's figure 9)."""
     output:
@@ -605,7 +666,10 @@ rule figure_mosaics:
         patch_sizes=[3, 5, 9],
         steps=[5, 10, 20, 100, 1000],
         seeds=8,
-        code=[MACHINE_CODE, code("figures", "consistency.py")],
+        code=[
+            MACHINE_CODE,
+            code("figures", "consistency.py", "nearest_patches.py", "trajectories.py"),
+        ],
     message:
         "Drawing mosaics of two images"
     script:

@@ -54,6 +54,11 @@ def held_out(dataset):
 SIDE_BY_SIDE = architecture_pairs()
 STEPS = [str(steps) for steps in config["sampling"]["network_steps"]]
 RUNS = [{"network": name, "steps": steps} for name in NETWORKS for steps in STEPS]
+SOURCES = {f"network_{steps}": f"network, {steps} steps" for steps in STEPS} | {
+    machine: machine
+    for machine in ("els", "ls", "es", "is")
+    if machine in config["machines"]
+}
 GALLERY = [
     drawn("headline", "Median agreement", "Headline"),
     drawn("scatter", "Every seed", "Agreement"),
@@ -64,6 +69,7 @@ GALLERY = [
     ),
     *([drawn("siblings", "Networks with each other", "Agreement")] if SIBLINGS else []),
     drawn("bands", "Agreement by spatial frequency", "Agreement"),
+    drawn("trajectories", "Agreement over time", "Agreement"),
     *(
         drawn("pairs", "{network}, {steps} network steps", "Pairs", **run)
         for run in RUNS
@@ -89,7 +95,13 @@ GALLERY = [
         for run in RUNS
         if has_garments(run["network"])
     ),
+    *(
+        drawn("denoising", "{network} and ELS, from noise to image", "Pairs", network=n)
+        for n in NETWORKS
+        if "els" in LOCAL_MACHINES
+    ),
     drawn("novelty", "How new the samples are", "Creativity"),
+    drawn("nearest_patches", "What the samples are made of", "Creativity"),
     *(
         drawn(
             "provenance",
@@ -109,6 +121,7 @@ GALLERY = [
     drawn("scales", "Locality scales", "Locality"),
     drawn("sharpness", "How sharp the optimum of P is", "Locality"),
     drawn("jacobians", "How far networks look", "Locality"),
+    drawn("consistency", "Local consistency over time", "Theory"),
     drawn("mosaics", "Mosaics of two images", "Theory"),
     drawn("borders", "Border dictionaries", "Theory"),
 ]
