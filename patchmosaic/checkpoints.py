@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 
 import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from patchmosaic.files import written_whole
 from patchmosaic.networks import NetworkConfig, build_network
 from patchmosaic.records import (
     RECORD_DIGEST,
@@ -40,11 +40,10 @@ __all__ = [
 
 def save_checkpoint(path: Path, weights: dict[str, Tensor], record: dict) -> None:
     """Write weights and record; the record names the SHA-256 of the weights and comes last."""
-    temporary = path.with_suffix(".partial")
     content = safetensors.torch.save(weights)
-    temporary.write_bytes(content)
     record = {**record, "weights_sha256": hashlib.sha256(content).hexdigest()}
-    os.replace(temporary, path)
+    with written_whole(path) as temporary:
+        temporary.write_bytes(content)
     save_record(record_path(path), record)
 
 

@@ -19,7 +19,8 @@ from pathlib import Path, PurePath, PurePosixPath
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
-from patchmosaic.datasets.content import sha256_of, written_whole
+from patchmosaic.datasets.content import sha256_of
+from patchmosaic.files import written_whole
 
 NAME = "manifest.json"
 FORMAT = 1

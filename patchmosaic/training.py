@@ -24,6 +24,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from patchmosaic.files import written_whole
 from patchmosaic.networks import NetworkConfig, build_network
 from patchmosaic.schedule import alpha_bar
 
@@ -95,10 +96,9 @@ def _batch(images: Tensor, recipe: TrainingRecipe, step: int) -> tuple[Tensor, T
 
 
 def _save_state(path: Path, tensors: dict[str, Tensor], notes: dict) -> None:
-    temporary = path.with_suffix(".partial")
     contiguous = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
-    temporary.write_bytes(save(contiguous, metadata={"notes": json.dumps(notes)}))
-    os.replace(temporary, path)
+    with written_whole(path) as temporary:
+        temporary.write_bytes(save(contiguous, metadata={"notes": json.dumps(notes)}))
 
 
 def train(
