@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import safetensors
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -36,6 +37,10 @@ SAVE_SECONDS = 60.0
 
 class TrainingDiverged(RuntimeError):
     """The loss is no longer finite; the last good state is kept."""
+
+
+class StateError(ValueError):
+    """A saved state that is damaged, or not one."""
 
 
 class TrainingStopped(RuntimeError):
@@ -96,9 +101,36 @@ def _batch(images: Tensor, recipe: TrainingRecipe, step: int) -> tuple[Tensor, T
 
 
 def _save_state(path: Path, tensors: dict[str, Tensor], notes: dict) -> None:
+    """Write tensors and notes (JSON-able) with the SHA-256 of both, whole or not at all."""
     contiguous = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
+    text = json.dumps(notes)
+    metadata = {"notes": text, "sha256": _state_digest(contiguous, text)}
     with written_whole(path) as temporary:
-        temporary.write_bytes(save(contiguous, metadata={"notes": json.dumps(notes)}))
+        temporary.write_bytes(save(contiguous, metadata=metadata))
+
+
+def _read_state(path: Path) -> tuple[dict[str, Tensor], dict]:
+    """Tensors and notes of a state; raises StateError unless they are those that were saved."""
+    cure = "remove it to train from the start"
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        text, expected = metadata["notes"], metadata["sha256"]
+    except (SafetensorError, RuntimeError, KeyError) as error:
+        raise StateError(f"{path}: not the state of a training ({error!r}); {cure}") from error
+    if (found := _state_digest(tensors, text)) != expected:
+        raise StateError(f"{path}: expected SHA-256 {expected}, found {found}; {cure}")
+    return tensors, json.loads(text)
+
+
+def _state_digest(tensors: dict[str, Tensor], notes: str) -> str:
+    """SHA-256 over the notes and over names, dtypes, shapes and bytes of the tensors."""
+    digest = hashlib.sha256(notes.encode())
+    for key, tensor in sorted(tensors.items()):
+        digest.update(f" {key} {tensor.dtype} {tuple(tensor.shape)} ".encode())
+        digest.update(np.ascontiguousarray(tensor.numpy()))
+    return digest.hexdigest()
 
 
 def train(
@@ -130,6 +162,7 @@ def train(
         The averaged weights, and the training record (JSON-able).
 
     Raises:
+        StateError: when the saved state is damaged.
         TrainingDiverged: when the loss is not finite.
     """
     if (network_config.classes > 0) != (labels is not None):
@@ -229,9 +262,7 @@ def _load_state(
     path: Path, network: nn.Module, average: dict[str, Tensor], optimiser: torch.optim.Adam
 ) -> tuple[int, list[dict], float]:
     """Put a saved state back into ``network``, ``average`` and ``optimiser``."""
-    with safetensors.safe_open(path, framework="pt") as file:
-        notes = json.loads(file.metadata()["notes"])
-        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    tensors, notes = _read_state(path)
     weights = {k.removeprefix("weights."): v for k, v in tensors.items() if k[:8] == "weights."}
     network.load_state_dict(weights)
     for key in average:

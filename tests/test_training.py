@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 
 import pytest
 import torch
+from damage import empty, flip_bit, flip_first_bit, truncate
 
 from patchmosaic import training
 from patchmosaic.checkpoints import (
@@ -22,6 +23,7 @@ from patchmosaic.checkpoints import (
     save_scales_record,
     verify_scales,
 )
+from patchmosaic.console import logged
 from patchmosaic.networks import NetworkConfig, build_network
 from patchmosaic.training import TrainingDiverged, TrainingRecipe, TrainingStopped, train
 
@@ -126,6 +128,22 @@ def test_killed_training_continues_to_the_same_weights(tmp_path):
     assert job.wait() == -signal.SIGKILL, "the run ended before it was killed"
     continued, _ = run(parts)
     assert all(torch.equal(whole[key], continued[key]) for key in whole)
+
+
+@pytest.mark.parametrize("damage", [flip_bit, flip_first_bit, truncate, empty])
+def test_damaged_state_is_named_with_its_cure(tmp_path, capsys, damage):
+    with pytest.raises(TrainingStopped):
+        run(tmp_path, should_stop=lambda: True)
+    capsys.readouterr()  # its progress
+    (state,) = tmp_path.glob("*.safetensors")
+    damage(state)
+    with pytest.raises(SystemExit), logged(tmp_path / "job.log"):
+        run(tmp_path)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {state}: ")
+    assert line.endswith("; remove it to train from the start")
+    state.unlink()
+    run(tmp_path)
 
 
 def test_another_recipe_does_not_continue_the_state(tmp_path):
