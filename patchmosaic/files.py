@@ -1,12 +1,15 @@
-"""Files that exist only whole, whoever else writes them."""
+"""Files that exist only whole, and locks, among processes that share a folder."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import uuid
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 
 @contextmanager
@@ -23,3 +26,20 @@ def written_whole(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def locked(path: Path) -> TextIO | None:
+    """The file at `path`, locked until it is closed or the process ends, however that ends.
+
+    None where another process holds it. On a file system without locks, it is taken as free.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = path.open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    except OSError as error:
+        warnings.warn(f"{path}: no lock to be had here: {error}", stacklevel=2)
+    return file

@@ -12,8 +12,10 @@ import json
 import math
 import os
 import platform
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -25,14 +27,15 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from patchmosaic.files import written_whole
+from patchmosaic.files import locked, written_whole
 from patchmosaic.networks import NetworkConfig, build_network
 from patchmosaic.schedule import alpha_bar
 
 PRECISIONS = ("float32", "bfloat16")
 TIME_LEVELS = 1000  # t is drawn from {0, ..., 999} / 1000, as in the paper's reference code
-LOG_STEPS = 50  # optimiser steps between two points of the loss curve; states are saved there too
+LOG_STEPS = 50  # optimiser steps between two points of the loss curve
 SAVE_SECONDS = 60.0
+WAIT_SECONDS = 1.0  # between two looks at whether another process still trains the same run
 
 
 class TrainingDiverged(RuntimeError):
@@ -146,6 +149,9 @@ def train(
 ) -> tuple[dict[str, Tensor], dict]:
     """Train a noise predictor: minimise E |network(x_t, t) - z|^2 with Adam.
 
+    Where another process trains the same run into the same folder, it is waited for: the state that
+    it leaves, finished or not, is then continued.
+
     Args:
         network_config: the network to build.
         recipe: how to train it.
@@ -155,7 +161,7 @@ def train(
         state_dir: folder of the resume state and the snapshots.
         code_digest: of the code that defines the training; a state of other code is not continued.
         device: "cpu" or "cuda".
-        should_stop: asked every 50 steps; True saves the state and raises
+        should_stop: asked after every step, and while waiting; True saves the state and raises
             :class:`TrainingStopped`.
 
     Returns:
@@ -169,20 +175,65 @@ def train(
         raise ValueError("labels belong to a class-conditional network, and only to one")
     if recipe.batch_size > len(images):
         raise ValueError(f"batch_size is {recipe.batch_size}: there are only {len(images)} images")
+    identity = run_identity(network_config, recipe, dataset_digest, code_digest)
+    with _alone(state_dir / f"{identity}.lock", should_stop):
+        return _train(
+            network_config,
+            recipe,
+            images,
+            labels,
+            dataset_digest,
+            state_dir,
+            identity,
+            code_digest,
+            device,
+            should_stop,
+        )
+
+
+@contextmanager
+def _alone(lock: Path, should_stop: Callable[[], bool]) -> Iterator[None]:
+    """Hold a lock while the body runs; wait while another process does."""
+    waiting = False
+    while (file := locked(lock)) is None:
+        if should_stop():
+            raise TrainingStopped(f"stopped while another process held {lock}")
+        if not waiting:
+            message = f"another process trains this run; waiting until it frees {lock}"
+            print(message, file=sys.stderr)
+        waiting = True
+        time.sleep(WAIT_SECONDS)
+    with file:
+        yield
+
+
+def _train(
+    network_config: NetworkConfig,
+    recipe: TrainingRecipe,
+    images: Tensor,
+    labels: Tensor | None,
+    dataset_digest: str,
+    state_dir: Path,
+    identity: str,
+    code_digest: str,
+    device: str,
+    should_stop: Callable[[], bool],
+) -> tuple[dict[str, Tensor], dict]:
+    """:func:`train`, when no other process does."""
     torch.backends.cudnn.allow_tf32 = False  # "float32" means float32
     torch.manual_seed(recipe.seed)
     network = build_network(network_config).to(device, memory_format=torch.channels_last)
     average = {k: v.detach().clone() for k, v in network.state_dict().items()}
     optimiser = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate)
     steps = recipe.epochs * (len(images) // recipe.batch_size)
-    identity = run_identity(network_config, recipe, dataset_digest, code_digest)
-    state_dir.mkdir(parents=True, exist_ok=True)
     state_path = state_dir / f"{identity}.safetensors"
     step, curve, seconds = 0, [], 0.0
+    losses: list[Tensor] = []  # since the last point of the curve
     if state_path.exists():
-        step, curve, seconds = _load_state(state_path, network, average, optimiser)
+        notes = _load_state(state_path, network, average, optimiser)
+        step, curve, seconds = notes["step"], notes["curve"], notes["seconds"]
+        losses = list(torch.tensor(notes["losses"], device=device))
     began = saved = time.monotonic()
-    losses: list[Tensor] = []
 
     def save() -> None:
         moments = {
@@ -192,7 +243,12 @@ def train(
         }
         weights = {f"weights.{k}": v for k, v in network.state_dict().items()}
         means = {f"average.{k}": v for k, v in average.items()}
-        notes = {"step": step, "curve": curve, "seconds": seconds + time.monotonic() - began}
+        notes = {
+            "step": step,
+            "curve": curve,
+            "losses": [float(loss) for loss in losses],
+            "seconds": seconds + time.monotonic() - began,
+        }
         _save_state(state_path, weights | means | moments, notes)
 
     network.train()
@@ -226,7 +282,8 @@ def train(
                 if seen_before < mark <= seen:
                     snapshot = state_dir / f"{identity}-{mark}.safetensors"
                     _save_state(snapshot, average, {"images_seen": seen})
-            if step % LOG_STEPS and step < steps:
+            logging, stopping = step % LOG_STEPS == 0 or step == steps, should_stop()
+            if not (logging or stopping):
                 continue
             mean = float(torch.stack(losses).mean())
             if not math.isfinite(mean):
@@ -234,10 +291,10 @@ def train(
                     f"the loss is {mean} at step {step} (learning rate {rate:.2e}); the last good "
                     f"state is {state_path}: lower learning_rate and start again"
                 )
-            curve.append({"images_seen": seen, "loss": round(mean, 6)})
-            losses = []
-            bar.set_postfix(loss=f"{mean:.4f}", refresh=False)
-            stopping = should_stop()
+            if logging:
+                curve.append({"images_seen": seen, "loss": round(mean, 6)})
+                losses = []
+                bar.set_postfix(loss=f"{mean:.4f}", refresh=False)
             if stopping or step == steps or time.monotonic() - saved > SAVE_SECONDS:
                 save()
                 saved = time.monotonic()
@@ -260,8 +317,8 @@ def train(
 
 def _load_state(
     path: Path, network: nn.Module, average: dict[str, Tensor], optimiser: torch.optim.Adam
-) -> tuple[int, list[dict], float]:
-    """Put a saved state back into ``network``, ``average`` and ``optimiser``."""
+) -> dict:
+    """Put a saved state back into ``network``, ``average`` and ``optimiser``; its notes."""
     tensors, notes = _read_state(path)
     weights = {k.removeprefix("weights."): v for k, v in tensors.items() if k[:8] == "weights."}
     network.load_state_dict(weights)
@@ -275,7 +332,7 @@ def _load_state(
     optimiser.load_state_dict(
         {"state": state, "param_groups": optimiser.state_dict()["param_groups"]}
     )
-    return notes["step"], notes["curve"], notes["seconds"]
+    return notes
 
 
 def hardware(device: str) -> dict:

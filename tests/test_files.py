@@ -10,7 +10,7 @@ import torch
 
 from patchmosaic import records, samples, training
 from patchmosaic.checkpoints import save_checkpoint
-from patchmosaic.files import written_whole
+from patchmosaic.files import locked, written_whole
 
 WRITE = """
 import sys
@@ -67,3 +67,27 @@ def test_errors_leave_what_was_there(tmp_path):
         temporary.write_text("half\udc00", encoding="utf-8")
     assert path.read_text() == "whole"
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_lock_is_one_process_s_until_it_ends(tmp_path):
+    path = tmp_path / "folder/lock"
+    code = "import sys; from pathlib import Path; from patchmosaic.files import locked\n"
+    code += "file = locked(Path(sys.argv[1])); print(file is not None, flush=True); input()"
+    command = [sys.executable, "-c", code, str(path)]
+    holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert holder.stdout.readline() == "True\n"
+    assert locked(path) is None
+    holder.kill()
+    holder.wait()
+    with locked(path):
+        assert locked(path) is None
+    locked(path).close()
+
+
+def test_a_file_system_without_locks_is_warned_of(tmp_path, monkeypatch):
+    def flock(*_):
+        raise OSError(38, "Function not implemented")
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    with pytest.warns(UserWarning, match="lock: no lock to be had here: .*not implemented"):
+        assert locked(tmp_path / "lock") is not None
