@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 
 import safetensors.torch
@@ -11,6 +10,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from patchmosaic.files import written_whole
 from patchmosaic.networks import NetworkConfig, build_network
 from patchmosaic.own import load_own
 from patchmosaic.records import (
@@ -69,10 +69,9 @@ def save_checkpoint(
 
 def _write(path: Path, tensors: dict[str, Tensor]) -> str:
     """Write tensors, whole or not at all; the SHA-256 of the file."""
-    temporary = path.with_suffix(".partial")
     content = safetensors.torch.save(tensors)
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
+    with written_whole(path) as temporary:
+        temporary.write_bytes(content)
     return hashlib.sha256(content).hexdigest()
 
 

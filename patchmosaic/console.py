@@ -6,15 +6,40 @@ import sys
 import traceback
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
+
+
+class _Log:
+    """A log file, written as far as its disk allows: it never raises."""
+
+    def __init__(self, path: Path) -> None:
+        self.file = None
+        with suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self.file = path.open("w", encoding="utf-8", errors="backslashreplace")
+
+    def write(self, text: str) -> None:
+        with suppress(OSError):
+            if self.file:
+                self.file.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            if self.file:
+                self.file.flush()
+
+    def close(self) -> None:
+        with suppress(OSError):
+            if self.file:
+                self.file.close()
 
 
 class _Tee:
     """A text stream that writes to two; it is a terminal when the first is one."""
 
-    def __init__(self, terminal: TextIO, log: TextIO) -> None:
+    def __init__(self, terminal: TextIO, log: _Log) -> None:
         self.terminal, self.log = terminal, log
 
     def write(self, text: str) -> int:
@@ -35,21 +60,22 @@ def logged(log_path: str | Path) -> Iterator[None]:
 
     A ValueError or RuntimeError of the body (bad input, by this package's convention), an OSError
     (a full disk, a file that cannot be read) or a MemoryError ends the process with its message
-    alone; the traceback goes to the log.
+    alone. The traceback goes to the log, except for the package's own kinds of errors, whose
+    message says it all. What happens to the log itself, on a full disk say, changes nothing of it.
     """
-    terminal = sys.stderr
-    Path(log_path).parent.mkdir(parents=True, exist_ok=True)
-    with open(log_path, "w", encoding="utf-8") as log:
-        sys.stderr = _Tee(terminal, log)
-        warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
-        try:
-            yield
-        except (ValueError, RuntimeError, OSError, MemoryError) as error:
+    terminal, log = sys.stderr, _Log(Path(log_path))
+    sys.stderr = _Tee(terminal, log)
+    warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
+    try:
+        yield
+    except (ValueError, RuntimeError, OSError, MemoryError) as error:
+        if not type(error).__module__.startswith("patchmosaic."):
             traceback.print_exc(file=log)
-            print(f"error: {error}", file=sys.stderr)
-            raise SystemExit(1) from None
-        except BaseException:
-            traceback.print_exc(file=log)
-            raise
-        finally:
-            sys.stderr = terminal
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except BaseException:
+        traceback.print_exc(file=log)
+        raise
+    finally:
+        sys.stderr = terminal
+        log.close()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 from pathlib import Path
 from typing import TextIO
 
 import torch
+
+from patchmosaic.files import locked
 
 
 def claim_card(folder: Path) -> TextIO | None:
@@ -18,15 +19,9 @@ def claim_card(folder: Path) -> TextIO | None:
     Returns:
         The locked file, to be kept open while the card is used; None where no card was free.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     for index in range(torch.cuda.device_count()):
         card = torch.cuda.get_device_properties(index).uuid
-        file = open(folder / f"card-{card}.lock", "w")  # noqa: SIM115
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.close()
-            continue
-        torch.cuda.set_device(index)
-        return file
+        if file := locked(folder / f"card-{card}.lock"):
+            torch.cuda.set_device(index)
+            return file
     return None

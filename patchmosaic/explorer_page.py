@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from patchmosaic.arrays import read_arrays
 from patchmosaic.report import template
 from patchmosaic.statistics import pearson_r
 
@@ -57,17 +58,17 @@ def save_explorations(path: str | Path, explorations: Sequence[Exploration]) -> 
         for i, exploration in enumerate(explorations)
         for field in fields(Exploration)
     }
-    np.savez_compressed(path, allow_pickle=False, **arrays)
+    np.savez(path, allow_pickle=False, **arrays)
 
 
 def load_explorations(path: str | Path) -> list[Exploration]:
-    """Explorations as :func:`save_explorations` wrote them."""
-    with np.load(path, allow_pickle=False) as arrays:
-        count = 1 + max(int(key.split()[0]) for key in arrays)
-        found = [
-            Exploration(**{f.name: arrays[f"{i} {f.name}"] for f in fields(Exploration)})
-            for i in range(count)
-        ]
+    """What :func:`save_explorations` wrote; raises ArrayError naming a file that is broken."""
+    arrays = read_arrays(path)
+    count = 1 + max(int(key.split()[0]) for key in arrays)
+    found = [
+        Exploration(**{f.name: arrays[f"{i} {f.name}"] for f in fields(Exploration)})
+        for i in range(count)
+    ]
     scalars = ("seed", "label", "steps", "bank_images")
     return [replace(e, **{name: getattr(e, name).item() for name in scalars}) for e in found]
 

@@ -88,7 +88,8 @@ class ScoreMachine:
                 f"images are {images.dtype} of shape {tuple(images.shape)}: expected floating "
                 "point (N, C, H, W) with no empty side"
             )
-        if not torch.isfinite(images).all() or images.abs().max() > 1 + 1e-6:
+        least, most = images.aminmax()  # NaN if there is one
+        if not -1 - 1e-6 <= least <= most <= 1 + 1e-6:
             raise ValueError("images hold NaN, infinite values or values outside [-1, 1]")
         if labels is not None:
             labels = torch.as_tensor(labels)
@@ -100,6 +101,7 @@ class ScoreMachine:
         if not 0 < tolerance < 2:
             raise ValueError(f"tolerance is {tolerance}: expected a number between 0 and 2")
         self.images, self.labels, self.tolerance = images, labels, tolerance
+        self._labels = set() if labels is None else set(labels.unique().tolist())
         self.boundary, self.candidates, self.threads = boundary, candidates, threads
         self.engine = self._choose_engine(engine)
         self.audits: list[Audit] = []
@@ -153,6 +155,9 @@ class ScoreMachine:
         Returns:
             (B, C, H, W) in the dtype of ``x_t``.
         """
+        self._check_query(x_t, alpha_bar, patch_size, labels)
+        if labels is not None and (missing := set(labels.tolist()) - self._labels):
+            raise ValueError(f"labels {sorted(missing)} have no images in the bank")
         return self.posterior_sums(x_t, alpha_bar, patch_size, labels).mean.to(x_t)
 
     def posterior_sums(
@@ -165,7 +170,8 @@ class ScoreMachine:
         """The sums of which :meth:`posterior_mean` is the quotient, for the same arguments.
 
         Sums of machines over parts of a bank, in whatever processes, merge into those over the
-        whole, :meth:`patchmosaic.posterior.PosteriorSums.merge`. On the bank's device.
+        whole, :meth:`patchmosaic.posterior.PosteriorSums.merge`. Labels that a part lacks give
+        empty sums. On the bank's device.
         """
         self._check_query(x_t, alpha_bar, patch_size, labels)
         if labels is None:
@@ -174,6 +180,8 @@ class ScoreMachine:
         by_label = {label: (labels == label).nonzero()[:, 0] for label in labels.unique().tolist()}
         sums = [
             self._sums(x_t[chosen], label, alpha_bar, patch_size)
+            if label in self._labels
+            else PosteriorSums.empty(x_t[chosen].to(self.images), self.kernel)
             for label, chosen in by_label.items()
         ]
         return PosteriorSums.concatenate(sums)[torch.cat(list(by_label.values())).argsort()]
@@ -217,12 +225,8 @@ class ScoreMachine:
                 if labels is None
                 else "labels were given, but the bank has none"
             )
-        if labels is not None:
-            if labels.shape != x_t.shape[:1]:
-                raise ValueError(f"labels have shape {tuple(labels.shape)}: expected ({len(x_t)},)")
-            missing = sorted(set(labels.tolist()) - set(self.labels.unique().tolist()))
-            if missing:
-                raise ValueError(f"labels {missing} have no images in the bank")
+        if labels is not None and labels.shape != x_t.shape[:1]:
+            raise ValueError(f"labels have shape {tuple(labels.shape)}: expected ({len(x_t)},)")
 
     def _bank(self, label: int | None, engine: str) -> object:
         """The images of one label (all for None), laid out for an engine; made once."""

@@ -11,6 +11,7 @@ import json
 import os
 import platform
 import subprocess
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -19,17 +20,19 @@ from pathlib import Path, PurePath, PurePosixPath
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
-from patchmosaic.datasets.content import sha256_of, written_whole
+from patchmosaic.datasets.content import sha256_of
+from patchmosaic.files import written_whole
 
 NAME = "manifest.json"
 FORMAT = 1
 NOT_RESULTS = ("logs", "benchmarks", ".snakemake")
 LIBRARIES = (
-    "patchmosaic",
     "torch",
+    "safetensors",
     "numpy",
     "pandas",
     "matplotlib",
+    "seaborn",
     "pillow",
     "snakemake",
 )
@@ -104,7 +107,19 @@ class Difference:
 
 def library_versions() -> dict[str, str]:
     """Versions of Python, this package and the libraries that numbers and figures come from."""
-    return {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}}
+    return {
+        "python": platform.python_version(),
+        "patchmosaic": _own_version(),
+        **{name: version(name) for name in LIBRARIES},
+    }
+
+
+def _own_version() -> str:
+    """Of this package: as it says itself beside the Snakefile, installed or not, else installed."""
+    project = Path(__file__).parents[1] / "pyproject.toml"
+    if project.is_file():
+        return tomllib.loads(project.read_text(encoding="utf-8"))["project"]["version"]
+    return version("patchmosaic")
 
 
 def hardware() -> dict[str, object]:

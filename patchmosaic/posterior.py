@@ -23,10 +23,23 @@ class PosteriorSums:
     weight: Tensor
     weighted_value: Tensor
 
+    @staticmethod
+    def empty(values: Tensor, per_pixel: bool) -> PosteriorSums:
+        """The sums over no candidates, which change nothing that they are merged with.
+
+        Args:
+            values: anything of the shape and dtype of the weighted values, (B, C, H, W).
+            per_pixel: whether each pixel has weights of its own, or a whole image shares them.
+        """
+        shape = values[:, 0].shape if per_pixel else (len(values), 1, 1)
+        weight = values.new_zeros(shape)
+        return PosteriorSums(weight - torch.inf, weight, torch.zeros_like(values))
+
     def merge(self, other: PosteriorSums) -> PosteriorSums:
         """The sums over both sets of candidates; associative and commutative up to rounding."""
         log_max = torch.maximum(self.log_max, other.log_max)
-        mine, theirs = (self.log_max - log_max).exp(), (other.log_max - log_max).exp()
+        reference = log_max.clamp(min=torch.finfo(log_max.dtype).min)  # finite where both are empty
+        mine, theirs = (self.log_max - reference).exp(), (other.log_max - reference).exp()
         return PosteriorSums(
             log_max,
             mine * self.weight + theirs * other.weight,
@@ -47,5 +60,5 @@ class PosteriorSums:
 
     @property
     def mean(self) -> Tensor:
-        """The posterior mean, (B, C, H, W)."""
+        """The posterior mean, (B, C, H, W); NaN where there are no candidates."""
         return self.weighted_value / self.weight.unsqueeze(1)

@@ -11,8 +11,9 @@ import csv
 import difflib
 import hashlib
 import json
-import os
 from pathlib import Path
+
+from patchmosaic.files import written_whole
 
 RECORD_DIGEST = "record_sha256"
 
@@ -152,9 +153,8 @@ def _verify_table(table: Path, record: dict) -> None:
 def save_record(path: Path, record: dict) -> None:
     """Write a record with its own digest, whole or not at all."""
     record = {**record, RECORD_DIGEST: _record_digest(record)}
-    temporary = path.with_suffix(".partial")
-    temporary.write_text(json.dumps(record, indent=1) + "\n")
-    os.replace(temporary, path)
+    with written_whole(path) as temporary:
+        temporary.write_text(json.dumps(record, indent=1) + "\n")
 
 
 def _record_digest(record: dict) -> str:

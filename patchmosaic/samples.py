@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from patchmosaic.arrays import ArrayError, read_arrays
+from patchmosaic.files import written_whole
 
 
 class SamplesError(ValueError):
@@ -56,10 +56,8 @@ def save_samples(path: Path, samples: Samples) -> None:
     arrays = {"images": samples.images, "seeds": samples.seeds, "record": np.array(record)}
     if samples.labels is not None:
         arrays["labels"] = samples.labels
-    temporary = path.with_suffix(".partial")
-    with temporary.open("wb") as file:
+    with written_whole(path) as temporary, temporary.open("wb") as file:
         np.savez(file, allow_pickle=False, **arrays)
-    os.replace(temporary, path)
 
 
 def load_samples(path: Path) -> Samples:

@@ -12,29 +12,38 @@ import json
 import math
 import os
 import platform
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import safetensors
 import torch
-from safetensors.torch import load_file, save
+from safetensors import SafetensorError
+from safetensors.torch import save
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from patchmosaic.files import locked, written_whole
 from patchmosaic.networks import NetworkConfig, build_network
 from patchmosaic.schedule import alpha_bar
 
 PRECISIONS = ("float32", "bfloat16")
 TIME_LEVELS = 1000  # t is drawn from {0, ..., 999} / 1000, as in the paper's reference code
-LOG_STEPS = 50  # optimiser steps between two points of the loss curve; states are saved there too
+LOG_STEPS = 50  # optimiser steps between two points of the loss curve
 SAVE_SECONDS = 60.0
+WAIT_SECONDS = 1.0  # between two looks at whether another process still trains the same run
 
 
 class TrainingDiverged(RuntimeError):
     """The loss is no longer finite; the last good state is kept."""
+
+
+class StateError(ValueError):
+    """A saved state that is damaged, or not one."""
 
 
 class TrainingStopped(RuntimeError):
@@ -95,9 +104,35 @@ def _batch(images: Tensor, recipe: TrainingRecipe, step: int) -> tuple[Tensor, T
 
 
 def _save_state(path: Path, tensors: dict[str, Tensor], notes: dict) -> None:
-    temporary = path.with_suffix(".partial")
-    temporary.write_bytes(save(_on_cpu(tensors), metadata={"notes": json.dumps(notes)}))
-    os.replace(temporary, path)
+    """Write tensors and notes (JSON-able) with the SHA-256 of both, whole or not at all."""
+    tensors, text = _on_cpu(tensors), json.dumps(notes)
+    metadata = {"notes": text, "sha256": _state_digest(tensors, text)}
+    with written_whole(path) as temporary:
+        temporary.write_bytes(save(tensors, metadata=metadata))
+
+
+def _read_state(path: Path) -> tuple[dict[str, Tensor], dict]:
+    """Tensors and notes of a state; raises StateError unless they are those that were saved."""
+    cure = "remove it to train from the start"
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        text, expected = metadata["notes"], metadata["sha256"]
+    except (SafetensorError, RuntimeError, KeyError, OSError) as error:
+        raise StateError(f"{path}: not the state of a training ({error!r}); {cure}") from error
+    if (found := _state_digest(tensors, text)) != expected:
+        raise StateError(f"{path}: expected SHA-256 {expected}, found {found}; {cure}")
+    return tensors, json.loads(text)
+
+
+def _state_digest(tensors: dict[str, Tensor], notes: str) -> str:
+    """SHA-256 over the notes and over names, dtypes, shapes and bytes of the tensors."""
+    digest = hashlib.sha256(notes.encode())
+    for key, tensor in sorted(tensors.items()):
+        digest.update(f" {key} {tensor.dtype} {tuple(tensor.shape)} ".encode())
+        digest.update(np.ascontiguousarray(tensor.numpy()))
+    return digest.hexdigest()
 
 
 def train(
@@ -113,6 +148,9 @@ def train(
 ) -> tuple[dict[str, Tensor], dict[str, dict[str, Tensor]], dict]:
     """Train a noise predictor: minimise E |network(x_t, t) - z|^2 with Adam.
 
+    Where another process trains the same run into the same folder, it is waited for: the state that
+    it leaves, finished or not, is then continued.
+
     Args:
         network_config: the network to build.
         recipe: how to train it.
@@ -122,7 +160,7 @@ def train(
         state_dir: folder of the resume state and the snapshots.
         code_digest: of the code that defines the training; a state of other code is not continued.
         device: "cpu" or "cuda".
-        should_stop: asked every 50 steps; True saves the state and raises
+        should_stop: asked after every step, and while waiting; True saves the state and raises
             :class:`TrainingStopped`.
 
     Returns:
@@ -130,27 +168,73 @@ def train(
         averaged weights by the number of images seen, and the last weights as they are, "raw".
 
     Raises:
+        StateError: when the saved state is damaged.
         TrainingDiverged: when the loss is not finite.
     """
     if (network_config.classes > 0) != (labels is not None):
         raise ValueError("labels belong to a class-conditional network, and only to one")
     if recipe.batch_size > len(images):
         raise ValueError(f"batch_size is {recipe.batch_size}: there are only {len(images)} images")
+    identity = run_identity(network_config, recipe, dataset_digest, code_digest)
+    with _alone(state_dir / f"{identity}.lock", should_stop):
+        return _train(
+            network_config,
+            recipe,
+            images,
+            labels,
+            dataset_digest,
+            state_dir,
+            identity,
+            code_digest,
+            device,
+            should_stop,
+        )
+
+
+@contextmanager
+def _alone(lock: Path, should_stop: Callable[[], bool]) -> Iterator[None]:
+    """Hold a lock while the body runs; wait while another process does."""
+    waiting = False
+    while (file := locked(lock)) is None:
+        if should_stop():
+            raise TrainingStopped(f"stopped while another process held {lock}")
+        if not waiting:
+            message = f"another process trains this run; waiting until it frees {lock}"
+            print(message, file=sys.stderr)
+        waiting = True
+        time.sleep(WAIT_SECONDS)
+    with file:
+        yield
+
+
+def _train(
+    network_config: NetworkConfig,
+    recipe: TrainingRecipe,
+    images: Tensor,
+    labels: Tensor | None,
+    dataset_digest: str,
+    state_dir: Path,
+    identity: str,
+    code_digest: str,
+    device: str,
+    should_stop: Callable[[], bool],
+) -> tuple[dict[str, Tensor], dict[str, dict[str, Tensor]], dict]:
+    """:func:`train`, when no other process does."""
     torch.backends.cudnn.allow_tf32 = False  # "float32" means float32
     torch.manual_seed(recipe.seed)
     network = build_network(network_config).to(device, memory_format=torch.channels_last)
     average = {k: v.detach().clone() for k, v in network.state_dict().items()}
     optimiser = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate)
     steps = recipe.epochs * (len(images) // recipe.batch_size)
-    identity = run_identity(network_config, recipe, dataset_digest, code_digest)
-    state_dir.mkdir(parents=True, exist_ok=True)
     state_path = state_dir / f"{identity}.safetensors"
     snapshot_paths = {m: state_dir / f"{identity}-{m}.safetensors" for m in recipe.snapshots}
     step, curve, seconds = 0, [], 0.0
+    losses: list[Tensor] = []  # since the last point of the curve
     if state_path.exists():
-        step, curve, seconds = _load_state(state_path, network, average, optimiser)
+        notes = _load_state(state_path, network, average, optimiser)
+        step, curve, seconds = notes["step"], notes["curve"], notes["seconds"]
+        losses = list(torch.tensor(notes["losses"], device=device))
     began = saved = time.monotonic()
-    losses: list[Tensor] = []
 
     def save() -> None:
         moments = {
@@ -160,7 +244,12 @@ def train(
         }
         weights = {f"weights.{k}": v for k, v in network.state_dict().items()}
         means = {f"average.{k}": v for k, v in average.items()}
-        notes = {"step": step, "curve": curve, "seconds": seconds + time.monotonic() - began}
+        notes = {
+            "step": step,
+            "curve": curve,
+            "losses": [float(loss) for loss in losses],
+            "seconds": seconds + time.monotonic() - began,
+        }
         _save_state(state_path, weights | means | moments, notes)
 
     network.train()
@@ -193,7 +282,8 @@ def train(
             for mark in recipe.snapshots:
                 if seen_before < mark <= seen:
                     _save_state(snapshot_paths[mark], average, {"images_seen": seen})
-            if step % LOG_STEPS and step < steps:
+            logging, stopping = step % LOG_STEPS == 0 or step == steps, should_stop()
+            if not (logging or stopping):
                 continue
             mean = float(torch.stack(losses).mean())
             if not math.isfinite(mean):
@@ -201,10 +291,10 @@ def train(
                     f"the loss is {mean} at step {step} (learning rate {rate:.2e}); the last good "
                     f"state is {state_path}: lower learning_rate and start again"
                 )
-            curve.append({"images_seen": seen, "loss": round(mean, 6)})
-            losses = []
-            bar.set_postfix(loss=f"{mean:.4f}", refresh=False)
-            stopping = should_stop()
+            if logging:
+                curve.append({"images_seen": seen, "loss": round(mean, 6)})
+                losses = []
+                bar.set_postfix(loss=f"{mean:.4f}", refresh=False)
             if stopping or step == steps or time.monotonic() - saved > SAVE_SECONDS:
                 save()
                 saved = time.monotonic()
@@ -223,7 +313,7 @@ def train(
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
     }
     seen = steps * recipe.batch_size
-    snapshots = {str(m): load_file(snapshot_paths[m]) for m in recipe.snapshots if m <= seen}
+    snapshots = {str(m): _read_state(snapshot_paths[m])[0] for m in recipe.snapshots if m <= seen}
     snapshots["raw"] = _on_cpu(network.state_dict())
     return _on_cpu(average), snapshots, record
 
@@ -234,11 +324,9 @@ def _on_cpu(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def _load_state(
     path: Path, network: nn.Module, average: dict[str, Tensor], optimiser: torch.optim.Adam
-) -> tuple[int, list[dict], float]:
-    """Put a saved state back into ``network``, ``average`` and ``optimiser``."""
-    with safetensors.safe_open(path, framework="pt") as file:
-        notes = json.loads(file.metadata()["notes"])
-        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+) -> dict:
+    """Put a saved state back into ``network``, ``average`` and ``optimiser``; its notes."""
+    tensors, notes = _read_state(path)
     weights = {k.removeprefix("weights."): v for k, v in tensors.items() if k[:8] == "weights."}
     network.load_state_dict(weights)
     for key in average:
@@ -251,7 +339,7 @@ def _load_state(
     optimiser.load_state_dict(
         {"state": state, "param_groups": optimiser.state_dict()["param_groups"]}
     )
-    return notes["step"], notes["curve"], notes["seconds"]
+    return notes
 
 
 def hardware(device: str) -> dict:

@@ -12,7 +12,8 @@ from rocrate.model import ContextEntity
 from rocrate.rocrate import ROCrate
 from verify_results import ROOT, fails, results_parser, summary, verify
 
-from patchmosaic.datasets.content import sha256_of, written_whole
+from patchmosaic.datasets.content import sha256_of
+from patchmosaic.files import written_whole
 from patchmosaic.manifest import NAME, ManifestError, format_differences
 
 LICENCES = "https://spdx.org/licenses/"

@@ -4,11 +4,11 @@ python scripts/package_network.py results/trained mnist-resnet-zeros
 """
 
 import argparse
-import os
 import shutil
 import sys
 from pathlib import Path
 
+from patchmosaic.files import written_whole
 from patchmosaic.records import (
     CheckpointError,
     load_record,
@@ -53,7 +53,8 @@ def package(results: Path, network: str, checkpoints: Path, snapshots: bool) -> 
         if file.suffix == ".json":
             save_record(copy, load_record(file))
         else:
-            os.replace(shutil.copyfile(file, f"{copy}.partial"), copy)
+            with written_whole(copy) as temporary:
+                shutil.copyfile(file, temporary)
     return copies
 
 

@@ -1,12 +1,13 @@
 """Draw the rules as Mermaid text: Snakemake's own graph, made readable."""
 
-import os
 import re
 import subprocess
 import sys
 from graphlib import TopologicalSorter
+from pathlib import Path
 
 from patchmosaic.console import logged
+from patchmosaic.files import written_whole
 
 FIGURES = "figures"
 
@@ -50,7 +51,5 @@ if __name__ == "__main__":
         command = [sys.executable, "-m", "snakemake", "--rulegraph", "mermaid-js", "--nolock"]
         command += ["--snakefile", snakemake.input.snakefile]
         graph = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        temporary = f"{snakemake.output[0]}.partial"
-        with open(temporary, "w", encoding="utf-8") as file:
-            file.write(readable(graph))
-        os.replace(temporary, snakemake.output[0])
+        with written_whole(Path(snakemake.output[0])) as temporary:
+            temporary.write_text(readable(graph), encoding="utf-8")

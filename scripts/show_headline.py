@@ -9,5 +9,9 @@ from patchmosaic.headline import format_headline
 
 if __name__ == "__main__":
     results = Path(sys.argv[1] if len(sys.argv) > 1 else "results")
-    print(format_headline(pd.read_csv(results / "tables/headline.csv")))
+    table = results / "tables/headline.csv"
+    try:
+        print(format_headline(pd.read_csv(table)))
+    except (OSError, ValueError, KeyError) as error:
+        sys.exit(f"error: {table}: no headline table ({error}); snakemake makes it")
     print(f"\nReport: {results / 'report/index.html'}")

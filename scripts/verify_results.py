@@ -32,7 +32,7 @@ def config_now(files: list[str]) -> dict:
     for file in files:
         try:
             update_config(config, load_configfile(file))
-        except (WorkflowError, OSError) as error:
+        except (WorkflowError, OSError, UnicodeDecodeError) as error:
             raise ManifestError(
                 f"{file}: not readable as config of these results ({error}); start from the folder "
                 "in which snakemake was started, or name the files with --configfile"

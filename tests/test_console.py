@@ -1,8 +1,13 @@
 """How a job ends: expected errors as one line, with the traceback in its log."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from patchmosaic.console import logged
+from patchmosaic.training import TrainingStopped
 
 
 @pytest.mark.parametrize(
@@ -19,6 +24,33 @@ def test_expected_errors_are_one_line(error, tmp_path, capsys):
         raise error
     assert capsys.readouterr().err == f"error: {error}\n"
     assert "Traceback" in log.read_text()
+
+
+def test_errors_of_the_package_say_it_all(tmp_path):
+    """Snakemake shows the log of a failed job: a clear message is not buried in a traceback."""
+    log = tmp_path / "job.log"
+    with pytest.raises(SystemExit), logged(log):
+        raise TrainingStopped("stopped at step 3 of 4; the state is saved")
+    assert log.read_text() == "error: stopped at step 3 of 4; the state is saved\n"
+
+
+@pytest.mark.parametrize("log", ["/dev/full", "/dev/null/job.log"])
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a full disk, which is a device here")
+def test_no_failure_of_the_log_speaks_over_the_message(log, tmp_path):
+    """A full disk under the log, and a log that cannot be opened; whatever was printed before."""
+    code = "import sys; from patchmosaic.console import logged\n"
+    code += "with logged(sys.argv[1]):\n"
+    code += "    print('words ' * 9999, file=sys.stderr, flush=True)\n"
+    code += "    raise OSError(28, 'No space left on device')\n"
+    command = [sys.executable, "-c", code, log]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr == "words " * 9999 + "\nerror: [Errno 28] No space left on device\n"
+
+
+def test_a_body_ends_well_whatever_its_log_does():
+    with logged("/dev/full"):
+        print("words", file=sys.stderr)
 
 
 def test_defects_keep_their_traceback(tmp_path):

@@ -6,9 +6,11 @@ import chromium
 import numpy as np
 import pytest
 import torch
+from damage import empty, flip_bit, truncate
 from test_provenance import brute_force
 
 from patchmosaic import reference
+from patchmosaic.arrays import ArrayError
 from patchmosaic.explorer import (
     Exploration,
     explore,
@@ -69,6 +71,15 @@ def test_saved_explorations_are_the_same(tmp_path):
         for name, value in vars(a).items():
             np.testing.assert_array_equal(value, getattr(b, name))
             assert type(value) is type(getattr(b, name))
+
+
+@pytest.mark.parametrize("damage", [flip_bit, truncate, empty])
+def test_damaged_explorations_are_named(tmp_path, damage):
+    path = tmp_path / "one.npz"
+    save_explorations(path, [exploration(0)])
+    damage(path)
+    with pytest.raises(ArrayError, match=r"one\.npz: not a readable npz file"):
+        load_explorations(path)
 
 
 def test_part_is_random_the_same_every_time_and_no_more_than_there_is():

@@ -16,15 +16,10 @@ from patchmosaic.machines import (
 from patchmosaic.schedule import alpha_bar, ddim
 
 TIMES = (0.05, 0.3, 0.7, 1.0)
-ENGINES = [
-    "dense",
-    pytest.param(
-        "exact",
-        marks=pytest.mark.skipif(
-            not native.available(), reason=f"no exact engine: {native.unavailable_reason()}"
-        ),
-    ),
-]
+NATIVE = pytest.mark.skipif(
+    not native.available(), reason=f"no exact engine: {native.unavailable_reason()}"
+)
+ENGINES = ["dense", pytest.param("exact", marks=NATIVE)]
 TOLERANCE = {"dense": 1e-9, "exact": 1e-4}  # float64 sums; the exact engine's stated error
 BOUNDARIES = [("zeros", "wrapped"), ("circular", "wrapped"), ("circular", "interior")]
 
@@ -189,6 +184,29 @@ def test_sums_over_shards_of_the_bank_merge_into_the_whole(kind, engine):
         assert torch.allclose(
             merged.weight, whole.weight, rtol=1e-3 if engine == "exact" else 1e-12
         )
+
+
+@pytest.mark.parametrize("engine", [*ENGINES, pytest.param("adaptive", marks=NATIVE)])
+@pytest.mark.parametrize("kind", MACHINES.values(), ids=MACHINES)
+def test_shards_sorted_by_class_merge_into_the_whole(kind, engine):
+    """Each holds one label, and one holds none that is asked for."""
+    images, labels = made_images(24, 3, 6), torch.arange(24) // 8
+    asked = torch.tensor([1, 0, 1, 0])
+    x, engine = noisy(images, 0.3, count=4), engine if kind.kernel else "dense"
+
+    def machine(first, last):
+        return kind(images[first:last], labels[first:last], engine=engine)
+
+    whole = machine(0, 24)
+    expected = whole.posterior_mean(x, alpha_bar(0.3), 3, asked)
+    shards = [machine(first, first + 8) for first in (0, 8, 16)]
+    a, b, c = (shard.posterior_sums(x, alpha_bar(0.3), 3, asked) for shard in shards)
+    assert (c.weight == 0).all()
+    assert not c.merge(c).weighted_value.isnan().any()
+    for merged in (a.merge(b).merge(c), c.merge(c).merge(b).merge(a)):
+        assert torch.allclose(merged.mean.to(x), expected, rtol=0, atol=1e-12)
+    with pytest.raises(ValueError, match=r"labels \[0, 1\] have no images in the bank"):
+        shards[2].posterior_mean(x, alpha_bar(0.3), 3, asked)
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -7,6 +7,7 @@ import runpy
 import subprocess
 import sys
 import zipfile
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
@@ -265,6 +266,32 @@ def test_broken_manifest_is_one_clear_error(results, kind):
     assert run("verify_results.py", results) == f"error: {raised.value}"
     assert run("pack_results.py", results, "crate.zip") == f"error: {raised.value}"
     assert not Path("crate.zip").exists()
+
+
+def test_config_that_is_no_text_is_one_clear_error(results):
+    Path("latin.yaml").write_bytes("experiment: é".encode("latin-1"))
+    error = run("verify_results.py", results, "--configfile", "latin.yaml")
+    assert error.startswith("error: latin.yaml: not readable as config")
+
+
+def test_versions_are_known_where_the_package_is_not_installed(monkeypatch):
+    """It may be only beside the Snakefile; the libraries of numbers and figures are all there."""
+
+    def not_installed(name):
+        if name == "patchmosaic":
+            raise PackageNotFoundError(name)
+        return "1.2"
+
+    monkeypatch.setattr("patchmosaic.manifest.version", not_installed)
+    found = library_versions()
+    assert re.fullmatch(r"\d+\.\d+\.\d+", found["patchmosaic"])
+    assert {"python", "torch", "safetensors", "seaborn", "numpy"} <= set(found)
+
+
+def test_headline_that_is_not_there_is_one_clear_line(tmp_path):
+    error = run("show_headline.py", tmp_path)
+    assert error.startswith(f"error: {tmp_path}/tables/headline.csv: no headline table (")
+    assert "\n" not in error
 
 
 def test_manifest_is_written_whole_and_alike(results, origin):

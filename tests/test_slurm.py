@@ -12,6 +12,7 @@ import yaml
 
 ROOT = Path(__file__).parent.parent
 PROGRAMS = ("slurmctld", "slurmd", "munged")
+OUT_OF_REACH = 77  # of run.sh, where packages cannot be had
 
 
 def test_profile_asks_squeue_and_holds_no_site():
@@ -38,4 +39,7 @@ def why_not():
 @pytest.mark.slurm
 @pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
 def test_slurm_computes_what_a_local_run_does():
-    subprocess.run([ROOT / "tests/slurm/run.sh", sys.executable], check=True)
+    status = subprocess.run([ROOT / "tests/slurm/run.sh", sys.executable]).returncode
+    if status == OUT_OF_REACH:
+        pytest.skip(f"apt-get cannot install all of {', '.join(PROGRAMS)}")
+    assert status == 0

@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 
 import pytest
 import torch
-from damage import flip_bit
+from damage import empty, flip_bit, flip_first_bit, truncate
 
 from patchmosaic import training
 from patchmosaic.checkpoints import (
@@ -24,6 +24,8 @@ from patchmosaic.checkpoints import (
     snapshots_path,
     verify_scales,
 )
+from patchmosaic.console import logged
+from patchmosaic.files import locked
 from patchmosaic.networks import ARCHITECTURES, PADDINGS, NetworkConfig, build_network
 from patchmosaic.training import TrainingDiverged, TrainingRecipe, TrainingStopped, train
 
@@ -104,8 +106,8 @@ def test_training_lowers_the_loss_and_records_it(tmp_path):
 def test_stopped_training_continues_to_the_same_weights(tmp_path):
     whole, record = run(tmp_path / "whole")
     calls = []
-    with pytest.raises(TrainingStopped, match="stopped at step 100 of 200"):
-        run(tmp_path / "parts", should_stop=lambda: calls.append(1) or len(calls) == 2)
+    with pytest.raises(TrainingStopped, match="stopped at step 77 of 200"):
+        run(tmp_path / "parts", should_stop=lambda: calls.append(1) or len(calls) == 77)
     continued, continued_record = run(tmp_path / "parts")
     assert all(torch.equal(whole[key], continued[key]) for key in whole)
     assert record["loss_curve"] == continued_record["loss_curve"]
@@ -129,6 +131,53 @@ def test_killed_training_continues_to_the_same_weights(tmp_path):
     assert job.wait() == -signal.SIGKILL, "the run ended before it was killed"
     continued, _ = run(parts)
     assert all(torch.equal(whole[key], continued[key]) for key in whole)
+
+
+def test_two_processes_train_one_run_once(tmp_path, capsys):
+    """The second waits for the first, takes its state, and has nothing left to do."""
+    whole, _ = run(tmp_path / "whole")
+    code = (
+        "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[2])\n"
+        "import conftest\n"  # one thread, as here
+        "import test_training as t\n"
+        "t.run(Path(sys.argv[1]), should_stop=lambda: t.time.sleep(0.01))\n"
+    )
+    shared, here = tmp_path / "shared", __file__.rsplit("/", 1)[0]
+    first = subprocess.Popen([sys.executable, "-c", code, str(shared), here])
+    deadline = time.monotonic() + 120
+    while all(map(locked, shared.glob("*.lock"))) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    capsys.readouterr()
+    weights, _ = run(shared)
+    assert first.wait() == 0
+    said = capsys.readouterr().err
+    assert said.count("another process trains this run; waiting until it frees") == 1
+    assert f"{STEPS}/{STEPS}" in said
+    assert all(torch.equal(whole[key], weights[key]) for key in whole)
+
+
+def test_waiting_for_another_process_can_be_stopped(tmp_path):
+    with pytest.raises(TrainingStopped):
+        run(tmp_path, should_stop=lambda: True)  # so that the name of the lock is known
+    (lock,) = tmp_path.glob("*.lock")
+    with locked(lock), pytest.raises(TrainingStopped, match=rf"another process held .*{lock.name}"):
+        run(tmp_path, should_stop=lambda: True)
+
+
+@pytest.mark.parametrize("damage", [flip_bit, flip_first_bit, truncate, empty])
+def test_damaged_state_is_named_with_its_cure(tmp_path, capsys, damage):
+    with pytest.raises(TrainingStopped):
+        run(tmp_path, should_stop=lambda: True)
+    capsys.readouterr()  # its progress
+    (state,) = tmp_path.glob("*.safetensors")
+    damage(state)
+    with pytest.raises(SystemExit), logged(tmp_path / "job.log"):
+        run(tmp_path)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {state}: ")
+    assert line.endswith("; remove it to train from the start")
+    state.unlink()
+    run(tmp_path)
 
 
 def test_another_recipe_does_not_continue_the_state(tmp_path):

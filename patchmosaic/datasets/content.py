@@ -1,14 +1,14 @@
-"""Raw files known by the SHA-256 of their content, written so that only whole ones exist."""
+"""Raw files known by the SHA-256 of their content."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from patchmosaic.files import written_whole
 
 BLOCK_BYTES = 1 << 20
 GZIP_MAGIC = b"\x1f\x8b"
@@ -56,18 +56,6 @@ def sha256_of(path: Path) -> str:
     for block in blocks(path):
         digest.update(block)
     return digest.hexdigest()
-
-
-@contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
-    """Yield a temporary name that becomes `path` when the block ends without error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def store(content: Iterable[bytes], folder: Path, file: RawFile) -> None:

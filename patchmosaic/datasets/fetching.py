@@ -14,12 +14,12 @@ from patchmosaic.datasets.content import (
     RawFile,
     SourceError,
     sha256_of,
-    written_whole,
 )
 from patchmosaic.datasets.image_files import collection_digest
 from patchmosaic.datasets.readers import COLLECTION_LINK
 from patchmosaic.datasets.registry import Dataset, find_dataset
 from patchmosaic.datasets.sources import LocalPath, Source, Transfer
+from patchmosaic.files import written_whole
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from patchmosaic.arrays import ArrayError, read_arrays
-from patchmosaic.datasets.content import DatasetError, written_whole
+from patchmosaic.datasets.content import DatasetError
+from patchmosaic.files import written_whole
 from patchmosaic.memory import require_memory
 
 if TYPE_CHECKING:

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Runs config/ci.yaml through profiles/slurm on a Slurm of one machine, and locally, and compares the
-# tables: they must agree as compare.py says. Then a training is preempted and must go on: requeue.py.
+# results: they must agree as compare.py says. Then a training is preempted and must go on: requeue.py.
 # Needs root and Debian's packages slurmctld, slurmd, slurm-client and munge, which it installs where
 # they are missing.
 #
 #   tests/slurm/run.sh [PYTHON]      PYTHON has patchmosaic[slurm]; by default python3
 #
-# All of it lives in a temporary folder; it stops the daemons that it started, and no others.
+# All of it lives in a temporary folder; it stops the daemons that it started, and no others. The exit
+# status is 77, after a line that says why, where the packages cannot be had.
 set -euo pipefail
 
 python=$(command -v "${1:-python3}")
@@ -17,22 +18,48 @@ for program in slurmctld:slurmctld slurmd:slurmd squeue:slurm-client munged:mung
     command -v "${program%:*}" >/dev/null || missing+=("${program#*:}")
 done
 if [ ${#missing[@]} -gt 0 ]; then
-    apt-get install --quiet --yes --no-install-recommends "${missing[@]}"
+    { apt-get update --quiet && apt-get install --quiet --yes --no-install-recommends "${missing[@]}"; } || {
+        echo "packages out of reach: ${missing[*]}" >&2
+        exit 77
+    }
 fi
 
 work=$(mktemp -d /tmp/patchmosaic-slurm.XXXXXX)
 daemons=()
+processes_of_work() { # those that run in the folder, or have it in their command line
+    for process in /proc/[0-9]*; do
+        [ "${process#/proc/}" = "$$" ] || [ "${process#/proc/}" = "$BASHPID" ] && continue
+        if [[ "$(readlink "$process/cwd" 2>/dev/null)/" == "$work"/* ]] \
+            || tr '\0' ' ' 2>/dev/null <"$process/cmdline" | grep --quiet --fixed-strings "$work"; then
+            echo "${process#/proc/}"
+        fi
+    done
+}
 stop() {
     status=$?
     set +e
     if [ "${SLURM_CONF:-}" = "$work/slurm.conf" ]; then # else the jobs are another cluster's
         timeout 20 scancel --user=root 2>/dev/null
+        for attempt in $(seq 60); do # jobs end through the daemons, which must still be there
+            [ -z "$(timeout 20 squeue --noheader 2>/dev/null)" ] && break
+            sleep 1
+        done
     fi
-    for daemon in "${daemons[@]}"; do
-        kill "$daemon" 2>/dev/null
-        wait "$daemon" 2>/dev/null
+    for ((i = ${#daemons[@]} - 1; i >= 0; i--)); do # slurmd, slurmctld, munged
+        kill "${daemons[i]}" 2>/dev/null
+        wait "${daemons[i]}" 2>/dev/null
     done
+    for attempt in $(seq 20); do # the last steps end a moment after their job
+        left=$(processes_of_work)
+        [ -z "$left" ] && break
+        sleep 1
+    done
+    if [ -n "$left" ]; then
+        echo "error: processes are left: $left" >&2
+        [ $status != 0 ] || status=1
+    fi
     if [ $status = 0 ]; then rm -rf "$work"; else echo "left for inspection: $work" >&2; fi
+    exit $status
 }
 trap stop EXIT
 
@@ -123,7 +150,7 @@ run slurm "$project/data/raw" --workflow-profile profiles/slurm --max-threads "$
 echo "jobs by state:" && squeue --states=all --noheader --format=%T | sort | uniq -c
 run local "$work/slurm/data/raw" --cores "$cores"
 
-"$python" "$project/tests/slurm/compare.py" "$work/slurm/results/ci/tables" "$work/local/results/ci/tables"
+"$python" "$project/tests/slurm/compare.py" "$work/slurm/results/ci" "$work/local/results/ci"
 
 mkdir "$work/requeue"
 "$python" "$project/tests/slurm/requeue.py" "$work/requeue"
