@@ -170,10 +170,10 @@ rule trajectories:
         RESULTS / "benchmarks/trajectories-{network}.tsv"
     conda:
         "../../envs/cpu.yaml"
-    threads: shared_cores(len(NETWORKS), mem_mb=4000)
+    threads: shared_cores(len(NETWORKS), mem_mb=3000)
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=3000,
+        runtime=60,
     params:
         machines=config["machines"],
         boundary=lambda w: network(w)["padding"],
