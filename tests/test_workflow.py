@@ -338,10 +338,11 @@ AFTER_AGREEMENT = {"tables", "paired", "paper_tables", "headline_check", "report
 AFTER_AGREEMENT |= {"figure_pairs", "figure_scatter", "figure_headline", "figure_measures"}
 AFTER_SAMPLES = {"agreement", "bands", "figure_bands", "novelty", "figure_novelty"}
 AFTER_SAMPLES |= {"figure_garments", "nearest_patches", "figure_nearest_patches"} | AFTER_AGREEMENT
+AFTER_SAMPLES |= {"learning_curve", "figure_learning"}
 FOLLOWED = {"trajectories", "figure_trajectories", "figure_denoising"}
 FOLLOWED |= {"consistency", "figure_consistency"}
 WITHOUT_SAMPLES = {"figure_borders", "figure_jacobians", "figure_mosaics", "figure_scales"}
-WITHOUT_SAMPLES |= {"figure_provenance"}
+WITHOUT_SAMPLES |= {"figure_provenance", "figure_sharpness"}
 MACHINES = {"sample_machine", "figure_provenance", "explorer_data", "explorer"}
 FIGURES = {
     rule for rule in AFTER_SAMPLES | WITHOUT_SAMPLES | FOLLOWED if rule.startswith("figure_")
@@ -380,6 +381,7 @@ def test_changed_parameter_reruns_what_depends_on_it(finished, tmp_path, change,
         (
             "statistics.py",
             {"agreement", "figure_garments", "explorer", "figure_trajectories", "figure_denoising"}
+            | {"learning_curve", "figure_learning"}
             | AFTER_AGREEMENT - {"headline_check"},
         ),
         ("figures/style.py", FIGURES),

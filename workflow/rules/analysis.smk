@@ -147,6 +147,7 @@ rule nearest_patches:
             p for p in (3, 7, 13) if p <= config["datasets"][dataset_of(w)]["size"]
         ],
         images=500,
+        most_seeds=PATCH_SEEDS,
         held_out=40,
         code=[MACHINE_CODE, code("nearest_patches.py", "samples.py")],
     message:

@@ -1,6 +1,8 @@
 """Which figures an experiment has, and what the report shows, in order."""
 
+ANALYSES = config["analyses"]
 JACOBIAN_SEEDS = 4  # trajectories that input gradients are averaged over, at most
+PATCH_SEEDS = 10  # seeds whose samples' nearest patches are found, at most
 TRAJECTORY_SEEDS = 3  # seeds that are followed step by step
 EXPLORER_SEEDS = 2 if len(NETWORKS) < 6 else 1  # the page stays below 20 MB
 LOCAL_MACHINES = [m for m in ("els", "ls") if m in config["machines"]]
@@ -69,7 +71,11 @@ GALLERY = [
     ),
     *([drawn("siblings", "Networks with each other", "Agreement")] if SIBLINGS else []),
     drawn("bands", "Agreement by spatial frequency", "Agreement"),
-    drawn("trajectories", "Agreement over time", "Agreement"),
+    *(
+        [drawn("trajectories", "Agreement over time", "Agreement")]
+        if "trajectories" in ANALYSES
+        else []
+    ),
     *(
         drawn("pairs", "{network}, {steps} network steps", "Pairs", **run)
         for run in RUNS
@@ -98,10 +104,14 @@ GALLERY = [
     *(
         drawn("denoising", "{network} and ELS, from noise to image", "Pairs", network=n)
         for n in NETWORKS
-        if "els" in LOCAL_MACHINES
+        if "els" in LOCAL_MACHINES and "trajectories" in ANALYSES
     ),
     drawn("novelty", "How new the samples are", "Creativity"),
-    drawn("nearest_patches", "What the samples are made of", "Creativity"),
+    *(
+        [drawn("nearest_patches", "What the samples are made of", "Creativity")]
+        if "nearest_patches" in ANALYSES
+        else []
+    ),
     *(
         drawn(
             "provenance",
@@ -115,13 +125,17 @@ GALLERY = [
     *([drawn("variants", "Controls and ablations", "Controls")] if VARIED else []),
     *(
         [drawn("learning", "Agreement during the training", "Controls")]
-        if WITH_SNAPSHOTS
+        if WITH_SNAPSHOTS and "learning" in ANALYSES
         else []
     ),
     drawn("scales", "Locality scales", "Locality"),
     drawn("sharpness", "How sharp the optimum of P is", "Locality"),
     drawn("jacobians", "How far networks look", "Locality"),
-    drawn("consistency", "Local consistency over time", "Theory"),
+    *(
+        [drawn("consistency", "Local consistency over time", "Theory")]
+        if "trajectories" in ANALYSES
+        else []
+    ),
     drawn("mosaics", "Mosaics of two images", "Theory"),
     drawn("borders", "Border dictionaries", "Theory"),
 ]
