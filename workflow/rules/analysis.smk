@@ -103,7 +103,7 @@ rule novelty:
         "../../envs/cpu.yaml"
     threads: 2
     resources:
-        mem_mb=3000,
+        mem_mb=lambda w: memory(3000, w.network),
         runtime=30,
     params:
         sources={f"network_{steps}": f"network, {steps} steps" for steps in STEPS}
@@ -135,9 +135,9 @@ rule trajectories:
         RESULTS / "benchmarks/trajectories-{network}.tsv"
     conda:
         "../../envs/cpu.yaml"
-    threads: shared_cores(len(NETWORKS), mem_mb=4000)
+    threads: shared_cores(len(NETWORKS), mem_mb=max(map(bank_mb, NETWORKS)))
     resources:
-        mem_mb=4000,
+        mem_mb=lambda w: bank_mb(w.network),
         runtime=240,
     params:
         machines=config["machines"],
