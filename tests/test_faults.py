@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -255,16 +256,19 @@ def test_damaged_file_is_named_and_nothing_made_of_it(finished, tmp_path, damage
 
 def test_cores_do_not_change_a_file(finished, tmp_path):
     """With the same weights the whole experiment is the same bytes on one core and on two."""
-    found = []
-    for cores in ("1", "2"):
+
+    def found(cores):
         folder = shutil.copytree(finished, tmp_path / cores)
         (folder / "fast.yaml").write_text("engine: adaptive\nadaptive: {tolerance: 0.01}\n")
         for part in ("calibration", "samples", "agreement", "tables"):
             shutil.rmtree(folder / "own results" / part)
         snakemake(folder, *CONFIG, "fast.yaml", "--cores", cores)
-        found.append(contents(folder))
-    assert {"report/index.html", "manifest.json", "explorer/index.html"} <= set(found[0])
-    assert found[0] == found[1]
+        return contents(folder)
+
+    with ThreadPoolExecutor() as pool:
+        on_one, on_two = pool.map(found, ("1", "2"))
+    assert {"report/index.html", "manifest.json", "explorer/index.html"} <= set(on_one)
+    assert on_one == on_two
 
 
 def test_shards_of_any_size_hold_the_same_samples(finished, tmp_path):
@@ -281,7 +285,9 @@ def test_shards_of_any_size_hold_the_same_samples(finished, tmp_path):
             assert len(shards) == 3 // size
             samples = join_shards(shards)
             assert samples.seeds.tolist() == before[kind].seeds.tolist() == [0, 1, 2]
-            np.testing.assert_allclose(samples.images, before[kind].images, rtol=0, atol=1e-5)
+            images = before[kind].images
+            most = max(1, np.abs(images).max())  # what a network of two epochs draws is far from 1
+            np.testing.assert_allclose(samples.images, images, rtol=0, atol=1e-5 * most)
 
 
 def shards_of(folder, kind):
