@@ -16,16 +16,22 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 from damage import flip_bit, truncate
-from projects import project_with_pictures, snakemake
+from projects import TINY, project_with_pictures, snakemake
+
+from patchmosaic.records import load_record
+from patchmosaic.samples import join_shards
 
 INJECTIONS = int(os.environ.get("PATCHMOSAIC_FAULTS", "5"))
-STAGES = ("download", "prepare", "train", "bank", "calibrate", "noise")
-STAGES += ("sample_network", "sample_machine", "agreement", "tables")
+HIT_FIRST = ("train", "bank", "calibrate", "sample_machine", "tables")
+STAGES = (*HIT_FIRST, "download", "prepare", "noise", "sample_network", "agreement")
 CONFIG = ("--configfile", "tiny.yaml")
 TARGETS = ("own results/tables/headline.csv", "own results/tables/paired.csv")
+NETWORK = "tiny-resnet-circular"
 VICTIMS = ("everything", "workflow", "job")
 
 pytestmark = pytest.mark.workflow
@@ -126,12 +132,12 @@ class Run:
 def test_killed_runs_end_as_undisturbed_ones(undisturbed, tmp_path_factory):
     """SIGKILL in every stage; what had finished is not repeated, and the results are the same."""
     rng = random.Random(0)
-    injected, chain = 0, 0
-    while injected < INJECTIONS:
-        folder = project_with_pictures(tmp_path_factory.mktemp(f"killed-{chain}"))
-        done, chain = set(), chain + 1
-        stages = rng.sample(STAGES, min(len(STAGES), INJECTIONS))
-        while stages and injected < INJECTIONS:
+    plan = [*HIT_FIRST, *rng.sample(STAGES, len(STAGES)) * (INJECTIONS // len(STAGES) + 1)]
+    plan = plan[:INJECTIONS]
+    while plan:
+        folder = project_with_pictures(tmp_path_factory.mktemp(f"killed-{len(plan)}-to-go"))
+        done, stages = set(), list(dict.fromkeys(plan))  # each once; the others in another project
+        while stages:
             run = Run(folder)
             job = run.wait_for(*stages)
             if job is None:  # what was left of the stages had finished before the last kill
@@ -141,11 +147,11 @@ def test_killed_runs_end_as_undisturbed_ones(undisturbed, tmp_path_factory):
                 break
             pid, stage = job
             stages.remove(stage)
+            plan.remove(stage)
             time.sleep(rng.uniform(0, 1))
             victim = rng.choice(VICTIMS)
             run.kill(victim, pid)
-            injected += 1
-            print(f"{injected}: {victim} killed in {stage}", flush=True)
+            print(f"{victim} killed in {stage}, {len(plan)} to go", flush=True)
             assert not done & run.started(), "what had finished was repeated"
             done |= run.finished()
             snakemake(folder, "--unlock", *CONFIG)
@@ -168,6 +174,29 @@ def test_terminated_run_goes_on(undisturbed, tmp_path):
     assert done
     assert not done & again.started()
     assert contents(tmp_path) == undisturbed
+
+
+def test_terminated_training_goes_on(tmp_path):
+    """SIGTERM to the training itself saves its state within a step, and loses nothing of it."""
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    for folder in (whole, parts):
+        folder.mkdir()
+        project_with_pictures(folder)
+        (folder / "tiny.yaml").write_text(TINY.replace("epochs: 2,", "epochs: 100,"))
+    run, log = Run(parts, "--until", "train"), parts / f"own results/logs/train-{NETWORK}.log"
+    pid, _ = run.wait_for("train")
+    while run.process.poll() is None and not (log.exists() and "training:" in log.read_text()):
+        time.sleep(0.01)
+    os.kill(pid, signal.SIGTERM)
+    assert run.process.wait() != 0
+    output = run.log.read_text()
+    assert re.search(r"^error: stopped at step \d+ of 200; the state is saved$", output, re.M)
+    assert "Traceback" not in output
+    for folder in (whole, parts):
+        snakemake(folder, *TARGETS, *CONFIG, "--until", "train")
+    weights, again = (f / f"own results/networks/{NETWORK}.safetensors" for f in (whole, parts))
+    assert weights.read_bytes() == again.read_bytes()
+    assert load_record(weights)["loss_curve"] == load_record(again)["loss_curve"]
 
 
 def test_two_runs_at_once_do_not_mix(undisturbed, tmp_path):
@@ -201,7 +230,6 @@ def test_full_disk_stops_with_a_message_and_goes_on(undisturbed, tmp_path, full,
         subprocess.run(["umount", str(full)], check=True)
 
 
-NETWORK = "tiny-resnet-circular"
 READ_BY = {  # a result, and one that is made of it
     "own data/prepared/tiny-8-train.npz": "own results/banks/tiny-classes-3.npz",
     f"own results/networks/{NETWORK}.safetensors": (
@@ -227,13 +255,40 @@ def test_damaged_file_is_named_and_nothing_made_of_it(finished, tmp_path, damage
 
 
 def test_cores_do_not_change_a_file(finished, tmp_path):
-    """With the same weights all files are the same bytes on one core and on two, and again."""
-    found = []
-    for run, cores in enumerate(("1", "2", "2")):
-        folder = shutil.copytree(finished, tmp_path / str(run))
+    """With the same weights the whole experiment is the same bytes on one core and on two."""
+
+    def found(cores):
+        folder = shutil.copytree(finished, tmp_path / cores)
         (folder / "fast.yaml").write_text("engine: adaptive\nadaptive: {tolerance: 0.01}\n")
         for part in ("calibration", "samples", "agreement", "tables"):
             shutil.rmtree(folder / "own results" / part)
-        snakemake(folder, *TARGETS, *CONFIG, "fast.yaml", "--cores", cores)
-        found.append(contents(folder))
-    assert found[0] == found[1] == found[2]
+        snakemake(folder, *CONFIG, "fast.yaml", "--cores", cores)
+        return contents(folder)
+
+    with ThreadPoolExecutor() as pool:
+        on_one, on_two = pool.map(found, ("1", "2"))
+    assert {"report/index.html", "manifest.json", "explorer/index.html"} <= set(on_one)
+    assert on_one == on_two
+
+
+def test_shards_of_any_size_hold_the_same_samples(finished, tmp_path):
+    """A seed's image does not depend on the seeds beside it, beyond the last bits of sums."""
+    kinds = ("is", "es", "ls", "els", "network-4")
+    before = {kind: join_shards(shards_of(finished, kind)) for kind in kinds}
+    folder = shutil.copytree(finished, tmp_path / "copy")
+    for size in (1, 3):
+        (folder / "size.yaml").write_text(f"seeds: {{evaluation: {{shard_size: {size}}}}}\n")
+        shutil.rmtree(folder / "own results/samples")
+        snakemake(folder, *TARGETS, *CONFIG, "size.yaml", "--until", "agreement")
+        for kind in kinds:
+            shards = shards_of(folder, kind)
+            assert len(shards) == 3 // size
+            samples = join_shards(shards)
+            assert samples.seeds.tolist() == before[kind].seeds.tolist() == [0, 1, 2]
+            images = before[kind].images
+            most = max(1, np.abs(images).max())  # what a network of two epochs draws is far from 1
+            np.testing.assert_allclose(samples.images, images, rtol=0, atol=1e-5 * most)
+
+
+def shards_of(folder, kind):
+    return sorted((folder / f"own results/samples/{NETWORK}/{kind}").glob("*.npz"))

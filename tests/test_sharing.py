@@ -1,7 +1,9 @@
-"""Threads of jobs that share a machine."""
+"""Threads of jobs that share a machine, and their memory."""
 
 import pytest
-from sharing import MOST_THREADS, threads_each
+from sharing import MOST_THREADS, memory_for, threads_each
+
+from patchmosaic.datasets import find_dataset
 
 
 @pytest.mark.parametrize(
@@ -19,3 +21,18 @@ from sharing import MOST_THREADS, threads_each
 )
 def test_jobs_share_cores_and_memory(jobs, cores, memory_gb, threads):
     assert threads_each(jobs, 4000, cores, memory_gb * 1000) == threads
+
+
+@pytest.mark.parametrize(
+    ("dataset", "channels", "mem_mb"),
+    [
+        ("mnist", 1, 4000),
+        ("fashion_mnist", 1, 4000),
+        ("image_folder", 3, 4000),  # nobody knows how many
+        ("cifar10", 1, 4000),
+        ("cifar10", 3, 4703),
+        ("celeba", 3, 7346),  # 162,770 x 3 x 32^2 values, of which 60,000 x 32^2 are usual
+    ],
+)
+def test_jobs_ask_for_the_memory_of_their_images(dataset, channels, mem_mb):
+    assert memory_for(4000, find_dataset(dataset).train_images, channels, 32) == mem_mb

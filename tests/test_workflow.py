@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 import yaml
 from projects import ROOT, copy_project, planned, project_with_pictures, snakemake
+from snakemake.utils import available_cpu_count
 
 pytestmark = pytest.mark.workflow
 
@@ -56,6 +57,21 @@ def test_paper_config_has_every_row_of_the_paper(planning):
     keys = ("dataset", "architecture", "padding", "conditional")
     ours = {tuple(networks[name][key] for key in keys) for name in override["configurations"]}
     assert ours == {tuple(row[key] for key in keys) for row in paper}
+
+
+def test_documented_jobs_are_those_of_the_dry_run(planning):
+    """docs/clusters.md counts the jobs of config/paper.yaml."""
+    jobs = planned(snakemake(planning, "-n", "--configfile", "config/paper.yaml"))
+    text = (ROOT / "docs/clusters.md").read_text()
+    section = re.search(r"counts: (\d+) jobs, of which\n(.*?)\n\nNothing is", text, re.DOTALL)
+    table = {r: int(n) for n, r in re.findall(r"^\| (\d+) \| `?([\w ]+?)`? \|", section[2], re.M)}
+    total = sum(jobs.values())
+    now = {rule: jobs[rule] for rule in table if rule != "all others"}
+    now["all others"] = total - sum(now.values())
+    assert table == now, f"in docs/clusters.md write {now}"
+    assert (section[1], len(table)) == (str(total), 5), f"in docs/clusters.md write {total} jobs"
+    starting = re.search(r"^\| starting (.*) \|$", text, re.M)[1]
+    assert starting == f"{total} jobs | {total} x 5 s | {total * 5 / 3600:.1f}"
 
 
 def test_train_config_trains_every_packaged_network(planning):
@@ -142,12 +158,53 @@ def own_images(tmp_path):
     return project_with_pictures(tmp_path)
 
 
+KEPT = ("XDG_CACHE_HOME/snakemake/",)  # by Snakemake
+ELSEWHERE = ("HOME", "XDG_CACHE_HOME", "TMPDIR")
+
+
 @pytest.fixture(scope="module")
-def own_results(tmp_path_factory):
-    """A project, in a folder with spaces in its path, in which tiny.yaml has been run."""
-    folder = project_with_pictures(tmp_path_factory.mktemp("own images"))
-    snakemake(folder, "--configfile", "tiny.yaml")
-    return folder
+def own_run(tmp_path_factory):
+    """A project, in a folder with spaces and more in its path, in which tiny.yaml has been run.
+
+    Also the files that the run left: in the project, and where ELSEWHERE points to.
+    """
+    folder = project_with_pictures(tmp_path_factory.mktemp("own images, é"))
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    before = files_below(folder)
+    for name in ELSEWHERE:
+        (elsewhere / name).mkdir()
+    snakemake(
+        folder, "--configfile", "tiny.yaml", **{name: str(elsewhere / name) for name in ELSEWHERE}
+    )
+    return folder, files_below(folder) - before, files_below(elsewhere)
+
+
+def files_below(folder):
+    return {p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.is_dir()}
+
+
+@pytest.fixture(scope="module")
+def own_results(own_run):
+    return own_run[0]
+
+
+def test_nothing_is_written_outside_results_and_data(own_run):
+    """Nor is anything left in the home, cache and temporary folders, but what Snakemake keeps."""
+    _, here, elsewhere = own_run
+    assert "own results/manifest.json" in here
+    ours = ("own results/", "own data/", ".snakemake/")
+    assert [n for n in here if not n.startswith(ours) and "__pycache__/" not in n] == []
+    assert [n for n in elsewhere if not n.startswith(KEPT)] == []
+
+
+def test_braces_in_the_name_of_the_folder_are_refused(tmp_path):
+    """Snakemake takes them for wildcards, in the paths of environments and scripts too."""
+    folder = tmp_path / "a {x} é"
+    folder.mkdir()
+    output = snakemake(copy_project(folder), "-n", check=False)
+    assert "/a {x} é: Snakemake takes the braces in this path for wildcards: rename" in output
+    assert "Traceback" not in output
+    assert "NameError" not in output
 
 
 def test_own_images_are_trained_calibrated_and_compared(own_results):
@@ -198,6 +255,41 @@ def test_finished_network_is_packaged_with_its_scales(own_results):
 
 
 RAW = "own data/raw/tiny/provenance.json"
+
+
+def test_cores_are_all_unless_said_otherwise(own_images):
+    command = [sys.executable, "-m", "snakemake", RAW, "--configfile", "tiny.yaml", "--forceall"]
+    for arguments, cores in (([], available_cpu_count()), (["--cores", "1"], 1)):
+        done = subprocess.run(
+            [*command, *arguments], cwd=own_images, check=True, capture_output=True, text=True
+        )
+        assert f"Provided cores: {cores}" in done.stderr + done.stdout
+
+
+def test_slurm_profile_is_planned(planning):
+    """The paper's experiment, with the threads and the memory that its jobs ask for."""
+    pytest.importorskip(
+        "snakemake_executor_plugin_slurm",
+        reason="the executor is missing: pip install --constraint constraints.txt '.[slurm]'",
+    )
+    command = ("-n", "--configfile", "config/paper.yaml")
+    assert planned(snakemake(planning, *command, profile="slurm")) == planned(
+        snakemake(planning, *command)
+    )
+
+
+def rules():
+    """The text of every rule that runs a script, by name."""
+    text = "\n".join(path.read_text() for path in sorted(ROOT.glob("workflow/rules/*.smk")))
+    parts = re.split(r"^rule (\w+):$", text, flags=re.M)
+    found = dict(zip(parts[1::2], parts[2::2], strict=True))
+    return {name: body for name, body in found.items() if "    script:\n" in body}
+
+
+@pytest.mark.parametrize("name", rules())
+def test_rules_say_what_their_jobs_need(name):
+    for need in ("threads: ", "mem_mb=", "runtime="):
+        assert re.search(rf"^ +{need}\S", rules()[name], re.M), f"rule {name} has no {need[:-1]}"
 
 
 def test_changed_local_images_are_prepared_anew(own_images):

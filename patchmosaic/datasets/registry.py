@@ -21,7 +21,8 @@ from patchmosaic.datasets.sources import DebianPackage, NpmPackage, Source, Web
 class Dataset:
     """A dataset that can be fetched and prepared.
 
-    channels: of the prepared images unless asked otherwise. remark: how its preparation stands to
+    channels: of the prepared images unless asked otherwise. train_images: how many there are to
+    train with, None where only the user's folder tells. remark: how its preparation stands to
     the paper's. files: the raw files with SHA-256 and size of their decompressed content. sources:
     in the order in which they are tried. Where there are no files, the images are read only from
     the folder or archive that the user names.
@@ -31,6 +32,7 @@ class Dataset:
     title: str
     channels: int
     reader: Reader
+    train_images: int | None = None
     remark: str = ""
     files: tuple[RawFile, ...] = ()
     sources: tuple[Source, ...] = ()
@@ -76,6 +78,7 @@ REGISTRY: dict[str, Dataset] = {
             title="MNIST",
             channels=1,
             reader=idx_reader(MNIST_CLASSES),
+            train_images=60_000,
             remark=RESIZED_AS_IN_PAPER,
             files=_idx_files(
                 "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
@@ -93,6 +96,7 @@ REGISTRY: dict[str, Dataset] = {
             title="Fashion-MNIST",
             channels=1,
             reader=idx_reader(FASHION_MNIST_CLASSES),
+            train_images=60_000,
             remark=RESIZED_AS_IN_PAPER,
             files=_idx_files(
                 "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
@@ -111,6 +115,7 @@ REGISTRY: dict[str, Dataset] = {
             title="CIFAR-10",
             channels=3,
             reader=read_cifar10,
+            train_images=50_000,
             files=(
                 RawFile(
                     "cifar-10-binary.tar.gz",
@@ -125,12 +130,14 @@ REGISTRY: dict[str, Dataset] = {
             title="CIFAR-10 as JPEG files",
             channels=3,
             reader=read_cifar10_jpeg,
+            train_images=50_000,
         ),
         Dataset(
             id="celeba",
             title="CelebA",
             channels=3,
             reader=read_celeba,
+            train_images=162_770,
             remark="the paper gives only the size; crop and filter are our choice",
         ),
         Dataset(id="image_folder", title="Folder of images", channels=3, reader=read_image_folder),

@@ -103,7 +103,7 @@ rule novelty:
         "../../envs/cpu.yaml"
     threads: 2
     resources:
-        mem_mb=3000,
+        mem_mb=lambda w: memory(3000, w.network),
         runtime=30,
     params:
         sources=SOURCES,

@@ -22,9 +22,9 @@ rule calibrate:
     priority: 1
     conda:
         "../../envs/cpu.yaml"
-    threads: shared_cores(len(CALIBRATED), mem_mb=3000)
+    threads: shared_cores(len(CALIBRATED), mem_mb=max(map(calibration_mb, CALIBRATED)))
     resources:
-        mem_mb=3000,
+        mem_mb=lambda w: calibration_mb(w.network),
         runtime=240,
     params:
         boundary=lambda w: network(w)["padding"],

@@ -5,13 +5,18 @@ import shlex
 import sys
 
 import psutil
+from snakemake.exceptions import WorkflowError
+
+if set("{}") & set(str(workflow.basedir)):
+    raise WorkflowError(
+        f"{workflow.basedir}: Snakemake takes the braces in this path for wildcards: rename the "
+        "folder, or move the project"
+    )
 
 # Workflow and jobs use the package beside this Snakefile, whatever else is installed.
 BESIDE = shlex.quote(str(workflow.basedir))
 shell.prefix(f"export PYTHONPATH={BESIDE}${{{{PYTHONPATH:+:$PYTHONPATH}}}}; ")
 sys.path[:0] = [str(workflow.basedir), str(Path(workflow.basedir) / "workflow")]
-
-from snakemake.exceptions import WorkflowError
 
 from patchmosaic.datasets import DatasetError, collection_stamp, find_dataset
 from patchmosaic.manifest import (
@@ -20,7 +25,7 @@ from patchmosaic.manifest import (
     portable_config,
     source_digests,
 )
-from sharing import MOST_THREADS, threads_each
+from sharing import MOST_THREADS, memory_for, threads_each
 from validation import (
     MACHINE_CHANGES,
     NETWORK_CHANGES,
@@ -126,6 +131,31 @@ def bank_of(name, images):
     return RESULTS / f"banks/{chosen['dataset']}-{kind}-{images}.npz"
 
 
+def memory(usual_mb, name, bank="all"):
+    """MB for a job with the training images of a network, or with a bank of so many of them.
+
+    A number that is of each class may come to all images.
+    """
+    dataset = config["datasets"][config["networks"][name]["dataset"]]
+    source = find_dataset(dataset["source"])
+    images = source.train_images
+    if bank != "all" and images and not config["networks"][name]["conditional"]:
+        images = min(images, bank)
+    return memory_for(
+        usual_mb, images, dataset.get("channels", source.channels), dataset["size"]
+    )
+
+
+def bank_mb(name):
+    """MB for a job that runs machines on the bank of a network."""
+    return memory(4000, name, config["bank"]["images"])
+
+
+def calibration_mb(name):
+    """MB for the calibration of a network."""
+    return memory(3000, name, config["calibration"]["bank_images"])
+
+
 def shards(wildcards, kind):
     """All shards of one kind of sample of a network."""
     return [
@@ -135,7 +165,9 @@ def shards(wildcards, kind):
 
 def shared_cores(jobs, mem_mb):
     """Threads for each of so many like jobs, where they run on this machine; elsewhere the most."""
-    cores = None if workflow.remote_exec else workflow.resource_settings.cores
+    settings = workflow.resource_settings
+    elsewhere = workflow.remote_exec or settings.nodes is not None
+    cores = None if elsewhere else settings.cores
     if cores is None:
         return MOST_THREADS
     return threads_each(jobs, mem_mb, cores, psutil.virtual_memory().total // 2**20)

@@ -19,7 +19,7 @@ rule train:
         "../../envs/cpu.yaml"
     threads: 8
     resources:
-        mem_mb=4000,
+        mem_mb=lambda w: memory(4000, w.network),
         runtime=1440,
         gpu=1,  # used if there is one; without, the CPU trains
     params:

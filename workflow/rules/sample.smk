@@ -46,9 +46,9 @@ rule sample_machine:
     priority: 1
     conda:
         "../../envs/cpu.yaml"
-    threads: shared_cores(len(NETWORKS) * len(SHARDS), mem_mb=4000)
+    threads: shared_cores(len(NETWORKS) * len(SHARDS), mem_mb=max(map(bank_mb, NETWORKS)))
     resources:
-        mem_mb=4000,
+        mem_mb=lambda w: bank_mb(w.network),
         runtime=720,
     params:
         boundary=lambda w: network(w)["padding"],
