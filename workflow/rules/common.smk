@@ -3,6 +3,7 @@
 import hashlib
 import shlex
 import sys
+from itertools import combinations
 
 import psutil
 from snakemake.exceptions import WorkflowError
@@ -187,6 +188,72 @@ def config_files():
     ]
 
 
+def is_alike(name, other):
+    """Whether two networks were trained for the same: dataset, padding, conditioning."""
+    keys = ("dataset", "padding", "conditional")
+    return all(
+        config["networks"][name][k] == config["networks"][other][k] for k in keys
+    )
+
+
+def samples_of(name, steps):
+    """The samples of a network, as text."""
+    return [
+        str(RESULTS / f"samples/{name}/network-{steps}/{shard}.npz") for shard in SHARDS
+    ]
+
+
+def variant(wildcards, key, otherwise=None):
+    """What a variant changes a setting to, else what it is."""
+    return config["variants"][wildcards.variant].get(key, otherwise)
+
+
+def variant_bank(wildcards):
+    """The bank of a variant: another dataset's is not labelled."""
+    name, images = wildcards.network, config["bank"]["images"]
+    other = variant(wildcards, "bank_dataset", {}).get(dataset_of(wildcards))
+    images = variant(wildcards, "bank_images", images)
+    return (
+        RESULTS / f"banks/{other}-pooled-{images}.npz"
+        if other
+        else bank_of(name, images)
+    )
+
+
+def variant_shards(name, chosen, kind, changing):
+    """The shards of one kind of sample: of the variant where it changes them, else the usual ones."""
+    folder = RESULTS / (
+        f"variants/{name}/{chosen}"
+        if changing & set(VARIANTS[name][chosen])
+        else f"samples/{name}"
+    )
+    return [str(folder / f"{kind}/{shard}.npz") for shard in SHARDS]
+
+
+def compared(wildcards):
+    """Shards of machine and network for every variant of a network, and for the chain as it is."""
+    name, kind = wildcards.network, f"network-{wildcards.steps}"
+    usual = {
+        "machine": [str(path) for path in shards(wildcards, "els")],
+        "network": [str(path) for path in shards(wildcards, kind)],
+    }
+    return {UNCHANGED: usual} | {
+        chosen: {
+            "machine": variant_shards(name, chosen, "els", MACHINE_CHANGES),
+            "network": variant_shards(name, chosen, kind, NETWORK_CHANGES),
+        }
+        for chosen in VARIANTS[name]
+    }
+
+
+# Pairs of networks that were trained for the same, and so may be compared with each other.
+SIBLINGS = [
+    {"a": a, "b": b, "steps": steps, "shards": [samples_of(n, steps) for n in (a, b)]}
+    for a, b in combinations(NETWORKS, 2)
+    for steps in config["sampling"]["network_steps"]
+    if is_alike(a, b) and "els" in config["machines"]
+]
+VARIANTS = {name: variants_of(config, name) for name in NETWORKS}
 CALIBRATED = sorted({scales_of(name) for name in NETWORKS})
 MACHINE_CODE = code(
     "audit.py", "machines.py", "posterior.py", "engines", "schedule.py", "sampling.py"

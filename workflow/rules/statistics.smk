@@ -1,31 +1,5 @@
 """From samples to the headline numbers, and their comparison with the committed ones."""
 
-from itertools import combinations
-
-
-def is_alike(name, other):
-    """Whether two networks were trained for the same: dataset, padding, conditioning."""
-    keys = ("dataset", "padding", "conditional")
-    return all(
-        config["networks"][name][k] == config["networks"][other][k] for k in keys
-    )
-
-
-def samples_of(name, steps):
-    """The samples of a network, as text."""
-    return [
-        str(RESULTS / f"samples/{name}/network-{steps}/{shard}.npz") for shard in SHARDS
-    ]
-
-
-# Pairs of networks that were trained for the same, and so may be compared with each other.
-SIBLINGS = [
-    {"a": a, "b": b, "steps": steps, "shards": [samples_of(n, steps) for n in (a, b)]}
-    for a, b in combinations(NETWORKS, 2)
-    for steps in config["sampling"]["network_steps"]
-    if is_alike(a, b) and "els" in config["machines"]
-]
-
 
 rule agreement:
     """Compare machines and network seed by seed."""

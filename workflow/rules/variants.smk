@@ -1,6 +1,5 @@
 """Controls and ablations: the chain with one thing changed, and networks before their training ended."""
 
-VARIANTS = {name: variants_of(config, name) for name in NETWORKS}
 # Steps of networks during their training.
 LEARNING_STEPS = min(config["sampling"]["network_steps"])
 VARIED = [name for name in NETWORKS if VARIANTS[name]]
@@ -8,49 +7,6 @@ VARIED = [name for name in NETWORKS if VARIANTS[name]]
 
 wildcard_constraints:
     variant="|".join(config["variants"]) or "(?!)",
-
-
-def variant(wildcards, key, otherwise=None):
-    """What a variant changes a setting to, else what it is."""
-    return config["variants"][wildcards.variant].get(key, otherwise)
-
-
-def variant_bank(wildcards):
-    """The bank of a variant: another dataset's is not labelled."""
-    name, images = wildcards.network, config["bank"]["images"]
-    other = variant(wildcards, "bank_dataset", {}).get(dataset_of(wildcards))
-    images = variant(wildcards, "bank_images", images)
-    return (
-        RESULTS / f"banks/{other}-pooled-{images}.npz"
-        if other
-        else bank_of(name, images)
-    )
-
-
-def variant_shards(name, chosen, kind, changing):
-    """The shards of one kind of sample: of the variant where it changes them, else the usual ones."""
-    folder = RESULTS / (
-        f"variants/{name}/{chosen}"
-        if changing & set(VARIANTS[name][chosen])
-        else f"samples/{name}"
-    )
-    return [str(folder / f"{kind}/{shard}.npz") for shard in SHARDS]
-
-
-def compared(wildcards):
-    """Shards of machine and network for every variant of a network, and for the chain as it is."""
-    name, kind = wildcards.network, f"network-{wildcards.steps}"
-    usual = {
-        "machine": [str(path) for path in shards(wildcards, "els")],
-        "network": [str(path) for path in shards(wildcards, kind)],
-    }
-    return {UNCHANGED: usual} | {
-        chosen: {
-            "machine": variant_shards(name, chosen, "els", MACHINE_CHANGES),
-            "network": variant_shards(name, chosen, kind, NETWORK_CHANGES),
-        }
-        for chosen in VARIANTS[name]
-    }
 
 
 use rule sample_machine as sample_variant_machine with:
