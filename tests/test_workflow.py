@@ -158,7 +158,10 @@ def own_images(tmp_path):
     return project_with_pictures(tmp_path)
 
 
-KEPT = ("XDG_CACHE_HOME/snakemake/",)  # by Snakemake
+KEPT = (  # for the next run, by Snakemake and Matplotlib
+    "XDG_CACHE_HOME/snakemake/",
+    "XDG_CACHE_HOME/matplotlib/fontlist-",
+)
 ELSEWHERE = ("HOME", "XDG_CACHE_HOME", "TMPDIR")
 
 
@@ -189,7 +192,7 @@ def own_results(own_run):
 
 
 def test_nothing_is_written_outside_results_and_data(own_run):
-    """Nor is anything left in the home, cache and temporary folders, but what Snakemake keeps."""
+    """Nor is anything left in the home, cache and temporary folders, but caches of libraries."""
     _, here, elsewhere = own_run
     assert "own results/manifest.json" in here
     ours = ("own results/", "own data/", ".snakemake/")
