@@ -111,6 +111,38 @@ def _with_difference(row: pd.Series) -> str:
     return text if pd.isna(row.difference) else f"{text} ({row.difference:+.3f})"
 
 
+def controls(rows: pd.DataFrame) -> str:
+    """A sentence on the controls, at the largest number of network steps."""
+    rows = rows[(rows["network_steps"] == rows["network_steps"].max())]
+    networks = list(dict.fromkeys(rows["network"]))
+    found = rows.set_index(["variant", "network"])["pearson_r"]
+
+    def medians(variant: str) -> str:
+        return " and ".join(f"{found[variant, network]:.2f}" for network in networks)
+
+    names = dict.fromkeys(rows.loc[rows["kind"] == "control", "variant"])
+    each = "; ".join(f"{name.replace('_', ' ')} {medians(name)}" for name in names)
+    return (
+        f"ELS and network in {rows['network_steps'].max()} steps, {' and '.join(networks)}: "
+        f"{medians('unchanged')}.\nControls, which must fall: {each}."
+    )
+
+
+def learning_table(rows: pd.DataFrame) -> str:
+    """Median agreement of ELS with networks after so many training images, as Markdown."""
+    medians = rows[rows["machine"] == "els"].fillna({"pearson_r": 0.0})
+    medians = medians.groupby(["images_seen", "network"], sort=False)["pearson_r"].median()
+    wide = medians.unstack().sort_index()
+    lines = [
+        f"| images seen | {' | '.join(wide.columns)} |",
+        "|---" * (len(wide.columns) + 1) + "|",
+    ]
+    for seen, row in wide.iterrows():
+        cells = ("" if pd.isna(r) else f"{r:.2f}" for r in row)
+        lines.append(f"| {seen:,} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def replaced(text: str, begin: str, end: str, content: str) -> str:
     """``text`` with what stands between two markers replaced; both must occur once."""
     pattern = re.compile(f"({re.escape(begin)}\n).*?({re.escape(end)})", re.DOTALL)
@@ -133,10 +165,17 @@ if __name__ == "__main__":
     text = replaced(text, "<!-- memory: make readme -->", "<!-- memory: end -->", most)
     table = performance_table(pd.read_csv(ROOT / "benchmarks/engines.csv"))
     text = replaced(text, "<!-- performance: make readme -->", "<!-- performance: end -->", table)
+    if VARIANTS.exists():
+        content = controls(pd.read_csv(VARIANTS))
+        text = replaced(text, "<!-- controls: make readme -->", "<!-- controls: end -->", content)
     readme.write_text(text)
     shutil.copyfile(PICTURE, ROOT / "docs/pairs.png")
     if VARIANTS.exists():
         page = ROOT / "docs/controls.md"
         table = variants_table(pd.read_csv(VARIANTS))
         begin, end = "<!-- variants: make readme -->", "<!-- variants: end -->"
-        page.write_text(replaced(page.read_text(), begin, end, table))
+        text = replaced(page.read_text(), begin, end, table)
+        curves = sorted((VARIANTS.parents[1] / "learning").glob("*.csv"))
+        table = learning_table(pd.concat(map(pd.read_csv, curves)))
+        begin, end = "<!-- learning: make readme -->", "<!-- learning: end -->"
+        page.write_text(replaced(text, begin, end, table))
