@@ -250,7 +250,10 @@ def test_damaged_file_is_named_and_nothing_made_of_it(finished, tmp_path, damage
     (folder / made).unlink()
     damage(folder / damaged)
     output = snakemake(folder, made, *CONFIG, check=False)
-    assert re.search(rf"Error: {re.escape(damaged)}: (expected .*SHA-256|not a file of)", output)
+    assert re.search(
+        rf"^error: {re.escape(damaged)}: (expected .*SHA-256|not a file of)", output, re.M
+    )
+    assert "Traceback" not in output
     assert not (folder / made).exists()
 
 
