@@ -23,6 +23,7 @@ WITH_TORCH = {  # they run machines or networks, or read what is kept as tensors
     "figure_provenance",
     "figure_trajectories",
     "jacobians",
+    "learning_curve",
     "nearest_patches",
     "noise",
     "novelty",
@@ -39,6 +40,7 @@ WITHOUT_TABLES = {
     "package_network",
     "packaged_checkpoint",
     "packaged_scales",
+    "packaged_snapshots",
     "prepare",
     "verify_results",
 }
