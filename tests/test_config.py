@@ -81,7 +81,7 @@ def test_schema_allows_what_the_package_knows():
         ({"calibration": {"patch_sizes": [3, 6]}}, "6 is even; patch sizes are odd, like 7"),
         ({"calibration": {"patch_sizes": [5, 3]}}, "not in increasing order"),
         ({"datasets": {"mnist": {"source": "mnits"}}}, "mnist.source: there is no dataset"),
-        ({"datasets": {"mnist": {"local": "no/such"}}}, "datasets.mnist.local: no/such does not"),
+        ({"datasets": {"mnist": {"local": "no/such"}}}, "datasets.mnist.local: 'no/such' does not"),
         (
             {"datasets": {"cifar10": {"source": "cifar10_jpeg", "size": 32, "local": "."}}},
             "datasets.cifar10: this name belongs to the registry's own",
@@ -161,11 +161,11 @@ def test_bad_configs_are_refused_by_name(override, message):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"module": "no/such.py"}, "networks.mine.module: there is no file no/such.py"),
+        ({"module": "no/such.py"}, "networks.mine.module: there is no file 'no/such.py'"),
         ({"module": "."}, "networks.mine.module: '.' does not end in .py"),
         ({"module": "x" * 5000 + ".py"}, "networks.mine.module: [Errno 36]"),
         ({"weights": "mine.pt"}, "networks.mine.weights: 'mine.pt' does not end in .safetensors"),
-        ({"weights": "mine.safetensors"}, "networks.mine.weights: there is no file mine.safete"),
+        ({"weights": "mine.safetensors"}, "networks.mine.weights: there is no file 'mine.safete"),
         ({"weights": "{x}.safetensors"}, "networks.mine.weights: '{x}.safetensors' is no path"),
         ({"predicts": "epsilon"}, "predicts: 'epsilon' is not allowed; choose one of noise, score"),
         ({"architecture": "resnet"}, "networks.mine.architecture: is not used where checkpoint is"),

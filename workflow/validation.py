@@ -150,7 +150,7 @@ def _check_dataset(name: str, dataset: dict) -> None:
     except OSError as error:
         raise ConfigError(f"datasets.{name}.local: {error}") from None
     if missing:
-        raise ConfigError(f"datasets.{name}.local: {local} does not exist")
+        raise ConfigError(f"datasets.{name}.local: {local!r} does not exist")
     if source.only_local and local is None:
         raise ConfigError(
             f"datasets.{name}.local: {source.title} cannot be downloaded; name the folder or "
@@ -302,7 +302,7 @@ def _check_own_files(where: str, network: dict) -> None:
         except OSError as error:
             raise ConfigError(f"{where}.{key}: {error}") from None
         if not exists:
-            raise ConfigError(f"{where}.{key}: there is no file {network[key]}")
+            raise ConfigError(f"{where}.{key}: there is no file {network[key]!r}")
 
 
 def _check_scales(name: str, config: dict, checkpoints: Path) -> None:
