@@ -24,10 +24,10 @@ THREADS = "2"
 
 
 def project(folder: Path) -> Path:
-    """The small project, with a training of some 15 seconds."""
+    """The small project, with a training of about half a minute."""
     folder.mkdir()
     project_with_pictures(folder)
-    (folder / "tiny.yaml").write_text(TINY.replace("epochs: 2,", "epochs: 3000,"))
+    (folder / "tiny.yaml").write_text(TINY.replace("epochs: 2,", "epochs: 6000,"))
     return folder
 
 
