@@ -61,9 +61,7 @@ def verify_checkpoint(path: Path) -> dict:
     record = load_record(path)
     if not path.exists():
         raise CheckpointError(f"{path}: the weights of this record are missing")
-    expected, found = record.get("weights_sha256"), _sha256(path)
-    if found != expected:
-        raise CheckpointError(f"{path}: expected SHA-256 {expected}, found {found}")
+    _verify_digest(path, record.get("weights_sha256"))
     return record
 
 
@@ -76,9 +74,7 @@ def verify_snapshots(path: Path, record: dict) -> Path:
         raise CheckpointError(f"{record_path(path)}: it tells of no snapshots of the training")
     if not snapshots.exists():
         raise CheckpointError(f"{snapshots}: the snapshots of this training are missing")
-    found = _sha256(snapshots)
-    if found != expected:
-        raise CheckpointError(f"{snapshots}: expected SHA-256 {expected}, found {found}")
+    _verify_digest(snapshots, expected)
     return snapshots
 
 
@@ -145,9 +141,13 @@ def _verify_table(table: Path, record: dict) -> None:
         raise CheckpointError(f"{table}: {record_path(table)} does not tell of this table")
     if not table.exists():
         raise CheckpointError(f"{table}: this table of {record_path(table).name} is missing")
-    found = _sha256(table)
+    _verify_digest(table, expected)
+
+
+def _verify_digest(path: Path, expected: str | None) -> None:
+    found = _sha256(path)
     if found != expected:
-        raise CheckpointError(f"{table}: expected SHA-256 {expected}, found {found}")
+        raise CheckpointError(f"{path}: expected SHA-256 {expected}, found {found}")
 
 
 def save_record(path: Path, record: dict) -> None:

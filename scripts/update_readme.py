@@ -128,6 +128,19 @@ def controls(rows: pd.DataFrame) -> str:
     )
 
 
+def siblings(rows: pd.DataFrame) -> str:
+    """A sentence on networks of the same images, compared with each other and with ELS."""
+    r, machines = rows["pearson_r"], rows[["els_a", "els_b"]]
+    fewer = int((r < machines.min(axis=1)).sum())
+    return (
+        "In the default experiment a ResNet and a UNet of the same images agree with each other\nwith "
+        f"medians of r from {r.min():.2f} to {r.max():.2f}; ELS agrees with them from "
+        f"{machines.min().min():.2f} to {machines.max().max():.2f}. In {fewer} of {len(rows)}\n"
+        "comparisons the networks agree less with each other than each does with its ELS machine, "
+        "which\nknows the locality scales of that network."
+    )
+
+
 def learning_table(rows: pd.DataFrame) -> str:
     """Median agreement of ELS with networks after so many training images, as Markdown."""
     medians = rows[rows["machine"] == "els"].fillna({"pearson_r": 0.0})
@@ -172,10 +185,13 @@ if __name__ == "__main__":
     shutil.copyfile(PICTURE, ROOT / "docs/pairs.png")
     if VARIANTS.exists():
         page = ROOT / "docs/controls.md"
+        sentence = siblings(pd.read_csv(RESULTS / "tables/siblings.csv"))
         table = variants_table(pd.read_csv(VARIANTS))
         begin, end = "<!-- variants: make readme -->", "<!-- variants: end -->"
         text = replaced(page.read_text(), begin, end, table)
         curves = sorted((VARIANTS.parents[1] / "learning").glob("*.csv"))
         table = learning_table(pd.concat(map(pd.read_csv, curves)))
         begin, end = "<!-- learning: make readme -->", "<!-- learning: end -->"
-        page.write_text(replaced(text, begin, end, table))
+        text = replaced(text, begin, end, table)
+        begin, end = "<!-- siblings: make readme -->", "<!-- siblings: end -->"
+        page.write_text(replaced(text, begin, end, sentence))

@@ -5,8 +5,8 @@ import sys
 
 import numpy as np
 import pytest
-import safetensors.torch
 import torch
+from safetensors.torch import load as tensors_of
 
 from patchmosaic import records, samples, training
 from patchmosaic.checkpoints import save_checkpoint
@@ -40,8 +40,8 @@ WRITERS = {  # files whose length depends on the content, a number of 1 to 3
 READERS = {
     "samples.npz": samples.load_samples,
     "record.json": records.load_record,
-    "weights.safetensors": lambda path: safetensors.torch.load(path.read_bytes()),
-    "state.safetensors": lambda path: safetensors.torch.load(path.read_bytes()),
+    "weights.safetensors": lambda path: tensors_of(path.read_bytes()),
+    "state.safetensors": lambda path: tensors_of(path.read_bytes()),
 }
 
 
