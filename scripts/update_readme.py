@@ -133,7 +133,8 @@ def siblings(rows: pd.DataFrame) -> str:
     r, machines = rows["pearson_r"], rows[["els_a", "els_b"]]
     fewer = int((r < machines.min(axis=1)).sum())
     return (
-        "In the default experiment a ResNet and a UNet of the same images agree with each other\nwith "
+        "In the default experiment a ResNet and a UNet of the same images agree with each "
+        "other\nwith "
         f"medians of r from {r.min():.2f} to {r.max():.2f}; ELS agrees with them from "
         f"{machines.min().min():.2f} to {machines.max().max():.2f}. In {fewer} of {len(rows)}\n"
         "comparisons the networks agree less with each other than each does with its ELS machine, "
