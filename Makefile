@@ -21,7 +21,7 @@ test: .venv/triton lint
 	$(BIN)/python -m pytest
 
 test-slurm: .venv/slurm
-	PATCHMOSAIC_SLURM=1 $(BIN)/python -m pytest -s tests/test_slurm.py
+	PATCHMOSAIC_SLURM="$${PATCHMOSAIC_SLURM:-always}" $(BIN)/python -m pytest -s tests/test_slurm.py
 
 report: .venv/ready
 	$(BIN)/snakemake --cores all results/report/index.html

@@ -12,7 +12,7 @@ import yaml
 
 ROOT = Path(__file__).parent.parent
 PROGRAMS = ("slurmctld", "slurmd", "munged")
-OUT_OF_REACH = 77  # of run.sh, where packages cannot be had or no node comes up
+OUT_OF_REACH, NO_NODE = 77, 78  # of run.sh, where packages cannot be had, and no node comes up
 
 
 def test_profile_asks_squeue_and_holds_no_site():
@@ -40,6 +40,7 @@ def why_not():
 @pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
 def test_slurm_computes_what_a_local_run_does():
     status = subprocess.run([ROOT / "tests/slurm/run.sh", sys.executable]).returncode
-    if status == OUT_OF_REACH:
+    if_possible = os.environ["PATCHMOSAIC_SLURM"] == "if possible"
+    if status == OUT_OF_REACH or (status == NO_NODE and if_possible):
         pytest.skip(f"{', '.join(PROGRAMS)} cannot be installed or started here")
     assert status == 0

@@ -7,7 +7,7 @@
 #   tests/slurm/run.sh [PYTHON]      PYTHON has patchmosaic[slurm]; by default python3
 #
 # All of it lives in a temporary folder; it stops the daemons that it started, and no others. The exit
-# status is 77, after a line that says why, where the packages cannot be had or no daemon starts.
+# status is 77, after a line that says why, where the packages cannot be had, and 78 where no node comes up.
 set -euo pipefail
 
 python=$(command -v "${1:-python3}")
@@ -130,7 +130,7 @@ slurmd -D -f "$SLURM_CONF" -N "$node" &
 daemons+=($!)
 for attempt in $(seq 60); do
     [ "$(sinfo --noheader --format=%T 2>/dev/null)" = idle ] && break
-    [ "$attempt" -lt 60 ] || { cat "$work"/log/*.log >&2; echo "Slurm does not start on this machine: no node came up" >&2; exit 77; }
+    [ "$attempt" -lt 60 ] || { cat "$work"/log/*.log >&2; echo "Slurm does not start on this machine: no node came up" >&2; exit 78; }
     sleep 1
 done
 sinfo
