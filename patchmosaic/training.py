@@ -177,18 +177,104 @@ def train(
         raise ValueError(f"batch_size is {recipe.batch_size}: there are only {len(images)} images")
     identity = run_identity(network_config, recipe, dataset_digest, code_digest)
     with _alone(state_dir / f"{identity}.lock", should_stop):
-        return _train(
-            network_config,
-            recipe,
-            images,
-            labels,
-            dataset_digest,
-            state_dir,
-            identity,
-            code_digest,
-            device,
-            should_stop,
-        )
+        torch.backends.cudnn.allow_tf32 = False  # "float32" means float32
+        torch.manual_seed(recipe.seed)
+        network = build_network(network_config).to(device, memory_format=torch.channels_last)
+        average = {k: v.detach().clone() for k, v in network.state_dict().items()}
+        optimiser = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate)
+        steps = recipe.epochs * (len(images) // recipe.batch_size)
+        state_path = state_dir / f"{identity}.safetensors"
+        snapshot_paths = {m: state_dir / f"{identity}-{m}.safetensors" for m in recipe.snapshots}
+        step, curve, seconds = 0, [], 0.0
+        losses: list[Tensor] = []  # since the last point of the curve
+        if state_path.exists():
+            notes = _load_state(state_path, network, average, optimiser)
+            step, curve, seconds = notes["step"], notes["curve"], notes["seconds"]
+            losses = list(torch.tensor(notes["losses"], device=device))
+        began = saved = time.monotonic()
+
+        def save() -> None:
+            moments = {
+                f"adam.{i}.{key}": value
+                for i, state in optimiser.state_dict()["state"].items()
+                for key, value in state.items()
+            }
+            weights = {f"weights.{k}": v for k, v in network.state_dict().items()}
+            means = {f"average.{k}": v for k, v in average.items()}
+            notes = {
+                "step": step,
+                "curve": curve,
+                "losses": [float(loss) for loss in losses],
+                "seconds": seconds + time.monotonic() - began,
+            }
+            _save_state(state_path, weights | means | moments, notes)
+
+        network.train()
+        with tqdm(total=steps, initial=step, unit="step", mininterval=5, desc="training") as bar:
+            while step < steps:
+                chosen, times, noise = _batch(images, recipe, step)
+                x_0, t, noise = images[chosen].to(device), times.to(device), noise.to(device)
+                a_bar = alpha_bar(t)[:, None, None, None]
+                x_t = a_bar.sqrt() * x_0 + (1 - a_bar).sqrt() * noise
+                x_t = x_t.contiguous(memory_format=torch.channels_last)
+                condition = None if labels is None else labels[chosen].to(device)
+                bfloat16 = recipe.precision == "bfloat16"
+                with torch.autocast(device, dtype=torch.bfloat16, enabled=bfloat16):
+                    predicted = network(x_t, t, condition)
+                loss = nn.functional.mse_loss(predicted.float(), noise)
+                rate = recipe.learning_rate * recipe.learning_rate_decay**step
+                optimiser.param_groups[0]["lr"] = rate
+                optimiser.zero_grad(set_to_none=True)
+                loss.backward()
+                optimiser.step()
+                losses.append(loss.detach())
+                decay = min(recipe.ema_decay, (1 + step) / (10 + step))
+                with torch.no_grad():
+                    for key, value in network.state_dict().items():
+                        average[key].lerp_(value, 1 - decay)
+                seen_before = step * recipe.batch_size
+                step += 1
+                bar.update()
+                seen = step * recipe.batch_size
+                for mark in recipe.snapshots:
+                    if seen_before < mark <= seen:
+                        _save_state(snapshot_paths[mark], average, {"images_seen": seen})
+                logging, stopping = step % LOG_STEPS == 0 or step == steps, should_stop()
+                if not (logging or stopping):
+                    continue
+                mean = float(torch.stack(losses).mean())
+                if not math.isfinite(mean):
+                    raise TrainingDiverged(
+                        f"the loss is {mean} at step {step} (learning rate {rate:.2e}); the last "
+                        f"good state is {state_path}: lower learning_rate and start again"
+                    )
+                if logging:
+                    curve.append({"images_seen": seen, "loss": round(mean, 6)})
+                    losses = []
+                    bar.set_postfix(loss=f"{mean:.4f}", refresh=False)
+                if stopping or step == steps or time.monotonic() - saved > SAVE_SECONDS:
+                    save()
+                    saved = time.monotonic()
+                if stopping and step < steps:
+                    raise TrainingStopped(f"stopped at step {step} of {steps}; the state is saved")
+        record = {
+            "network": asdict(network_config),
+            "training": asdict(recipe),
+            "dataset_digest": dataset_digest,
+            "code_digest": code_digest,
+            "images_seen": steps * recipe.batch_size,
+            "steps": steps,
+            "loss_curve": curve,
+            "wall_seconds": round(seconds + time.monotonic() - began, 1),
+            "hardware": hardware(device),
+            "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        }
+        seen = steps * recipe.batch_size
+        snapshots = {
+            str(m): _read_state(snapshot_paths[m])[0] for m in recipe.snapshots if m <= seen
+        }
+        snapshots["raw"] = _on_cpu(network.state_dict())
+        return _on_cpu(average), snapshots, record
 
 
 @contextmanager
@@ -205,117 +291,6 @@ def _alone(lock: Path, should_stop: Callable[[], bool]) -> Iterator[None]:
         time.sleep(WAIT_SECONDS)
     with file:
         yield
-
-
-def _train(
-    network_config: NetworkConfig,
-    recipe: TrainingRecipe,
-    images: Tensor,
-    labels: Tensor | None,
-    dataset_digest: str,
-    state_dir: Path,
-    identity: str,
-    code_digest: str,
-    device: str,
-    should_stop: Callable[[], bool],
-) -> tuple[dict[str, Tensor], dict[str, dict[str, Tensor]], dict]:
-    """:func:`train`, when no other process does."""
-    torch.backends.cudnn.allow_tf32 = False  # "float32" means float32
-    torch.manual_seed(recipe.seed)
-    network = build_network(network_config).to(device, memory_format=torch.channels_last)
-    average = {k: v.detach().clone() for k, v in network.state_dict().items()}
-    optimiser = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate)
-    steps = recipe.epochs * (len(images) // recipe.batch_size)
-    state_path = state_dir / f"{identity}.safetensors"
-    snapshot_paths = {m: state_dir / f"{identity}-{m}.safetensors" for m in recipe.snapshots}
-    step, curve, seconds = 0, [], 0.0
-    losses: list[Tensor] = []  # since the last point of the curve
-    if state_path.exists():
-        notes = _load_state(state_path, network, average, optimiser)
-        step, curve, seconds = notes["step"], notes["curve"], notes["seconds"]
-        losses = list(torch.tensor(notes["losses"], device=device))
-    began = saved = time.monotonic()
-
-    def save() -> None:
-        moments = {
-            f"adam.{i}.{key}": value
-            for i, state in optimiser.state_dict()["state"].items()
-            for key, value in state.items()
-        }
-        weights = {f"weights.{k}": v for k, v in network.state_dict().items()}
-        means = {f"average.{k}": v for k, v in average.items()}
-        notes = {
-            "step": step,
-            "curve": curve,
-            "losses": [float(loss) for loss in losses],
-            "seconds": seconds + time.monotonic() - began,
-        }
-        _save_state(state_path, weights | means | moments, notes)
-
-    network.train()
-    with tqdm(total=steps, initial=step, unit="step", mininterval=5, desc="training") as bar:
-        while step < steps:
-            chosen, times, noise = _batch(images, recipe, step)
-            x_0, t, noise = images[chosen].to(device), times.to(device), noise.to(device)
-            a_bar = alpha_bar(t)[:, None, None, None]
-            x_t = a_bar.sqrt() * x_0 + (1 - a_bar).sqrt() * noise
-            x_t = x_t.contiguous(memory_format=torch.channels_last)
-            condition = None if labels is None else labels[chosen].to(device)
-            bfloat16 = recipe.precision == "bfloat16"
-            with torch.autocast(device, dtype=torch.bfloat16, enabled=bfloat16):
-                predicted = network(x_t, t, condition)
-            loss = nn.functional.mse_loss(predicted.float(), noise)
-            rate = recipe.learning_rate * recipe.learning_rate_decay**step
-            optimiser.param_groups[0]["lr"] = rate
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
-            losses.append(loss.detach())
-            decay = min(recipe.ema_decay, (1 + step) / (10 + step))
-            with torch.no_grad():
-                for key, value in network.state_dict().items():
-                    average[key].lerp_(value, 1 - decay)
-            seen_before = step * recipe.batch_size
-            step += 1
-            bar.update()
-            seen = step * recipe.batch_size
-            for mark in recipe.snapshots:
-                if seen_before < mark <= seen:
-                    _save_state(snapshot_paths[mark], average, {"images_seen": seen})
-            logging, stopping = step % LOG_STEPS == 0 or step == steps, should_stop()
-            if not (logging or stopping):
-                continue
-            mean = float(torch.stack(losses).mean())
-            if not math.isfinite(mean):
-                raise TrainingDiverged(
-                    f"the loss is {mean} at step {step} (learning rate {rate:.2e}); the last good "
-                    f"state is {state_path}: lower learning_rate and start again"
-                )
-            if logging:
-                curve.append({"images_seen": seen, "loss": round(mean, 6)})
-                losses = []
-                bar.set_postfix(loss=f"{mean:.4f}", refresh=False)
-            if stopping or step == steps or time.monotonic() - saved > SAVE_SECONDS:
-                save()
-                saved = time.monotonic()
-            if stopping and step < steps:
-                raise TrainingStopped(f"stopped at step {step} of {steps}; the state is saved")
-    record = {
-        "network": asdict(network_config),
-        "training": asdict(recipe),
-        "dataset_digest": dataset_digest,
-        "code_digest": code_digest,
-        "images_seen": steps * recipe.batch_size,
-        "steps": steps,
-        "loss_curve": curve,
-        "wall_seconds": round(seconds + time.monotonic() - began, 1),
-        "hardware": hardware(device),
-        "versions": {"python": platform.python_version(), "torch": torch.__version__},
-    }
-    seen = steps * recipe.batch_size
-    snapshots = {str(m): _read_state(snapshot_paths[m])[0] for m in recipe.snapshots if m <= seen}
-    snapshots["raw"] = _on_cpu(network.state_dict())
-    return _on_cpu(average), snapshots, record
 
 
 def _on_cpu(weights: dict[str, Tensor]) -> dict[str, Tensor]:
