@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from patchmosaic.arrays import read_arrays
+from patchmosaic.frequencies import band_agreement
 from patchmosaic.schedule import ddim
 from patchmosaic.statistics import pearson_r
 
@@ -72,12 +73,32 @@ def agreement_over_time(machine: Trajectory, network: Trajectory, seeds: list[in
     Returns:
         t, seed, mean_r (of the predicted x_0) and state_r (of x_t, which share their noise).
     """
-    if machine.times != network.times:
-        raise ValueError("machine and network were followed at different times")
     tables = []
-    for i, t in enumerate(machine.times):
+    for i, t in enumerate(_shared_times(machine, network)):
         rows = {"t": t, "seed": seeds}
         rows["mean_r"] = pearson_r(machine.means[i], network.means[i])
         rows["state_r"] = pearson_r(machine.states[i], network.states[i])
         tables.append(pd.DataFrame(rows))
     return pd.concat(tables, ignore_index=True)
+
+
+def band_agreement_over_time(
+    machine: Trajectory, network: Trajectory, seeds: list[int]
+) -> pd.DataFrame:
+    """Pearson r of the predicted x_0 at every step within each band of spatial frequency.
+
+    Returns:
+        t, seed, and the columns of :func:`patchmosaic.frequencies.band_agreement` but the image.
+    """
+    tables = []
+    for i, t in enumerate(_shared_times(machine, network)):
+        table = band_agreement(machine.means[i].numpy(), network.means[i].numpy())
+        table["seed"] = np.array(seeds)[table.pop("image")]
+        tables.append(table.assign(t=t))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _shared_times(machine: Trajectory, network: Trajectory) -> list[float]:
+    if machine.times != network.times:
+        raise ValueError("machine and network were followed at different times")
+    return machine.times

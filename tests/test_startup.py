@@ -22,6 +22,7 @@ WITH_TORCH = {  # they run machines or networks, or read what is kept as tensors
     "figure_mosaics",
     "figure_provenance",
     "figure_trajectories",
+    "figure_trajectory_bands",
     "jacobians",
     "learning_curve",
     "nearest_patches",

@@ -1,18 +1,26 @@
 """Trajectories: what DDIM visits, agreement over time, and the animation of both."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from legibility import assert_legible
 from PIL import Image
 
-from patchmosaic.figures import agreement_along_trajectories, denoising_frames, save_animation
+from patchmosaic.figures import (
+    agreement_along_trajectories,
+    bands_along_trajectories,
+    denoising_frames,
+    save_animation,
+)
+from patchmosaic.frequencies import band_agreement
 from patchmosaic.machines import IdealScoreMachine
 from patchmosaic.sampling import machine_x0, sample
 from patchmosaic.schedule import reverse_times
 from patchmosaic.statistics import pearson_r
 from patchmosaic.trajectories import (
     agreement_over_time,
+    band_agreement_over_time,
     follow,
     load_trajectories,
     save_trajectories,
@@ -49,9 +57,22 @@ def test_agreement_over_time_is_one_at_the_shared_noise_and_that_of_the_images_a
     assert final["seed"].tolist() == [7, 8, 9]
     np.testing.assert_allclose(final["mean_r"], expected)
     np.testing.assert_allclose(final["state_r"], expected)
+
+
+def test_bands_over_time_end_as_those_of_the_images(both):
+    table = band_agreement_over_time(both["els"], both["network"], [7, 8, 9])
+    assert table["t"].unique().tolist() == TIMES
+    final = table[table["t"] == 0].reset_index(drop=True)
+    expected = band_agreement(both["els"].states[-1].numpy(), both["network"].states[-1].numpy())
+    assert final["seed"].tolist() == [[7, 8, 9][i] for i in expected["image"]]
+    pd.testing.assert_frame_equal(final[["low", "high", "r"]], expected[["low", "high", "r"]])
+
+
+@pytest.mark.parametrize("compare", [agreement_over_time, band_agreement_over_time])
+def test_trajectories_of_other_times_are_refused(both, compare):
     later = follow(machine_x0(IdealScoreMachine(BANK), None, None), NOISE, TIMES[1:])
     with pytest.raises(ValueError, match="different times"):
-        agreement_over_time(later, both["network"], [7, 8, 9])
+        compare(later, both["network"], [7, 8, 9])
 
 
 def test_saved_trajectories_are_the_same(both, tmp_path):
@@ -73,6 +94,17 @@ def test_agreement_is_drawn_from_noise_to_image(both):
     medians = table.groupby("t")["mean_r"].median()
     np.testing.assert_allclose(axes.lines[-1].get_xdata(), medians.index)
     np.testing.assert_allclose(axes.lines[-1].get_ydata(), medians)
+    assert_legible(figure)
+
+
+def test_bands_are_drawn_from_noise_to_image(both):
+    table = band_agreement_over_time(both["els"], both["network"], [7, 8, 9])
+    figure = bands_along_trajectories(table.assign(network="mnist-resnet-zeros", machine="els"))
+    axes = figure.axes[0]
+    assert axes.get_xlim() == (1, 0)
+    drawn = axes.collections[0].get_array()
+    medians = table.groupby(["low", "t"])["r"].median().unstack()
+    np.testing.assert_allclose(drawn, medians)
     assert_legible(figure)
 
 

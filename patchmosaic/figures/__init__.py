@@ -21,6 +21,7 @@ from patchmosaic.figures.style import MACHINE_LOOKS, save_figure, style
 from patchmosaic.figures.theory import border_dictionaries, mosaics
 from patchmosaic.figures.trajectories import (
     agreement_along_trajectories,
+    bands_along_trajectories,
     consistency_along_trajectories,
     denoising_frames,
     save_animation,
@@ -32,6 +33,7 @@ __all__ = [
     "MACHINE_LOOKS",
     "agreement_along_trajectories",
     "bands",
+    "bands_along_trajectories",
     "border_dictionaries",
     "consistency_along_trajectories",
     "denoising_frames",

@@ -46,6 +46,50 @@ def agreement_along_trajectories(table: pd.DataFrame) -> Figure:
 
 
 @style()
+def bands_along_trajectories(table: pd.DataFrame) -> Figure:
+    """Pearson r of the predicted x_0 over time and spatial frequency: machines by networks.
+
+    Args:
+        table: network, machine, and the columns of
+            :func:`patchmosaic.trajectories.band_agreement_over_time`.
+    """
+    networks = list(dict.fromkeys(table["network"]))
+    shown = [m for m in MACHINES if m in set(table["machine"])]
+    columns = min(4, len(networks))
+    lines = math.ceil(len(networks) / columns) * len(shown)
+    width = COLUMN_INCHES if columns == 1 else PAGE_INCHES
+    figure = Figure((width, 0.9 + 1.1 * lines), layout="constrained")
+    grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
+    edges = sorted({*table["low"], *table["high"]})
+    for (row, column), axes in np.ndenumerate(grid):
+        block, machine = divmod(row, len(shown))
+        if block * columns + column >= len(networks):
+            axes.set_axis_off()
+            continue
+        network = networks[block * columns + column]
+        group = table[(table["network"] == network) & (table["machine"] == shown[machine])]
+        wide = group.pivot_table(index="low", columns="t", values="r", aggfunc="median")
+        t = wide.columns.to_numpy()
+        between = np.concatenate([[t[0]], (t[1:] + t[:-1]) / 2, [t[-1]]])
+        heat = axes.pcolormesh(
+            between, range(len(edges)), wide, cmap="viridis", vmin=0, vmax=1, rasterized=True
+        )
+        axes.set_yticks(range(len(edges)), [f"{edge:g}" for edge in edges])
+        if machine == 0:
+            axes.set_title(f"{network}\nn = {group['seed'].nunique()} seeds", fontsize=6.5)
+        if column == 0:
+            axes.set_ylabel(shown[machine].upper())
+        if (block + 1) * columns + column >= len(networks) and machine == len(shown) - 1:
+            axes.tick_params(labelbottom=True)
+    grid[0, 0].set_xlim(1, 0)
+    figure.supxlabel("time t of the reverse process (1: noise, 0: image)", fontsize=7)
+    figure.supylabel("spatial frequency (cycles an image)", fontsize=7)
+    bar = figure.colorbar(heat, ax=grid, aspect=12 * lines, extend="min")
+    bar.set_label("Pearson r within the band")
+    return figure
+
+
+@style()
 def consistency_along_trajectories(table: pd.DataFrame) -> Figure:
     """Locally inconsistent pixels of the predicted x_0 over time, a panel for each network.
 

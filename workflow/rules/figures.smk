@@ -553,6 +553,37 @@ rule figure_trajectories:
         "../../scripts/figure_trajectories.py"
 
 
+rule figure_trajectory_bands:
+    """Draw the agreement of machines and networks over time by spatial frequency."""
+    input:
+        expand(RESULTS / "trajectories/{network}.npz", network=NETWORKS),
+    output:
+        report(
+            RESULTS / "figures/trajectory_bands.png",
+            category="Agreement",
+            caption="../report/trajectory_bands.rst",
+            labels={"figure": "agreement over time by frequency"},
+        ),
+        RESULTS / "figures/trajectory_bands.pdf",
+    log:
+        RESULTS / "logs/figure_trajectory_bands.log",
+    benchmark:
+        RESULTS / "benchmarks/figure_trajectory_bands.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        networks=NETWORKS,
+        code=code("figures", "trajectories.py", "frequencies.py"),
+    message:
+        "Drawing the agreement over time by spatial frequency"
+    script:
+        "../../scripts/figure_trajectory_bands.py"
+
+
 rule figure_denoising:
     """Animate a network and the ELS machine denoising the same noise."""
     input:

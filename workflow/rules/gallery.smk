@@ -72,7 +72,14 @@ GALLERY = [
     *([drawn("siblings", "Networks with each other", "Agreement")] if SIBLINGS else []),
     drawn("bands", "Agreement by spatial frequency", "Agreement"),
     *(
-        [drawn("trajectories", "Agreement over time", "Agreement")]
+        [
+            drawn("trajectories", "Agreement over time", "Agreement"),
+            drawn(
+                "trajectory_bands",
+                "Agreement over time by spatial frequency",
+                "Agreement",
+            ),
+        ]
         if "trajectories" in ANALYSES
         else []
     ),
