@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 from configs import DEFAULT, OWN, ROOT, merged, read
-from validation import SCHEMA, ConfigError, validate_config
+from validation import SCHEMA, ConfigError, recipe_of, repeats_of, validate_config
 
 from patchmosaic import headline, machines, networks, own
 from patchmosaic.checkpoints import (
@@ -38,9 +38,24 @@ def test_tables_and_figures_know_every_machine():
 
 def test_shipped_configs_are_valid(tmp_path):
     validate()
-    validate(read("config/ci.yaml"))
+    for name in ("ci", "train", "ablations", "training_seeds"):
+        validate(read(f"config/{name}.yaml"))
     paper = read("config/paper.yaml")
     validate(paper, {"datasets": {"celeba": {"local": str(tmp_path)}}})
+
+
+def test_networks_that_differ_in_their_training_seed_are_repeats():
+    config = merged(DEFAULT, read("config/training_seeds.yaml"))
+    names = ["mnist-resnet-zeros", "mnist-resnet-zeros-1", "mnist-resnet-zeros-2"]
+    assert repeats_of(config) == [names]
+    assert [recipe_of(config, config["networks"][name])["seed"] for name in names] == [0, 1, 2]
+    assert repeats_of(DEFAULT) == []
+    narrower = merged(config, {"networks": {names[2]: {"channels": 32}}})
+    assert repeats_of(narrower) == [names[:2]]
+    with pytest.raises(ConfigError, match=f"{names[2]}: is the same network as {names[1]}"):
+        validate_config(
+            merged(config, {"networks": {names[2]: {"training_seed": 1}}}), ROOT / "checkpoints"
+        )
 
 
 def test_schema_describes_every_key():

@@ -15,6 +15,7 @@ from patchmosaic.figures import (
     scales,
     scatter_is_vs_machine,
     siblings,
+    training_seeds,
 )
 
 N = 12
@@ -204,6 +205,32 @@ def test_siblings_stand_beside_els():
     figure = siblings(pd.DataFrame([row, row | {"network_steps": 20}]))
     middles = [line.get_xdata()[0] for line in figure.axes[0].lines if len(line.get_xdata()) == 1]
     assert middles == pytest.approx([0.9, 0.88, 0.86] * 2)
+    assert_legible(figure)
+
+
+@pytest.mark.parametrize("machines", [["els", "is"], ["els", "ls", "es", "is"]])
+def test_training_seeds_show_every_training(machines):
+    names, rng = ["mnist-resnet-zeros", "mnist-resnet-zeros-1"], np.random.default_rng(0)
+    index = pd.MultiIndex.from_product(
+        [names, [20, 150], machines, range(5)],
+        names=["network", "network_steps", "machine", "seed"],
+    )
+    table = index.to_frame(index=False)
+    table["pearson_r"] = rng.uniform(0.5, 1, len(table))
+    spread = pd.DataFrame(
+        {"network": names[0], "network_steps": steps, "machine": machine}
+        | {"sd_training": 0.012, "sd_noise": 0.1, "sd_both": 0.02}
+        for steps in (20, 150)
+        for machine in machines
+    )
+    figure = training_seeds(table, spread, [names], {names[0]: 0, names[1]: 7})
+    for axes, steps in zip(figure.axes, (20, 150), strict=True):
+        assert [label.get_text() for label in axes.get_xticklabels()] == ["0", "7"]
+        rows = table[(table["network_steps"] == steps) & (table["machine"] == "els")]
+        medians = rows.groupby("network")["pearson_r"].median()
+        points = axes.containers[0].lines[0]
+        np.testing.assert_allclose(points.get_ydata(orig=False), medians)
+        assert len([line for line in axes.lines if len(line.get_xdata()) == 2]) >= 5
     assert_legible(figure)
 
 

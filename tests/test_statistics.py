@@ -19,6 +19,7 @@ from patchmosaic.statistics import (
     r_squared,
     rmse,
     siblings,
+    training_spread,
 )
 
 SHAPE = (5, 3, 4, 6)
@@ -51,6 +52,31 @@ def test_siblings_are_compared_with_each_other_and_with_els():
         interval = bootstrap_median(values)
         assert found[name] == np.median(values)
         assert (found[f"{prefix}low"], found[f"{prefix}high"]) == interval[1:]
+
+
+def test_training_spread_finds_the_effects_that_made_the_values():
+    rng = np.random.default_rng(0)
+    k, n = 400, 500
+    effects = 0.03 * rng.standard_normal((k, 1)), 0.1 * rng.standard_normal(n)
+    found = training_spread(0.5 + sum(effects) + 0.02 * rng.standard_normal((k, n)))
+    assert (found["networks"], found["seeds"]) == (k, n)
+    assert found["sd_training"] == pytest.approx(effects[0].std(), rel=0.02)
+    assert found["sd_noise"] == pytest.approx(effects[1].std(), rel=0.02)
+    assert found["sd_both"] == pytest.approx(0.02, rel=0.02)
+
+
+def test_training_spread_of_a_small_table_by_hand():
+    found = training_spread([[0.9, 0.5, 0.7], [0.8, 0.4, np.nan]])
+    assert found["least_median"] == 0.4
+    assert found["greatest_median"] == 0.7
+    # squares of two rows less two columns of halves: means .7 and .4, .85, .45 and .35, grand .55
+    both = 2 * (0.1**2 + 0.1**2 + 0.2**2) / 2
+    assert found["sd_both"] == pytest.approx(np.sqrt(both))
+    assert found["sd_training"] == pytest.approx(np.sqrt(0.3**2 / 2 - both / 3))
+    assert found["sd_noise"] == pytest.approx(np.sqrt(0.14 / 2 - both / 2))
+    assert training_spread([[0.9, 0.5], [0.5, 0.9]])["sd_noise"] == 0
+    with pytest.raises(ValueError, match="at least 2 trainings"):
+        training_spread([[0.9, 0.5]])
 
 
 def test_pearson_r_is_scipys_over_all_channels_and_pixels():

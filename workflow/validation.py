@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import math
 import re
 from functools import cache
@@ -25,7 +26,8 @@ NETWORK_CHANGES = {"network_start", "weights"}
 UNCHANGED = "unchanged"  # name of the chain as it is, among variants
 OWN_FILES = {"module": ".py", "weights": ".safetensors"}
 OWN_KEYS = (*OWN_FILES, "predicts")
-BUILT_KEYS = ("architecture", "channels", "layers", "recipe")  # of networks that are built here
+# Keys of networks that are built here.
+BUILT_KEYS = ("architecture", "channels", "layers", "recipe", "training_seed")
 
 
 def _is_number(_, value: object) -> bool:
@@ -61,6 +63,7 @@ def validate_config(config: dict, checkpoints: Path) -> None:
         _check_dataset(name, dataset)
     for name in config["configurations"]:
         _check_network(name, config, checkpoints)
+    _check_repeats(config)
     _check_variants(config, checkpoints)
     if config["calibration"]["source"] == "packaged":
         for name in config["configurations"]:
@@ -214,6 +217,25 @@ def has_snapshots(name: str, checkpoints: Path) -> bool:
     return snapshots_path(checkpoints / f"{name}.safetensors").exists()
 
 
+def recipe_of(config: dict, network: dict) -> dict:
+    """The recipe that a network of the config is trained by, with its own seed if it has one."""
+    recipe = config["recipes"][network["recipe"]]
+    return recipe | {"seed": network.get("training_seed", recipe["seed"])}
+
+
+def repeats_of(config: dict) -> list[list[str]]:
+    """Groups, of two and more, of evaluated networks that differ in their training seed only."""
+    groups: dict[str, list[str]] = {}
+    for name in config["configurations"]:
+        network = config["networks"][name]
+        if network["checkpoint"] == "own":
+            continue
+        kept = {k: v for k, v in network.items() if k not in ("checkpoint", "training_seed")}
+        kept["recipe"] = recipe_of(config, network) | {"seed": None, "snapshots": None}
+        groups.setdefault(json.dumps(kept, sort_keys=True), []).append(name)
+    return [sorted(names) for names in groups.values() if len(names) > 1]
+
+
 def variants_of(config: dict, name: str) -> dict[str, dict]:
     """The variants that apply to a network, by name.
 
@@ -230,6 +252,19 @@ def variants_of(config: dict, name: str) -> dict[str, dict]:
             continue
         found[variant] = changes
     return found
+
+
+def _check_repeats(config: dict) -> None:
+    for names in repeats_of(config):
+        seeds: dict[int, str] = {}
+        for name in names:
+            seed = recipe_of(config, config["networks"][name])["seed"]
+            if seed in seeds:
+                raise ConfigError(
+                    f"networks.{name}: is the same network as {seeds[seed]}; give one of them a "
+                    "training_seed of its own, or leave it out of configurations"
+                )
+            seeds[seed] = name
 
 
 def _check_variants(config: dict, checkpoints: Path) -> None:
@@ -368,10 +403,9 @@ def _check_checkpoint(
         differences = expected.differences(found)
         if record["dataset"] != network["dataset"]:
             differences.append(f"dataset: {record['dataset']!r} instead of {network['dataset']!r}")
-        recipe = config["recipes"][network["recipe"]]
         differences += [
             f"recipe's {key}: {record['training'].get(key)!r} instead of {value!r}"
-            for key, value in recipe.items()
+            for key, value in recipe_of(config, network).items()
             if record["training"].get(key) != value
         ]
     except CheckpointError as error:

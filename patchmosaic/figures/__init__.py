@@ -13,6 +13,7 @@ from patchmosaic.figures.agreement import (
     novelty,
     scatter_is_vs_machine,
     siblings,
+    training_seeds,
 )
 from patchmosaic.figures.locality import jacobians, scales, sharpness
 from patchmosaic.figures.pairs import inconsistent_garments, pairs
@@ -54,5 +55,6 @@ __all__ = [
     "sharpness",
     "siblings",
     "style",
+    "training_seeds",
     "variants",
 ]

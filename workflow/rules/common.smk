@@ -33,6 +33,8 @@ from validation import (
     UNCHANGED,
     ConfigError,
     has_snapshots,
+    recipe_of,
+    repeats_of,
     validate_config,
     variants_of,
 )
@@ -253,6 +255,7 @@ SIBLINGS = [
     for steps in config["sampling"]["network_steps"]
     if is_alike(a, b) and "els" in config["machines"]
 ]
+REPEATS = repeats_of(config)  # networks that differ in the seed of their training
 VARIANTS = {name: variants_of(config, name) for name in NETWORKS}
 CALIBRATED = sorted({scales_of(name) for name in NETWORKS})
 MACHINE_CODE = code(

@@ -267,6 +267,43 @@ rule figure_siblings:
         "../../scripts/figure_siblings.py"
 
 
+rule figure_training_seeds:
+    """Draw the agreement of trainings of a network from several seeds."""
+    input:
+        agreement=RESULTS / "tables/agreement.csv",
+        spread=RESULTS / "tables/training_seeds.csv",
+    output:
+        report(
+            RESULTS / "figures/training_seeds.png",
+            category="Agreement",
+            caption="../report/training_seeds.rst",
+            labels={"figure": "training seeds"},
+        ),
+        RESULTS / "figures/training_seeds.pdf",
+    log:
+        RESULTS / "logs/figure_training_seeds.log",
+    benchmark:
+        RESULTS / "benchmarks/figure_training_seeds.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        repeats=REPEATS,
+        training_seeds={
+            name: recipe_of(config, config["networks"][name])["seed"]
+            for names in REPEATS
+            for name in names
+        },
+        code=code("figures", "statistics.py"),
+    message:
+        "Drawing trainings from several seeds"
+    script:
+        "../../scripts/figure_training_seeds.py"
+
+
 rule figure_variants:
     """Draw the agreement under every control and ablation."""
     input:

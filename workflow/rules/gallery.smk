@@ -70,6 +70,7 @@ GALLERY = [
         else []
     ),
     *([drawn("siblings", "Networks with each other", "Agreement")] if SIBLINGS else []),
+    *([drawn("training_seeds", "Training seeds", "Agreement")] if REPEATS else []),
     drawn("bands", "Agreement by spatial frequency", "Agreement"),
     *(
         [

@@ -24,7 +24,7 @@ rule train:
         gpu=1,  # used if there is one; without, the CPU trains
     params:
         network=network,
-        recipe=lambda w: config["recipes"][network(w)["recipe"]],
+        recipe=lambda w: recipe_of(config, network(w)),
         state=lambda w: DATA / f"training/{w.network}",
         code=code("network_config.py", "networks.py", "training.py", "schedule.py"),
     message:

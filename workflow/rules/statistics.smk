@@ -131,6 +131,36 @@ rule siblings:
         "../../scripts/siblings.py"
 
 
+rule training_seeds:
+    """Compare the spread over trainings of a network from several seeds with that over noise."""
+    input:
+        RESULTS / "tables/agreement.csv",
+    output:
+        report(
+            RESULTS / "tables/training_seeds.csv",
+            category="Agreement",
+            caption="../report/training_seeds.rst",
+            labels={"table": "training seeds"},
+        ),
+    log:
+        RESULTS / "logs/training_seeds.log",
+    benchmark:
+        RESULTS / "benchmarks/training_seeds.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=5,
+    params:
+        repeats=REPEATS,
+        code=code("statistics.py"),
+    message:
+        "Comparing trainings from several seeds"
+    script:
+        "../../scripts/training_seeds.py"
+
+
 rule paper_tables:
     """Put our medians into the paper's tables 1 and 2."""
     input:
