@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 import yaml
 
+from patchmosaic.datasets import REGISTRY
 from patchmosaic.network_config import ARCHITECTURES, PADDINGS
 from patchmosaic.statistics import bootstrap_median, proportion
 
@@ -58,8 +59,8 @@ def headline(agreement: pd.DataFrame, paper: pd.DataFrame | None = None) -> pd.D
             dataset, architecture, padding, conditional (bool), network_steps and machine. Networks
             of one configuration that differ in name keep rows of their own.
         paper: columns dataset, architecture, padding, conditional, network_steps, els, ls, is: the
-            paper's medians, which are Pearson's r; None leaves `paper` and `difference` empty. A
-            dataset that the paper does not have, such as cifar10_jpeg, finds no number there.
+            paper's medians, which are Pearson's r; None leaves `paper` and `difference` empty.
+            Altered copies find the rows of their originals, as by :func:`with_copies`.
 
     Returns:
         The columns COLUMNS. pearson_r_low and _high are the bootstrap 95% interval of the median;
@@ -101,7 +102,7 @@ def headline(agreement: pd.DataFrame, paper: pd.DataFrame | None = None) -> pd.D
     if paper is None:
         table["paper"] = math.nan
     else:
-        reported = paper.melt(
+        reported = with_copies(paper, agreement["dataset"]).melt(
             [*CONFIGURATION, "network_steps"], ["els", "ls", "is"], "machine", "paper"
         )
         table = table.merge(reported, how="left", on=where, validate="many_to_one")
@@ -113,6 +114,24 @@ def headline(agreement: pd.DataFrame, paper: pd.DataFrame | None = None) -> pd.D
         .sort_values([*CONFIGURATION, "network", "network_steps", "order"], ignore_index=True)
         .drop(columns="order")
     )
+
+
+def _originals(datasets: Iterable[str]) -> dict[str, str]:
+    """Of these datasets the altered copies, each with the dataset of the paper that it copies."""
+    known = (REGISTRY[name] for name in sorted(set(datasets)) if name in REGISTRY)
+    return {dataset.id: dataset.copy_of for dataset in known if dataset.copy_of}
+
+
+def with_copies(paper: pd.DataFrame, datasets: Iterable[str]) -> pd.DataFrame:
+    """The paper's rows, and again by the name of each of ``datasets`` that is an altered copy.
+
+    So numbers of cifar10_jpeg, CIFAR-10 recompressed, are beside the paper's for CIFAR-10.
+    """
+    again = [
+        paper[paper["dataset"] == original].assign(dataset=copy)
+        for copy, original in _originals(datasets).items()
+    ]
+    return pd.concat([paper, *again], ignore_index=True)
 
 
 def describe_configuration(row: Mapping[str, object] | pd.Series) -> str:
@@ -174,6 +193,7 @@ def summary(headline: pd.DataFrame) -> str:
         f"{below} clearly worse (95% intervals of the medians do not overlap). Median Pearson r "
         f"with the network: ELS {_range(rows['els'])}, IS {_range(rows['is'])}."
         + _coverage_note(int(headline["seeds"].min()))
+        + _copies_note(headline)
     )
 
 
@@ -188,6 +208,15 @@ def _coverage_note(seeds: int) -> str:
     most = 1 - 2.0 ** (1 - seeds)
     how_much = f"at most {100 * most:.1f}%" if most < 0.95 else "how much less is not known"
     return f" With only {seeds} seeds the intervals cover less than their nominal 95%: {how_much}."
+
+
+def _copies_note(headline: pd.DataFrame) -> str:
+    beside = headline[headline["paper"].notna()]
+    return "".join(
+        f" The paper's numbers beside {copy} ({REGISTRY[copy].title}, {REGISTRY[copy].remark}) are "
+        f"those for {original}."
+        for copy, original in _originals(beside["dataset"]).items()
+    )
 
 
 def _range(values: pd.Series) -> str:

@@ -6,7 +6,7 @@ import html
 
 import pandas as pd
 
-from patchmosaic.headline import CONFIGURATION, format_interval, format_number
+from patchmosaic.headline import CONFIGURATION, format_interval, format_number, with_copies
 
 MACHINES = ("els", "ls", "is")
 SHARE = "fraction_better_than_is"
@@ -38,8 +38,12 @@ def beside_paper(headline: pd.DataFrame, paper: pd.DataFrame) -> pd.DataFrame:
             names[SHARE] = "fraction_ours"
         rows = headline[headline["machine"] == machine]
         ours = ours.merge(rows[[*runs, *names]].rename(columns=names), how="left", on=runs)
-    theirs = paper.rename(columns={m: f"{m}_paper" for m in MACHINES} | {SHARE: "fraction_paper"})
+    theirs = with_copies(paper, headline["dataset"]).rename(
+        columns={m: f"{m}_paper" for m in MACHINES} | {SHARE: "fraction_paper"}
+    )
     table = theirs.merge(ours, how="outer", on=keys, sort=False)
+    of_paper = table["dataset"].isin(set(paper["dataset"]))
+    table = table[of_paper | table["network"].notna()]  # of copies only what was run
     order = table["table"].fillna(table["table"].max() + 1)
     table = table.assign(order=order).sort_values("order", kind="stable", ignore_index=True)
     values = [f"{m}_{kind}" for m in MACHINES for kind in ("ours", "low", "high", "paper")]
@@ -54,9 +58,11 @@ def _cells(table: pd.DataFrame) -> list[tuple[str, list[list[str]]]]:
         steps = ", ".join(str(n) for n in sorted(rows["network_steps"].unique()))
         title = f"Table {number}, {steps} network steps" if number else "Ours only"
         lines = []
-        for row in rows.to_dict("records"):
+        repeated = rows.duplicated([*CONFIGURATION, "network_steps"], keep=False)
+        for row, is_repeated in zip(rows.to_dict("records"), repeated, strict=True):
             condition = "class-conditional" if row["conditional"] else "unconditional"
-            words = [row["dataset"], row["architecture"], row["padding"], condition]
+            architecture = row["network"] if is_repeated else row["architecture"]
+            words = [row["dataset"], architecture, row["padding"], condition]
             words.append(str(row["network_steps"]))
             for m in MACHINES:
                 words.append(
@@ -132,7 +138,8 @@ td:nth-child(n+5) {{ text-align: right; }}
 <h1>The paper's tables 1 and 2, with ours</h1>
 <p>Median Pearson r over noise seeds between machine and network, ours with a 95% bootstrap
 interval, and the share of seeds where ELS agrees better than IS. Empty: not run here, or not in the
-paper.</p>
+paper. Beside altered copies of a dataset, such as cifar10_jpeg, are the paper's numbers for the
+original.</p>
 {tables}
 </body>
 </html>

@@ -59,7 +59,7 @@ IS = np.linspace(0.3, 0.9, 21)
 
 @pytest.fixture
 def table():
-    """Agreement of two networks, the second of a dataset that the paper does not have."""
+    """Agreement of two networks, the second unconditional, as none in the paper."""
     mnist = [per_seed("is", IS, IS), per_seed("els", ELS, IS), per_seed("els", ELS, IS, steps=20)]
     return pd.concat([*mnist, per_seed("els", ELS, IS, dataset="cifar10_jpeg")])
 
@@ -115,10 +115,22 @@ def test_steps_choose_the_paper_table(expected):
 
 
 def test_datasets_that_the_paper_lacks_get_no_number(table, expected):
-    jpeg = row(headline(table, expected.paper), dataset="cifar10_jpeg")
-    assert np.isnan(jpeg["paper"])
-    assert np.isnan(jpeg["difference"])
+    others = table.replace({"dataset": {"cifar10_jpeg": "mine"}})
+    mine = row(headline(others, expected.paper), dataset="mine")
+    assert np.isnan(mine["paper"])
+    assert np.isnan(mine["difference"])
     assert headline(table)["paper"].isna().all()
+
+
+def test_altered_copies_stand_beside_the_originals_and_say_so(expected):
+    copy = per_seed("els", ELS, IS, dataset="cifar10_jpeg").assign(conditional=True)
+    found = headline(copy, expected.paper)
+    assert found["paper"].tolist() == [0.95]
+    assert found["dataset"].tolist() == ["cifar10_jpeg"]
+    baseline = per_seed("is", IS, IS, dataset="cifar10_jpeg").assign(conditional=True)
+    both = pd.concat([copy, baseline])
+    assert summary(headline(both, expected.paper)).endswith("are those for cifar10.")
+    assert "those for" not in summary(headline(both))
 
 
 def test_headline_does_not_depend_on_the_order_of_rows(table, expected):

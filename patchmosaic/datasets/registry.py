@@ -23,9 +23,10 @@ class Dataset:
 
     channels: of the prepared images unless asked otherwise. train_images: how many there are to
     train with, None where only the user's folder tells. remark: how its preparation stands to
-    the paper's. files: the raw files with SHA-256 and size of their decompressed content. sources:
-    in the order in which they are tried. Where there are no files, the images are read only from
-    the folder or archive that the user names.
+    the paper's. copy_of: the dataset of the paper of which these are altered copies, so that
+    numbers stand beside the paper's for that one. files: the raw files with SHA-256 and size of
+    their decompressed content. sources: in the order in which they are tried. Where there are no
+    files, the images are read only from the folder or archive that the user names.
     """
 
     id: str
@@ -34,6 +35,7 @@ class Dataset:
     reader: Reader
     train_images: int | None = None
     remark: str = ""
+    copy_of: str = ""
     files: tuple[RawFile, ...] = ()
     sources: tuple[Source, ...] = ()
 
@@ -131,6 +133,8 @@ REGISTRY: dict[str, Dataset] = {
             channels=3,
             reader=read_cifar10_jpeg,
             train_images=50_000,
+            remark="recompressed as JPEG, which alters the pixels",
+            copy_of="cifar10",
         ),
         Dataset(
             id="celeba",

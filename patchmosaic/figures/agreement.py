@@ -26,7 +26,7 @@ from patchmosaic.figures.style import (
     source_key,
     style,
 )
-from patchmosaic.headline import CONFIGURATION, MACHINES
+from patchmosaic.headline import CONFIGURATION, MACHINES, with_copies
 from patchmosaic.statistics import bootstrap_median
 
 
@@ -263,6 +263,7 @@ def measures(agreement: pd.DataFrame, paper: pd.DataFrame, *, low: float = -0.25
     if table.empty:
         raise ValueError("agreement has no rows of ELS")
     keys = [*CONFIGURATION, "network_steps"]
+    paper = with_copies(paper, table["dataset"])
     table = table.merge(paper[[*keys, "els"]], how="left", on=keys)
     runs = list(table.groupby(["network", "network_steps"]))
     figure = Figure((PAGE_INCHES, 0.8 + 0.5 * len(runs)), layout="constrained")
