@@ -10,6 +10,7 @@
 # status is 77, after a line that says why, where the packages cannot be had, and 78 where no node comes up.
 set -euo pipefail
 
+export PATH="$PATH:/usr/sbin:/sbin" # where Debian puts the daemons
 python=$(command -v "${1:-python3}")
 project=$(cd "$(dirname "$0")/../.." && pwd)
 [ "$(id -u)" = 0 ] || { echo "error: the daemons need root" >&2; exit 1; }
