@@ -2,7 +2,8 @@
 
 Into README.md go the headline table, a picture and the rule graph of the default experiment, and
 the performance table of benchmarks/engines.csv; into docs/controls.md the table of
-config/ablations.yaml, where that has been run too.
+config/ablations.yaml, where that has been run too; likewise the rows of config/further.yaml and the
+spread of config/training_seeds.yaml.
 """
 
 import re
@@ -15,6 +16,8 @@ ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results"
 PICTURE = RESULTS / "figures/pairs-fashion_mnist-resnet-zeros-150.png"
 VARIANTS = RESULTS / "ablations/tables/variants.csv"
+FURTHER = RESULTS / "further/tables/headline.csv"
+SPREAD = RESULTS / "training_seeds/tables/training_seeds.csv"
 
 
 def headline_table(headline: pd.DataFrame) -> str:
@@ -23,8 +26,11 @@ def headline_table(headline: pd.DataFrame) -> str:
         "| dataset | network | network steps | seeds | ELS | LS | IS | paper's ELS | difference |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    for (dataset, architecture, steps), rows in headline.groupby(
-        ["dataset", "architecture", "network_steps"], sort=False
+    names = headline["architecture"].where(
+        headline["padding"] == "zeros", headline["architecture"] + ", " + headline["padding"]
+    )
+    for (dataset, name, steps), rows in headline.groupby(
+        ["dataset", names, "network_steps"], sort=False
     ):
         by_machine = rows.set_index("machine")
         els = by_machine.loc["els"]
@@ -32,7 +38,7 @@ def headline_table(headline: pd.DataFrame) -> str:
             f"{r.pearson_r:.2f} [{r.pearson_r_low:.2f}, {r.pearson_r_high:.2f}]"
             for r in (by_machine.loc[m] for m in ("els", "ls", "is"))
         ]
-        cells = [dataset, architecture, steps, els.seeds, *medians]
+        cells = [dataset, name, steps, els.seeds, *medians]
         cells += [f"{els.paper:.2f}", f"{els.difference:+.2f}"]
         lines.append("| " + " | ".join(map(str, cells)) + " |")
     return "\n".join(lines)
@@ -142,6 +148,24 @@ def siblings(rows: pd.DataFrame) -> str:
     )
 
 
+def training_spread(rows: pd.DataFrame) -> str:
+    """The spread over trainings beside that over noise, a row a number of steps and machine."""
+    lines = [
+        f"{rows['networks'].max()} trainings of {rows['network'].iloc[0]}, {rows['seeds'].max()} "
+        "noise seeds; standard deviations of r.",
+        "",
+        "| network steps | machine | medians of the trainings | trainings | noise | both |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in rows.sort_values("network_steps", kind="stable").itertuples():
+        lines.append(
+            f"| {row.network_steps} | {row.machine.upper()} | {row.least_median:.3f} to "
+            f"{row.greatest_median:.3f} | {row.sd_training:.3f} | {row.sd_noise:.3f} | "
+            f"{row.sd_both:.3f} |"
+        )
+    return "\n".join(lines)
+
+
 def learning_table(rows: pd.DataFrame) -> str:
     """Median agreement of ELS with networks after so many training images, as Markdown."""
     medians = rows[rows["machine"] == "els"].fillna({"pearson_r": 0.0})
@@ -182,10 +206,17 @@ if __name__ == "__main__":
     if VARIANTS.exists():
         content = controls(pd.read_csv(VARIANTS))
         text = replaced(text, "<!-- controls: make readme -->", "<!-- controls: end -->", content)
+    if FURTHER.exists():
+        table = headline_table(pd.read_csv(FURTHER))
+        text = replaced(text, "<!-- further: make readme -->", "<!-- further: end -->", table)
     readme.write_text(text)
     shutil.copyfile(PICTURE, ROOT / "docs/pairs.png")
+    page = ROOT / "docs/controls.md"
+    if SPREAD.exists():
+        table = training_spread(pd.read_csv(SPREAD))
+        begin, end = "<!-- training seeds: make readme -->", "<!-- training seeds: end -->"
+        page.write_text(replaced(page.read_text(), begin, end, table))
     if VARIANTS.exists():
-        page = ROOT / "docs/controls.md"
         sentence = siblings(pd.read_csv(RESULTS / "tables/siblings.csv"))
         table = variants_table(pd.read_csv(VARIANTS))
         begin, end = "<!-- variants: make readme -->", "<!-- variants: end -->"

@@ -129,9 +129,16 @@ slurmctld -D -f "$SLURM_CONF" &
 daemons+=($!)
 slurmd -D -f "$SLURM_CONF" -N "$node" &
 daemons+=($!)
+all_run() {
+    for daemon in "${daemons[@]}"; do kill -0 "$daemon" 2>/dev/null || return 1; done
+}
 for attempt in $(seq 60); do
     [ "$(sinfo --noheader --format=%T 2>/dev/null)" = idle ] && break
-    [ "$attempt" -lt 60 ] || { cat "$work"/log/*.log >&2; echo "Slurm does not start on this machine: no node came up" >&2; exit 78; }
+    all_run && [ "$attempt" -lt 60 ] || {
+        cat "$work"/log/*.log >&2
+        echo "Slurm does not start on this machine: no node came up" >&2
+        exit 78
+    }
     sleep 1
 done
 sinfo
