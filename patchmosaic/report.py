@@ -19,6 +19,7 @@ from patchmosaic.headline import (
     summary,
     verdicts,
 )
+from patchmosaic.orderings import tally
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -105,6 +106,7 @@ def render_report(
     experiment: str,
     headline: pd.DataFrame,
     paired: pd.DataFrame,
+    orderings: pd.DataFrame,
     comparison: pd.DataFrame,
     figures: Sequence[ReportFigure],
     provenance: Provenance,
@@ -117,6 +119,7 @@ def render_report(
         experiment: its name.
         headline: as :func:`patchmosaic.headline.headline` makes it.
         paired: as :func:`patchmosaic.statistics.paired_differences` makes it.
+        orderings: as :func:`patchmosaic.orderings.orderings` makes it.
         comparison: with the committed numbers, from :func:`patchmosaic.headline.compare`.
         figures: in the order in which they appear.
         provenance: where the numbers come from.
@@ -132,6 +135,7 @@ def render_report(
         verdicts=verdicts(headline).to_dict("records"),
         headline=headline.to_dict("records"),
         paired=paired.to_dict("records"),
+        orderings=tally(orderings).to_dict("records"),
         undefined=int(headline["undefined"].sum()),
         comparison=comparison.to_dict("records"),
         nothing_committed=comparison["expected"].isna().all(),

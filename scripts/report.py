@@ -92,6 +92,7 @@ if __name__ == "__main__":
             experiment=settings.experiment,
             headline=headline,
             paired=pd.read_csv(given.paired),
+            orderings=pd.read_csv(given.orderings),
             comparison=compare(headline, expected, settings.experiment),
             figures=[report_figure(figure) for figure in settings.figures],
             provenance=provenance,
@@ -100,6 +101,7 @@ if __name__ == "__main__":
                 "steps and machine",
                 "../tables/agreement.csv": "a row a seed",
                 "../tables/paired.csv": "differences between machines, seed by seed",
+                "../tables/orderings.csv": "the paper's orderings, asked of our numbers",
                 "../tables/paper.html": "the paper's tables 1 and 2 with ours; also as paper.csv "
                 "and, for LaTeX, paper.tex",
             }

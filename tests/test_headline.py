@@ -23,6 +23,7 @@ from patchmosaic.headline import (
     summary,
     verdicts,
 )
+from patchmosaic.orderings import orderings, tally
 from patchmosaic.report import Provenance, ReportFigure, render_report
 from patchmosaic.statistics import bootstrap_median, paired_differences, proportion
 
@@ -398,6 +399,7 @@ def arguments(table, expected):
         "experiment": "default",
         "headline": medians,
         "paired": paired_differences(table, [("els", "is")]),
+        "orderings": orderings(table, expected.paper),
         "comparison": compare(medians, committed(), "default"),
         "figures": [
             ReportFigure("Scales", "n = 3 < 4 trajectories", PNG, "figures/scales.pdf", "Scales"),
@@ -451,6 +453,9 @@ def test_report_says_what_the_tables_say(arguments):
     interval = f"{els['pearson_r']:.3f} [{els['pearson_r_low']:.3f}, {els['pearson_r_high']:.3f}]"
     assert html.count(interval) >= 2  # among the verdicts and in the headline table
     assert "ELS clearly above IS" in html
+    for text, *counts in tally(arguments["orderings"]).itertuples(index=False, name=None):
+        cells = r"\s*".join(f'<td class="n">{count}</td>' for count in counts)
+        assert re.search(f"<td>{text}</td>{cells}", html)
     assert describe_configuration(els) in html
     assert "&lt;script&gt;" in html
     assert "n = 3 &lt; 4 trajectories" in html

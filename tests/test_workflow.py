@@ -429,7 +429,7 @@ def test_finished_results_verify(finished):
 
 
 CI = ("-n", "--configfile", "config/ci.yaml")
-AFTER_AGREEMENT = {"tables", "paired", "paper_tables", "headline_check", "report"}
+AFTER_AGREEMENT = {"tables", "paired", "orderings", "paper_tables", "headline_check", "report"}
 AFTER_AGREEMENT |= {"figure_pairs", "figure_scatter", "figure_headline", "figure_measures"}
 AFTER_SAMPLES = {"agreement", "bands", "figure_bands", "novelty", "figure_novelty"}
 AFTER_SAMPLES |= {"figure_garments", "nearest_patches", "figure_nearest_patches"} | AFTER_AGREEMENT

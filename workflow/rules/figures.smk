@@ -809,6 +809,7 @@ rule report:
         agreement=RESULTS / "tables/agreement.csv",
         headline=RESULTS / "tables/headline.csv",
         paired=RESULTS / "tables/paired.csv",
+        orderings=RESULTS / "tables/orderings.csv",
         paper=RESULTS / "tables/paper.html",
         expected=EXPECTED,
         banks=sorted({bank_of(n, config["bank"]["images"]) for n in NETWORKS}),
@@ -850,6 +851,7 @@ rule report:
             "page.css.j2",
             "headline.py",
             "manifest.py",
+            "orderings.py",
         ),
     message:
         "Writing the report"

@@ -98,6 +98,36 @@ rule paired:
         "../../scripts/paired.py"
 
 
+rule orderings:
+    """Ask the paper's orderings of our numbers, seed by seed."""
+    input:
+        agreement=RESULTS / "tables/agreement.csv",
+        expected=EXPECTED,
+    output:
+        report(
+            RESULTS / "tables/orderings.csv",
+            category="Headline",
+            caption="../report/orderings.rst",
+            labels={"table": "the paper's orderings"},
+        ),
+    log:
+        RESULTS / "logs/orderings.log",
+    benchmark:
+        RESULTS / "benchmarks/orderings.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=5,
+    params:
+        code=code("orderings.py", "headline.py", "statistics.py"),
+    message:
+        "Asking the paper's orderings of our numbers"
+    script:
+        "../../scripts/orderings.py"
+
+
 rule siblings:
     """Compare networks of the same images with each other, beside their agreement with ELS."""
     input:

@@ -1,0 +1,13 @@
+"""Ask the paper's orderings of our numbers, seed by seed."""
+
+import pandas as pd
+
+from patchmosaic.console import logged
+from patchmosaic.headline import load_expected
+from patchmosaic.orderings import orderings
+
+if __name__ == "__main__":
+    with logged(snakemake.log[0]):
+        expected = load_expected(snakemake.input.expected)
+        table = orderings(pd.read_csv(snakemake.input.agreement), expected.paper)
+        table.to_csv(snakemake.output[0], index=False)
