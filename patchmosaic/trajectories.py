@@ -29,6 +29,10 @@ class Trajectory:
     states: Tensor
     means: Tensor
 
+    def part(self, count: int) -> Trajectory:
+        """The trajectories of the first so many images."""
+        return Trajectory(self.times, self.states[:, :count], self.means[:, :count])
+
 
 def follow(
     predict_x0: Callable[[Tensor, float], Tensor], noise: Tensor, times: list[float]

@@ -7,7 +7,8 @@ from patchmosaic.trajectories import load_trajectories
 if __name__ == "__main__":
     with logged(snakemake.log[0]):
         seeds, trajectories = load_trajectories(snakemake.input[0])
-        both = {name: trajectories[name] for name in ("network", "els")}
+        shown = snakemake.params.seeds
+        both = {name: trajectories[name].part(shown) for name in ("network", "els")}
         for path in snakemake.output:
-            frames = denoising_frames(both, seeds, snakemake.wildcards.network)
+            frames = denoising_frames(both, seeds[:shown], snakemake.wildcards.network)
             save_animation(frames, path)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from patchmosaic.console import logged
@@ -20,12 +21,12 @@ if __name__ == "__main__":
         settings = snakemake.params
         noise = load_samples(Path(snakemake.input.noise)).part(0, 1)
         images = load_images(snakemake.input.bank)
-        bank, name = to_float(images), snakemake.wildcards.network
+        chosen, name = np.arange(len(images)), snakemake.wildcards.network
         if settings.conditional:
             label = noise.labels[0]
-            bank = bank[torch.from_numpy(images.labels == label)]
+            chosen = np.flatnonzero(images.labels == label)
             name = f"{name}, {images.class_names[label]}"
-        bank = bank[: settings.images]
+        bank = to_float(images.images[chosen[: settings.images]])
         scales = read_scales(Path(snakemake.input.scales))
         border = {"boundary": settings.boundary, "candidates": settings.candidates}
         machine = EquivariantLocalScoreMachine(

@@ -28,6 +28,12 @@ def source_of(images):
     return "; ".join(sorted({str(entry["source"]) for entry in images.record["sources"].values()}))
 
 
+def described(bank):
+    """A bank's line of the report; the images themselves are not kept."""
+    dataset, source = bank.record["dataset"], source_of(bank)
+    return {"dataset": dataset, "images": len(bank), "sha256": bank.digest, "source": source}
+
+
 def audited_error(row):
     """What the adaptive engine's audits found, in words."""
     if row["audited_rows"] == 0:
@@ -40,20 +46,11 @@ if __name__ == "__main__":
         settings, given = snakemake.params, snakemake.input
         headline, agreement = pd.read_csv(given.headline), pd.read_csv(given.agreement)
         expected = load_expected(given.expected)
-        banks = [load_images(path) for path in given.banks]
         noise = [load_samples(Path(path)) for path in given.noise]
         records = [json.loads(Path(path).read_text()) for path in given.records]
         cosines = [pd.read_csv(path) for path in given.cosines]
         provenance = Provenance(
-            datasets=pd.DataFrame(
-                {
-                    "dataset": b.record["dataset"],
-                    "images": len(b),
-                    "sha256": b.digest,
-                    "source": source_of(b),
-                }
-                for b in banks
-            ),
+            datasets=pd.DataFrame([described(load_images(path)) for path in given.banks]),
             checkpoints=pd.DataFrame(
                 {
                     "network": name,

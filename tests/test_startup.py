@@ -21,8 +21,6 @@ WITH_TORCH = {  # they run machines or networks, or read what is kept as tensors
     "figure_denoising",
     "figure_mosaics",
     "figure_provenance",
-    "figure_trajectories",
-    "figure_trajectory_bands",
     "jacobians",
     "learning_curve",
     "nearest_patches",
@@ -33,6 +31,7 @@ WITH_TORCH = {  # they run machines or networks, or read what is kept as tensors
     "sample_network",
     "train",
     "trajectories",
+    "trajectory_tables",
 }
 WITHOUT_TABLES = {
     "bank",

@@ -434,7 +434,7 @@ AFTER_AGREEMENT |= {"figure_pairs", "figure_scatter", "figure_headline", "figure
 AFTER_SAMPLES = {"agreement", "bands", "figure_bands", "novelty", "figure_novelty"}
 AFTER_SAMPLES |= {"figure_garments", "nearest_patches", "figure_nearest_patches"} | AFTER_AGREEMENT
 AFTER_SAMPLES |= {"learning_curve", "figure_learning"}
-FOLLOWED = {"trajectories", "figure_trajectories", "figure_denoising"}
+FOLLOWED = {"trajectories", "trajectory_tables", "figure_trajectories", "figure_denoising"}
 FOLLOWED |= {"consistency", "figure_consistency", "figure_trajectory_bands"}
 WITHOUT_SAMPLES = {"figure_borders", "figure_jacobians", "figure_mosaics", "figure_scales"}
 WITHOUT_SAMPLES |= {"figure_provenance", "figure_sharpness"}
@@ -475,7 +475,8 @@ def test_changed_parameter_reruns_what_depends_on_it(finished, tmp_path, change,
     [
         (
             "statistics.py",
-            {"agreement", "figure_garments", "explorer", "figure_trajectories", "figure_denoising"}
+            {"agreement", "figure_garments", "explorer", "figure_denoising"}
+            | {"trajectory_tables", "figure_trajectories", "figure_trajectory_bands"}
             | {"learning_curve", "figure_learning"}
             | AFTER_AGREEMENT - {"headline_check"},
         ),

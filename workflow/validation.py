@@ -59,8 +59,9 @@ def validate_config(config: dict, checkpoints: Path) -> None:
             raise ConfigError(f"{key}: {size} is even; patch sizes are odd, like {size + 1}")
     if sizes != sorted(sizes):
         raise ConfigError(f"{key}: {sizes} is not in increasing order")
+    used = _used_datasets(config)
     for name, dataset in config["datasets"].items():
-        _check_dataset(name, dataset)
+        _check_dataset(name, dataset, is_used=name in used)
     for name in config["configurations"]:
         _check_network(name, config, checkpoints)
     _check_repeats(config)
@@ -137,7 +138,16 @@ def _check_seeds(seeds: dict) -> None:
         )
 
 
-def _check_dataset(name: str, dataset: dict) -> None:
+def _used_datasets(config: dict) -> set[str]:
+    """Names of the datasets that something is computed from."""
+    networks = (config["networks"].get(name, {}) for name in config["configurations"])
+    banks = (changes.get("bank_dataset", {}) for changes in config["variants"].values())
+    return {network.get("dataset") for network in networks} | {
+        other for bank in banks for other in bank.values()
+    }
+
+
+def _check_dataset(name: str, dataset: dict, *, is_used: bool) -> None:
     try:
         source = find_dataset(dataset["source"])
     except DatasetError as error:
@@ -152,8 +162,11 @@ def _check_dataset(name: str, dataset: dict) -> None:
         missing = local is not None and not Path(local).exists()
     except OSError as error:
         raise ConfigError(f"datasets.{name}.local: {error}") from None
-    if missing:
-        raise ConfigError(f"datasets.{name}.local: {local!r} does not exist")
+    if missing and is_used:
+        raise ConfigError(
+            f"datasets.{name}.local: {local!r} does not exist; bring the images, or leave the "
+            "networks of this dataset out of configurations"
+        )
     if source.only_local and local is None:
         raise ConfigError(
             f"datasets.{name}.local: {source.title} cannot be downloaded; name the folder or "
@@ -187,14 +200,8 @@ def _check_network(name: str, config: dict, checkpoints: Path) -> None:
     if not is_own and ("layers" in network) != (network["architecture"] == "resnet"):
         wanted = "needs" if network["architecture"] == "resnet" else "is not used by"
         raise ConfigError(f"{where}.layers: {wanted} a {network['architecture']}")
-    size = config["datasets"][network["dataset"]]["size"]
     if network["padding"] == "circular" and config["bank"]["candidates"] == "interior":
-        largest = config["calibration"]["patch_sizes"][-1]
-        if largest > size:
-            raise ConfigError(
-                f"calibration.patch_sizes: {largest} exceeds the image size {size}, so a circular "
-                "machine has no interior candidates"
-            )
+        _check_interior(network, config)
     if is_own:
         _check_own_files(where, network)
     else:
@@ -209,6 +216,16 @@ def _check_network(name: str, config: dict, checkpoints: Path) -> None:
         raise ConfigError(
             f"{where}.scales_of: {scales_of!r} is not among the configurations, so its scales are "
             "not calibrated"
+        )
+
+
+def _check_interior(network: dict, config: dict) -> None:
+    size = config["datasets"][network["dataset"]]["size"]
+    largest = config["calibration"]["patch_sizes"][-1]
+    if largest > size:
+        raise ConfigError(
+            f"calibration.patch_sizes: {largest} exceeds the image size {size}, so a circular "
+            "machine has no interior candidates"
         )
 
 
@@ -233,7 +250,11 @@ def repeats_of(config: dict) -> list[list[str]]:
         kept = {k: v for k, v in network.items() if k not in ("checkpoint", "training_seed")}
         kept["recipe"] = recipe_of(config, network) | {"seed": None, "snapshots": None}
         groups.setdefault(json.dumps(kept, sort_keys=True), []).append(name)
-    return [sorted(names) for names in groups.values() if len(names) > 1]
+    return [
+        sorted(names, key=lambda name: recipe_of(config, config["networks"][name])["seed"])
+        for names in groups.values()
+        if len(names) > 1
+    ]
 
 
 def variants_of(config: dict, name: str) -> dict[str, dict]:
@@ -289,6 +310,10 @@ def _check_variants(config: dict, checkpoints: Path) -> None:
             raise ConfigError(f"{where}: patch_size and scales_shift exclude each other")
         for dataset, other in changes.get("bank_dataset", {}).items():
             _check_bank(f"{where}.bank_dataset", dataset, other, config)
+        if changes.get("candidates") == "interior":
+            for name in config["configurations"]:
+                if variant in variants_of(config, name):
+                    _check_interior(config["networks"][name], config)
     for name in config["configurations"]:
         checkpoint = config["networks"][name]["checkpoint"]
         trained = checkpoint == "trained"

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -59,8 +60,8 @@ def bands_along_trajectories(table: pd.DataFrame) -> Figure:
     lines = math.ceil(len(networks) / columns) * len(shown)
     width = COLUMN_INCHES if columns == 1 else PAGE_INCHES
     figure = Figure((width, 0.9 + 1.1 * lines), layout="constrained")
-    grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
-    edges = sorted({*table["low"], *table["high"]})
+    grid = figure.subplots(lines, columns, squeeze=False, sharex=True)
+    colours = matplotlib.colormaps["viridis"].with_extremes(under="0.75")
     for (row, column), axes in np.ndenumerate(grid):
         block, machine = divmod(row, len(shown))
         if block * columns + column >= len(networks):
@@ -68,11 +69,11 @@ def bands_along_trajectories(table: pd.DataFrame) -> Figure:
             continue
         network = networks[block * columns + column]
         group = table[(table["network"] == network) & (table["machine"] == shown[machine])]
-        wide = group.pivot_table(index="low", columns="t", values="r", aggfunc="median")
-        t = wide.columns.to_numpy()
+        wide = group.groupby(["low", "t"])["r"].median().unstack()
+        edges, t = [*wide.index, group["high"].max()], wide.columns.to_numpy()
         between = np.concatenate([[t[0]], (t[1:] + t[:-1]) / 2, [t[-1]]])
         heat = axes.pcolormesh(
-            between, range(len(edges)), wide, cmap="viridis", vmin=0, vmax=1, rasterized=True
+            between, range(len(edges)), wide, cmap=colours, vmin=0, vmax=1, rasterized=True
         )
         axes.set_yticks(range(len(edges)), [f"{edge:g}" for edge in edges])
         if machine == 0:

@@ -191,6 +191,42 @@ rule trajectories:
         "../../scripts/trajectories.py"
 
 
+rule trajectory_tables:
+    """Tabulate the agreement of machines and networks over time, whole and by frequency."""
+    input:
+        expand(RESULTS / "trajectories/{network}.npz", network=NETWORKS),
+    output:
+        whole=report(
+            RESULTS / "tables/trajectories.csv",
+            category="Agreement",
+            caption="../report/trajectories.rst",
+            labels={"table": "agreement over time"},
+        ),
+        bands=report(
+            RESULTS / "tables/trajectory_bands.csv",
+            category="Agreement",
+            caption="../report/trajectory_bands.rst",
+            labels={"table": "agreement over time by frequency"},
+        ),
+    log:
+        RESULTS / "logs/trajectory_tables.log",
+    benchmark:
+        RESULTS / "benchmarks/trajectory_tables.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        networks=NETWORKS,
+        code=code("trajectories.py", "statistics.py", "frequencies.py"),
+    message:
+        "Tabulating the agreement over time"
+    script:
+        "../../scripts/trajectory_tables.py"
+
+
 rule consistency:
     """Measure how locally consistent predicted images are along the trajectories."""
     input:

@@ -562,7 +562,7 @@ rule figure_provenance:
 rule figure_trajectories:
     """Draw the agreement of machines and networks over time."""
     input:
-        expand(RESULTS / "trajectories/{network}.npz", network=NETWORKS),
+        RESULTS / "tables/trajectories.csv",
     output:
         report(
             RESULTS / "figures/trajectories.png",
@@ -582,8 +582,7 @@ rule figure_trajectories:
         mem_mb=1000,
         runtime=10,
     params:
-        networks=NETWORKS,
-        code=code("figures", "trajectories.py", "statistics.py"),
+        code=code("figures"),
     message:
         "Drawing the agreement over time"
     script:
@@ -593,7 +592,7 @@ rule figure_trajectories:
 rule figure_trajectory_bands:
     """Draw the agreement of machines and networks over time by spatial frequency."""
     input:
-        expand(RESULTS / "trajectories/{network}.npz", network=NETWORKS),
+        RESULTS / "tables/trajectory_bands.csv",
     output:
         report(
             RESULTS / "figures/trajectory_bands.png",
@@ -613,8 +612,7 @@ rule figure_trajectory_bands:
         mem_mb=1000,
         runtime=10,
     params:
-        networks=NETWORKS,
-        code=code("figures", "trajectories.py", "frequencies.py"),
+        code=code("figures"),
     message:
         "Drawing the agreement over time by spatial frequency"
     script:
@@ -644,6 +642,7 @@ rule figure_denoising:
         mem_mb=1000,
         runtime=10,
     params:
+        seeds=ANIMATED_SEEDS,
         code=code("figures", "trajectories.py", "statistics.py"),
     message:
         "Animating {wildcards.network} and the ELS machine"
@@ -848,6 +847,7 @@ rule report:
         code=code(
             "report.py",
             "report.html.j2",
+            "datasets/registry.py",
             "page.css.j2",
             "headline.py",
             "manifest.py",

@@ -3,7 +3,8 @@
 ANALYSES = config["analyses"]
 JACOBIAN_SEEDS = 4  # trajectories that input gradients are averaged over, at most
 PATCH_SEEDS = 10  # seeds whose samples' nearest patches are found, at most
-TRAJECTORY_SEEDS = 3  # seeds that are followed step by step
+TRAJECTORY_SEEDS = min(10, SEEDS["count"])  # seeds that are followed step by step
+ANIMATED_SEEDS = min(3, SEEDS["count"])  # those of them that the animations show
 EXPLORER_SEEDS = 2 if len(NETWORKS) < 6 else 1  # the page stays below 20 MB
 LOCAL_MACHINES = [m for m in ("els", "ls") if m in config["machines"]]
 EXPLORER = [RESULTS / "explorer/index.html"] if "els" in LOCAL_MACHINES else []
