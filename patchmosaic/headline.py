@@ -23,6 +23,8 @@ from patchmosaic.statistics import bootstrap_median, proportion
 MACHINES = ("els", "ls", "es", "is")
 """Names of the machines in the order of the tables, which need no machines, nor torch."""
 CONFIGURATION = ["dataset", "architecture", "padding", "conditional"]
+_RUN = ["network", "network_steps", "machine"]
+_VALUES = ["pearson_r", "r_squared", "r2_determination", "cosine", "rmse"]
 COLUMNS = [
     *CONFIGURATION,
     "network_steps",
@@ -42,10 +44,9 @@ COLUMNS = [
     "cosine",
     "rmse",
     "undefined",
+    *(f"{value}_{end}" for value in _VALUES[1:] for end in ("low", "high")),
 ]
 FEW_SEEDS = 10
-_RUN = ["network", "network_steps", "machine"]
-_VALUES = ["pearson_r", "r_squared", "r2_determination", "cosine", "rmse"]
 
 
 def headline(agreement: pd.DataFrame, paper: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -63,7 +64,7 @@ def headline(agreement: pd.DataFrame, paper: pd.DataFrame | None = None) -> pd.D
             Altered copies find the rows of their originals, as by :func:`with_copies`.
 
     Returns:
-        The columns COLUMNS. pearson_r_low and _high are the bootstrap 95% interval of the median;
+        The columns COLUMNS. <value>_low and _high are the bootstrap 95% interval of the median;
         fraction_better_than_is, empty for machine "is", has its Wilson 95% interval in fraction_low
         and fraction_high; rmse is in units of pixels in [-1, 1]; difference is ours - paper.
 
@@ -88,11 +89,12 @@ def headline(agreement: pd.DataFrame, paper: pd.DataFrame | None = None) -> pd.D
     for key, group in agreement.groupby(keys):
         if group["seed"].duplicated().any():
             raise ValueError(f"seeds occur more than once for {dict(zip(keys, key, strict=True))}")
-        medians = group[_VALUES].fillna(0.0).median()
-        interval = bootstrap_median(group["pearson_r"].fillna(0.0))
-        row = dict(zip(keys, key, strict=True)) | medians.to_dict()
+        row = dict(zip(keys, key, strict=True))
         row |= {"seeds": len(group), "undefined": int(group["pearson_r"].isna().sum())}
-        row |= {"pearson_r_low": interval.low, "pearson_r_high": interval.high}
+        for value in _VALUES:
+            interval = bootstrap_median(group[value].fillna(0.0))
+            row |= {value: interval.estimate, f"{value}_low": interval.low}
+            row[f"{value}_high"] = interval.high
         if row["machine"] != "is":
             better = proportion(int(group["better_than_is"].sum()), len(group))
             row["fraction_better_than_is"], row["fraction_low"], row["fraction_high"] = better
@@ -116,7 +118,7 @@ def headline(agreement: pd.DataFrame, paper: pd.DataFrame | None = None) -> pd.D
     )
 
 
-def _originals(datasets: Iterable[str]) -> dict[str, str]:
+def originals(datasets: Iterable[str]) -> dict[str, str]:
     """Of these datasets the altered copies, each with the dataset of the paper that it copies."""
     known = (REGISTRY[name] for name in sorted(set(datasets)) if name in REGISTRY)
     return {dataset.id: dataset.copy_of for dataset in known if dataset.copy_of}
@@ -125,13 +127,14 @@ def _originals(datasets: Iterable[str]) -> dict[str, str]:
 def with_copies(paper: pd.DataFrame, datasets: Iterable[str]) -> pd.DataFrame:
     """The paper's rows, and again by the name of each of ``datasets`` that is an altered copy.
 
-    So numbers of cifar10_jpeg, CIFAR-10 recompressed, are beside the paper's for CIFAR-10.
+    So numbers of cifar10_jpeg, CIFAR-10 recompressed, are beside the paper's for CIFAR-10. Rows of
+    a copy follow those of its original.
     """
     again = [
         paper[paper["dataset"] == original].assign(dataset=copy)
-        for copy, original in _originals(datasets).items()
+        for copy, original in originals(datasets).items()
     ]
-    return pd.concat([paper, *again], ignore_index=True)
+    return pd.concat([paper, *again]).sort_index(kind="stable").reset_index(drop=True)
 
 
 def describe_configuration(row: Mapping[str, object] | pd.Series) -> str:
@@ -215,7 +218,7 @@ def _copies_note(headline: pd.DataFrame) -> str:
     return "".join(
         f" The paper's numbers beside {copy} ({REGISTRY[copy].title}, {REGISTRY[copy].remark}) are "
         f"those for {original}."
-        for copy, original in _originals(beside["dataset"]).items()
+        for copy, original in originals(beside["dataset"]).items()
     )
 
 

@@ -99,6 +99,8 @@ def _words(run: _Run) -> str:
 def tally(table: pd.DataFrame) -> pd.DataFrame:
     """How often each claim holds: text, compared, holds, not separated, reversed.
 
+    And paper, in how many of paper_compared the paper's own medians are in this order.
+
     Args:
         table: as :func:`orderings` makes it.
     """
@@ -106,5 +108,9 @@ def tally(table: pd.DataFrame) -> pd.DataFrame:
     counts = counts.reindex(columns=["holds", "not separated", "reversed"], fill_value=0)
     counts = counts.reindex([claim for claim in CLAIMS if claim in counts.index])
     counts.insert(0, "compared", counts.sum(axis=1))
+    theirs = table.dropna(subset=["paper"]).groupby("claim")["paper"]
+    counts["paper"] = theirs.apply(lambda difference: int((difference > 0).sum()))
+    counts["paper_compared"] = theirs.size()
+    counts = counts.fillna(0).astype(int)
     counts.insert(0, "text", counts.index.map(CLAIMS))
     return counts.reset_index(drop=True)

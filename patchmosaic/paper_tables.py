@@ -6,7 +6,14 @@ import html
 
 import pandas as pd
 
-from patchmosaic.headline import CONFIGURATION, format_interval, format_number, with_copies
+from patchmosaic.datasets import REGISTRY
+from patchmosaic.headline import (
+    CONFIGURATION,
+    format_interval,
+    format_number,
+    originals,
+    with_copies,
+)
 
 MACHINES = ("els", "ls", "is")
 SHARE = "fraction_better_than_is"
@@ -21,7 +28,8 @@ def beside_paper(headline: pd.DataFrame, paper: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         table (the paper's number, empty for rows of ours only), dataset, architecture, padding,
-        conditional, network_steps, network and seeds (ours); for each machine `<machine>_ours`
+        conditional, network_steps, network and seeds (ours); paper_dataset, which differs from
+        dataset where that is an altered copy; for each machine `<machine>_ours`
         with its interval `<machine>_low`, `<machine>_high` and `<machine>_paper`, Pearson's r; and
         fraction_ours, fraction_paper, the share of seeds where ELS agrees better than IS.
     """
@@ -41,13 +49,15 @@ def beside_paper(headline: pd.DataFrame, paper: pd.DataFrame) -> pd.DataFrame:
     theirs = with_copies(paper, headline["dataset"]).rename(
         columns={m: f"{m}_paper" for m in MACHINES} | {SHARE: "fraction_paper"}
     )
+    theirs["order"] = range(len(theirs))
+    theirs["paper_dataset"] = theirs["dataset"].replace(originals(headline["dataset"]))
     table = theirs.merge(ours, how="outer", on=keys, sort=False)
     of_paper = table["dataset"].isin(set(paper["dataset"]))
     table = table[of_paper | table["network"].notna()]  # of copies only what was run
-    order = table["table"].fillna(table["table"].max() + 1)
-    table = table.assign(order=order).sort_values("order", kind="stable", ignore_index=True)
+    table = table.sort_values("order", kind="stable", ignore_index=True)
     values = [f"{m}_{kind}" for m in MACHINES for kind in ("ours", "low", "high", "paper")]
     columns = ["table", *keys, "network", "seeds", *values, "fraction_ours", "fraction_paper"]
+    columns.append("paper_dataset")
     return table[columns].astype({"table": "Int64", "seeds": "Int64"})
 
 
@@ -70,10 +80,18 @@ def _cells(table: pd.DataFrame) -> list[tuple[str, list[list[str]]]]:
                 )
                 words.append(format_number(row[f"{m}_paper"], ".2f"))
             words += [format_number(row[f"fraction_{kind}"], ".2f") for kind in ("ours", "paper")]
-            words.append("" if pd.isna(row["seeds"]) else str(row["seeds"]))
+            words.append(_seeds(row))
             lines.append(words)
         blocks.append((title, lines))
     return blocks
+
+
+def _seeds(row: dict) -> str:
+    """How many, or why there are none where only the user can bring the images."""
+    if not pd.isna(row["seeds"]):
+        return str(row["seeds"])
+    dataset = REGISTRY.get(row["dataset"])
+    return "bring the images" if dataset is not None and dataset.only_local else ""
 
 
 _FIRST = ["dataset", "network", "padding", "condition", "steps"]
@@ -89,6 +107,8 @@ def to_latex(table: pd.DataFrame) -> str:
     count = len(_FIRST) + 2 * len(_GROUPS) + 1
     groups = "".join(rf" & \multicolumn{{2}}{{c}}{{{group}}}" for group in _GROUPS)
     text = ["% median Pearson r with its 95% bootstrap interval; share of seeds; n seeds"]
+    copies = originals(table["dataset"])
+    text += [f"% {copy}: the paper's numbers are for {name}" for copy, name in copies.items()]
     for title, lines in _cells(table):
         text += [
             f"% {title}",

@@ -270,8 +270,8 @@ def siblings(
 def training_spread(r: ArrayLike) -> dict[str, float | int]:
     """How agreement varies over trainings of one network from several seeds, and over noise.
 
-    Each r is taken as a mean plus random effects of the training, of the noise and of both
-    together; their variances are the usual estimates of a two-way layout with one observation a
+    Each r is taken as a mean plus random effects of the training, of the noise and of their
+    interaction; their variances are the usual estimates of a two-way layout with one observation a
     cell (Searle, Casella and McCulloch 1992, chapter 4), 0 where an estimate is below. Undefined r
     counts as 0.
 
@@ -279,24 +279,26 @@ def training_spread(r: ArrayLike) -> dict[str, float | int]:
         r: Pearson's r, (k trainings, n noise seeds), at least 2 of each.
 
     Returns:
-        networks (k), seeds (n), least_median and greatest_median of the trainings, and the standard
-        deviations sd_training, sd_noise and sd_both, in units of r.
+        networks (k), seeds (n); least_median and greatest_median of the trainings; half_interval,
+        half the bootstrap 95% interval of a training's median, on average; and the standard
+        deviations sd_training, sd_noise and sd_interaction; all in units of r.
     """
     r = np.nan_to_num(np.asarray(r, np.float64), nan=0.0)
     if r.ndim != 2 or min(r.shape) < 2:
         raise ValueError(f"r has shape {r.shape}: expected at least 2 trainings and 2 noise seeds")
     k, n = r.shape
     training, noise = r.mean(axis=1, keepdims=True), r.mean(axis=0, keepdims=True)
-    both = ((r - training - noise + r.mean()) ** 2).sum() / ((k - 1) * (n - 1))
-    medians = np.median(r, axis=1)
+    rest = ((r - training - noise + r.mean()) ** 2).sum() / ((k - 1) * (n - 1))
+    medians = [bootstrap_median(of_training) for of_training in r]
     return {
         "networks": k,
         "seeds": n,
-        "least_median": float(medians.min()),
-        "greatest_median": float(medians.max()),
-        "sd_training": math.sqrt(max(0.0, training.var(ddof=1) - both / n)),
-        "sd_noise": math.sqrt(max(0.0, noise.var(ddof=1) - both / k)),
-        "sd_both": math.sqrt(both),
+        "least_median": min(m.estimate for m in medians),
+        "greatest_median": max(m.estimate for m in medians),
+        "half_interval": float(np.mean([(m.high - m.low) / 2 for m in medians])),
+        "sd_training": math.sqrt(max(0.0, training.var(ddof=1) - rest / n)),
+        "sd_noise": math.sqrt(max(0.0, noise.var(ddof=1) - rest / k)),
+        "sd_interaction": math.sqrt(rest),
     }
 
 

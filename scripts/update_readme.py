@@ -151,17 +151,18 @@ def siblings(rows: pd.DataFrame) -> str:
 def training_spread(rows: pd.DataFrame) -> str:
     """The spread over trainings beside that over noise, a row a number of steps and machine."""
     lines = [
-        f"{rows['networks'].max()} trainings of {rows['network'].iloc[0]}, {rows['seeds'].max()} "
-        "noise seeds; standard deviations of r.",
+        f"{rows['networks'].max()} trainings of {' and '.join(rows['network'].unique())}, "
+        f"{rows['seeds'].max()} noise seeds: medians of r, half of their 95% interval, standard "
+        "deviations of r.",
         "",
-        "| network steps | machine | medians of the trainings | trainings | noise | both |",
-        "|---|---|---|---|---|---|",
+        "| network steps | machine | medians | half interval | trainings | noise | interaction |",
+        "|---|---|---|---|---|---|---|",
     ]
     for row in rows.sort_values("network_steps", kind="stable").itertuples():
         lines.append(
             f"| {row.network_steps} | {row.machine.upper()} | {row.least_median:.3f} to "
-            f"{row.greatest_median:.3f} | {row.sd_training:.3f} | {row.sd_noise:.3f} | "
-            f"{row.sd_both:.3f} |"
+            f"{row.greatest_median:.3f} | {row.half_interval:.3f} | {row.sd_training:.3f} | "
+            f"{row.sd_noise:.3f} | {row.sd_interaction:.3f} |"
         )
     return "\n".join(lines)
 

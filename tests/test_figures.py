@@ -219,7 +219,7 @@ def test_training_seeds_show_every_training(machines):
     table["pearson_r"] = rng.uniform(0.5, 1, len(table))
     spread = pd.DataFrame(
         {"network": names[0], "network_steps": steps, "machine": machine}
-        | {"sd_training": 0.012, "sd_noise": 0.1, "sd_both": 0.02}
+        | {"sd_training": 0.012, "sd_noise": 0.1, "sd_interaction": 0.02}
         for steps in (20, 150)
         for machine in machines
     )

@@ -454,6 +454,7 @@ def test_report_says_what_the_tables_say(arguments):
     assert html.count(interval) >= 2  # among the verdicts and in the headline table
     assert "ELS clearly above IS" in html
     for text, *counts in tally(arguments["orderings"]).itertuples(index=False, name=None):
+        counts = [*counts[:4], f"{counts[4]} of {counts[5]}"]
         cells = r"\s*".join(f'<td class="n">{count}</td>' for count in counts)
         assert re.search(f"<td>{text}</td>{cells}", html)
     assert describe_configuration(els) in html

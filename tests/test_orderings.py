@@ -88,8 +88,9 @@ def test_seeds_of_one_side_only_and_undefined_ones():
 
 def test_tally_counts_and_leaves_out_what_was_not_compared(table):
     counts = tally(table).set_index("text")
-    assert counts.loc[CLAIMS["els_above_is"]].tolist() == [6, 4, 0, 2]
-    assert counts.loc[CLAIMS["els_above_ls"]].tolist() == [4, 3, 1, 0]
+    assert counts.loc[CLAIMS["els_above_is"]].tolist() == [6, 4, 0, 2, 6, 6]
+    assert counts.loc[CLAIMS["els_above_ls"]].tolist() == [4, 3, 1, 0, 4, 4]
+    assert counts.loc[CLAIMS["more_steps"]].tolist() == [3, 3, 0, 0, 2, 3]  # .94 and .94
     alone = tally(orderings(UNET[UNET["network_steps"] == 20], PAPER))
     assert alone["text"].tolist() == [CLAIMS["els_above_is"]]
     assert tally(orderings(UNET[UNET["machine"] == "is"], PAPER)).empty

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import scipy.stats
 
-from patchmosaic.headline import headline, load_expected
+from patchmosaic.headline import CONFIGURATION, headline, load_expected
 from patchmosaic.paper_tables import beside_paper, to_html, to_latex
 from patchmosaic.statistics import paired_difference, paired_differences
 
@@ -95,7 +95,13 @@ def test_every_row_of_the_paper_is_there_and_ours_beside_it(table):
     assert (mnist["els_ours"], mnist["is_ours"]) == pytest.approx((0.88, 0.46))
     assert mnist["els_low"] < mnist["els_ours"] < mnist["els_high"]
     assert (mnist["fraction_ours"], mnist["fraction_paper"]) == (1, 1)
-    assert (jpeg["table"], jpeg["els_paper"]) == (1, 0.95)  # the paper's for cifar10
+    assert (jpeg["table"], jpeg["els_paper"]) == (1, 0.95)
+    assert (jpeg["paper_dataset"], mnist["paper_dataset"]) == ("cifar10", "mnist")
+    keys = [*CONFIGURATION, "network_steps"]
+    in_order = table[table["dataset"] != "cifar10_jpeg"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(in_order[keys], PAPER[keys])
+    position = table.index[table["dataset"] == "cifar10_jpeg"][0]
+    assert table["els_paper"][position] == table["els_paper"][position - 1]  # after the original
     assert table["ls_ours"].isna().all()
 
 
@@ -142,4 +148,6 @@ def test_latex_and_html_hold_the_same_cells():
     mnist = next(row for row in body if row[:3] == ["mnist", "resnet", "zeros"])
     assert mnist[5].startswith("0.88 [")
     assert mnist[6] == "0.94"
+    assert {row[-1] for row in body if row[0] == "celeba"} == {"bring the images"}
+    assert "% cifar10_jpeg: the paper's numbers are for cifar10" in latex
     assert latex.count(r"\begin{tabular}") == latex.count(r"\end{tabular}") == 3

@@ -56,13 +56,13 @@ def test_siblings_are_compared_with_each_other_and_with_els():
 
 def test_training_spread_finds_the_effects_that_made_the_values():
     rng = np.random.default_rng(0)
-    k, n = 400, 500
+    k, n = 200, 300
     effects = 0.03 * rng.standard_normal((k, 1)), 0.1 * rng.standard_normal(n)
     found = training_spread(0.5 + sum(effects) + 0.02 * rng.standard_normal((k, n)))
     assert (found["networks"], found["seeds"]) == (k, n)
     assert found["sd_training"] == pytest.approx(effects[0].std(), rel=0.02)
     assert found["sd_noise"] == pytest.approx(effects[1].std(), rel=0.02)
-    assert found["sd_both"] == pytest.approx(0.02, rel=0.02)
+    assert found["sd_interaction"] == pytest.approx(0.02, rel=0.02)
 
 
 def test_training_spread_of_a_small_table_by_hand():
@@ -70,10 +70,13 @@ def test_training_spread_of_a_small_table_by_hand():
     assert found["least_median"] == 0.4
     assert found["greatest_median"] == 0.7
     # squares of two rows less two columns of halves: means .7 and .4, .85, .45 and .35, grand .55
-    both = 2 * (0.1**2 + 0.1**2 + 0.2**2) / 2
-    assert found["sd_both"] == pytest.approx(np.sqrt(both))
-    assert found["sd_training"] == pytest.approx(np.sqrt(0.3**2 / 2 - both / 3))
-    assert found["sd_noise"] == pytest.approx(np.sqrt(0.14 / 2 - both / 2))
+    rest = 2 * (0.1**2 + 0.1**2 + 0.2**2) / 2
+    assert found["sd_interaction"] == pytest.approx(np.sqrt(rest))
+    assert found["sd_training"] == pytest.approx(np.sqrt(0.3**2 / 2 - rest / 3))
+    assert found["sd_noise"] == pytest.approx(np.sqrt(0.14 / 2 - rest / 2))
+    intervals = [bootstrap_median(values) for values in ([0.9, 0.5, 0.7], [0.8, 0.4, 0.0])]
+    half = sum(interval.high - interval.low for interval in intervals) / 4
+    assert found["half_interval"] == pytest.approx(half)
     assert training_spread([[0.9, 0.5], [0.5, 0.9]])["sd_noise"] == 0
     with pytest.raises(ValueError, match="at least 2 trainings"):
         training_spread([[0.9, 0.5]])

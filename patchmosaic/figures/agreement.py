@@ -227,7 +227,7 @@ def training_seeds(
             ].iloc[0]
             notes.append(
                 f"{machine.upper()}: sd {row['sd_training']:.3f} over trainings, "
-                f"{row['sd_noise']:.3f} over noise, {row['sd_both']:.3f} both"
+                f"{row['sd_noise']:.3f} over noise, {row['sd_interaction']:.3f} interaction"
             )
         axes.set_title("\n".join(notes), fontsize=6.5)
         axes.set_xticks(range(len(names)), [seeds[name] for name in names])

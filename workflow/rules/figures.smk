@@ -72,7 +72,7 @@ rule figure_scatter:
 rule figure_scales:
     """Draw the locality scale of every network over time (the paper's figure 4b)."""
     input:
-        [RESULTS / f"calibration/{n}.scales.csv" for n in CALIBRATED],
+        RESULTS / "tables/scales.csv",
     output:
         report(
             RESULTS / "figures/scales.png",
@@ -92,7 +92,6 @@ rule figure_scales:
         mem_mb=1000,
         runtime=10,
     params:
-        networks=CALIBRATED,
         code=code("figures"),
     message:
         "Drawing the locality scales"

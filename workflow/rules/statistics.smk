@@ -98,6 +98,36 @@ rule paired:
         "../../scripts/paired.py"
 
 
+rule scales_table:
+    """Put the locality scales of all networks into one table."""
+    input:
+        scales=[RESULTS / f"calibration/{n}.scales.csv" for n in CALIBRATED],
+        cosines=[RESULTS / f"calibration/{n}.cosines.csv" for n in CALIBRATED],
+    output:
+        report(
+            RESULTS / "tables/scales.csv",
+            category="Locality",
+            caption="../report/scales.rst",
+            labels={"table": "locality scales"},
+        ),
+    log:
+        RESULTS / "logs/scales_table.log",
+    benchmark:
+        RESULTS / "benchmarks/scales_table.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=5,
+    params:
+        networks=CALIBRATED,
+    message:
+        "Tabulating the locality scales"
+    script:
+        "../../scripts/scales_table.py"
+
+
 rule orderings:
     """Ask the paper's orderings of our numbers, seed by seed."""
     input:
