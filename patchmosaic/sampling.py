@@ -12,14 +12,15 @@ from tqdm import tqdm
 from patchmosaic.machines import ScoreMachine
 from patchmosaic.schedule import alpha_bar, ddim, reverse_times, x0_from_noise
 
-LABEL_STREAM = 1  # keeps the labels' random stream apart from the noise's
+# Random streams of a seed, apart from each other and from those of every training, whose noise is
+# torch's: noise that the evaluation or the calibration starts from is never part of a training.
+LABEL_STREAM, NOISE_STREAM = 1, 0x6E6F697365
 
 
 def seed_noise(seeds: list[int], shape: tuple[int, int, int]) -> Tensor:
     """Standard normal noise, float32 (len(seeds), C, H, W); an image depends on its seed alone."""
-    return torch.stack(
-        [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
-    )
+    draws = (np.random.default_rng([NOISE_STREAM, seed]) for seed in seeds)
+    return torch.stack([torch.from_numpy(d.standard_normal(shape, np.float32)) for d in draws])
 
 
 def seed_labels(seeds: list[int], classes: int) -> Tensor:

@@ -1,5 +1,6 @@
 """Networks, their training and their checkpoints."""
 
+import itertools
 import json
 import signal
 import subprocess
@@ -27,6 +28,7 @@ from patchmosaic.checkpoints import (
 from patchmosaic.console import logged
 from patchmosaic.files import locked
 from patchmosaic.networks import ARCHITECTURES, PADDINGS, NetworkConfig, build_network
+from patchmosaic.sampling import seed_noise
 from patchmosaic.training import TrainingDiverged, TrainingRecipe, TrainingStopped, train
 
 NETWORK = NetworkConfig("resnet", size=8, channels=8, layers=1, classes=2)
@@ -331,3 +333,18 @@ def test_bad_networks_and_recipes_are_refused():
         train(NETWORK, RECIPE, images, None, "d", None)
     with pytest.raises(ValueError, match="batch_size is 64"):
         train(NETWORK, replace(RECIPE, batch_size=64), images, labels, "d", None)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_noise_of_the_evaluation_is_never_part_of_a_training(seed):
+    """Not of the steps either whose number is that of a usual seed."""
+
+    def neighbours(noise):
+        values = noise.flatten().tolist()
+        return set(itertools.pairwise(values))
+
+    recipe, images = TrainingRecipe(batch_size=64, seed=seed), torch.zeros(64, 1, 32, 32)
+    evaluation = seed_noise([*range(20), *range(1_000_000, 1_000_030)], (1, 32, 32))
+    steps = [training._batch(images, recipe, step)[-1] for step in range(20)]
+    assert len(neighbours(steps[0])) > 65_000
+    assert not neighbours(evaluation) & neighbours(torch.cat(steps))
