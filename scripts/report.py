@@ -102,6 +102,7 @@ if __name__ == "__main__":
                 "../tables/paper.html": "the paper's tables 1 and 2 with ours; also as paper.csv "
                 "and, for LaTeX, paper.tex",
             }
+            | settings.tables
             | (
                 {"../explorer/index.html": "which training patches made a pixel: point at it"}
                 if settings.explorer

@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from patchmosaic.headline import format_interval
+from patchmosaic.statistics import bootstrap_median
+
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results"
 PICTURE = RESULTS / "figures/pairs-fashion_mnist-resnet-zeros-150.png"
@@ -168,16 +171,17 @@ def training_spread(rows: pd.DataFrame) -> str:
 
 
 def learning_table(rows: pd.DataFrame) -> str:
-    """Median agreement of ELS with networks after so many training images, as Markdown."""
-    medians = rows[rows["machine"] == "els"].fillna({"pearson_r": 0.0})
-    medians = medians.groupby(["images_seen", "network"], sort=False)["pearson_r"].median()
-    wide = medians.unstack().sort_index()
+    """Median agreement of ELS after so many training images, with intervals, as Markdown."""
+    els = rows[rows["machine"] == "els"].fillna({"pearson_r": 0.0})
+    by_moment = els.groupby(["images_seen", "network"], sort=False)["pearson_r"]
+    wide = by_moment.apply(lambda r: format_interval(*bootstrap_median(r), 2)).unstack()
+    wide = wide.sort_index()
     lines = [
         f"| images seen | {' | '.join(wide.columns)} |",
         "|---" * (len(wide.columns) + 1) + "|",
     ]
     for seen, row in wide.iterrows():
-        cells = ("" if pd.isna(r) else f"{r:.2f}" for r in row)
+        cells = ("" if pd.isna(cell) else cell for cell in row)
         lines.append(f"| {seen:,} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -213,18 +217,19 @@ if __name__ == "__main__":
     readme.write_text(text)
     shutil.copyfile(PICTURE, ROOT / "docs/pairs.png")
     page = ROOT / "docs/controls.md"
+    sentence = siblings(pd.read_csv(RESULTS / "tables/siblings.csv"))
+    begin, end = "<!-- siblings: make readme -->", "<!-- siblings: end -->"
+    text = replaced(page.read_text(), begin, end, sentence)
     if SPREAD.exists():
         table = training_spread(pd.read_csv(SPREAD))
         begin, end = "<!-- training seeds: make readme -->", "<!-- training seeds: end -->"
-        page.write_text(replaced(page.read_text(), begin, end, table))
+        text = replaced(text, begin, end, table)
     if VARIANTS.exists():
-        sentence = siblings(pd.read_csv(RESULTS / "tables/siblings.csv"))
         table = variants_table(pd.read_csv(VARIANTS))
         begin, end = "<!-- variants: make readme -->", "<!-- variants: end -->"
-        text = replaced(page.read_text(), begin, end, table)
+        text = replaced(text, begin, end, table)
         curves = sorted((VARIANTS.parents[1] / "learning").glob("*.csv"))
         table = learning_table(pd.concat(map(pd.read_csv, curves)))
         begin, end = "<!-- learning: make readme -->", "<!-- learning: end -->"
         text = replaced(text, begin, end, table)
-        begin, end = "<!-- siblings: make readme -->", "<!-- siblings: end -->"
-        page.write_text(replaced(text, begin, end, sentence))
+    page.write_text(text)

@@ -19,6 +19,7 @@ from patchmosaic.sampling import machine_x0, sample
 from patchmosaic.schedule import reverse_times
 from patchmosaic.statistics import pearson_r
 from patchmosaic.trajectories import (
+    Trajectory,
     agreement_over_time,
     band_agreement_over_time,
     follow,
@@ -95,6 +96,22 @@ def test_agreement_is_drawn_from_noise_to_image(both):
     np.testing.assert_allclose(axes.lines[-1].get_xdata(), medians.index)
     np.testing.assert_allclose(axes.lines[-1].get_ydata(), medians)
     assert_legible(figure)
+
+
+def test_bands_of_many_networks_and_sizes_are_legible(both):
+    table = band_agreement_over_time(both["els"], both["network"], [7, 8, 9])
+    larger = torch.zeros(6, 3, 1, 28, 28).normal_(generator=torch.Generator().manual_seed(0))
+    one, other = (Trajectory(TIMES, larger + i, larger * (i + 1)) for i in range(2))
+    of_larger = band_agreement_over_time(one, other, [7, 8, 9])
+    tables = [
+        (of_larger if i % 2 else table).assign(network=f"cifar10-unet_attention-{i}", machine=name)
+        for i in range(11)
+        for name in ("els", "is")
+    ]
+    figure = bands_along_trajectories(pd.concat(tables))
+    assert_legible(figure)
+    drawn = [len(axes.get_yticks()) for axes in figure.axes[:2]]
+    assert drawn == [len(set(t["low"])) + 1 for t in (table, of_larger)]
 
 
 def test_bands_are_drawn_from_noise_to_image(both):

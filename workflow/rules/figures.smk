@@ -842,6 +842,7 @@ rule report:
         checkpoints=lambda w: {n: config["networks"][n]["checkpoint"] for n in NETWORKS},
         scales=config["calibration"]["source"],
         figures=GALLERY,
+        tables=TABLES,
         explorer=bool(EXPLORER),
         code=code(
             "report.py",

@@ -148,3 +148,15 @@ GALLERY = [
     drawn("mosaics", "Mosaics of two images", "Theory"),
     drawn("borders", "Border dictionaries", "Theory"),
 ]
+
+# Tables beside those that every experiment has: path relative to the report, and what each holds.
+TABLES = {"../tables/scales.csv": "locality scales of every network"}
+if SIBLINGS:
+    TABLES["../tables/siblings.csv"] = "networks of the same images with each other"
+if REPEATS:
+    TABLES["../tables/training_seeds.csv"] = "spread over trainings and over noise"
+if VARIED:
+    TABLES["../tables/variants.csv"] = "controls and ablations"
+if "trajectories" in ANALYSES:
+    TABLES["../tables/trajectories.csv"] = "agreement over time, a row a time and seed"
+    TABLES["../tables/trajectory_bands.csv"] = "the same within bands of frequency"
