@@ -62,6 +62,17 @@ def sign_tests(paired: pd.DataFrame) -> str:
     )
 
 
+def audits(agreement: pd.DataFrame) -> str:
+    """A sentence on the error that the adaptive engine's audits found."""
+    audited = agreement[(agreement["machine"] == "els") & (agreement["audited_rows"] > 0)]
+    errors = audited.groupby("network")["audited_rms"].max()
+    found = ", ".join(f"{rms:.4f} ({network})" for network, rms in errors.items())
+    return (
+        "That error, root mean square of the posterior mean of ELS by the audits of these runs, "
+        f"pixels in [-1, 1]:\n{found}."
+    )
+
+
 def memory(benchmarks: Path) -> str:
     """The most memory that a job of the experiment took."""
     jobs = pd.concat(
@@ -204,6 +215,8 @@ if __name__ == "__main__":
     text = replaced(text, "```mermaid", "```", graph)
     tests = sign_tests(pd.read_csv(RESULTS / "tables/paired.csv"))
     text = replaced(text, "<!-- sign tests: make readme -->", "<!-- sign tests: end -->", tests)
+    errors = audits(pd.read_csv(RESULTS / "tables/agreement.csv"))
+    text = replaced(text, "<!-- audits: make readme -->", "<!-- audits: end -->", errors)
     most = memory(RESULTS / "benchmarks")
     text = replaced(text, "<!-- memory: make readme -->", "<!-- memory: end -->", most)
     table = performance_table(pd.read_csv(ROOT / "benchmarks/engines.csv"))
