@@ -233,6 +233,10 @@ if __name__ == "__main__":
     sentence = siblings(pd.read_csv(RESULTS / "tables/siblings.csv"))
     begin, end = "<!-- siblings: make readme -->", "<!-- siblings: end -->"
     text = replaced(page.read_text(), begin, end, sentence)
+    curves = sorted((RESULTS / "learning").glob("*.csv"))
+    table = learning_table(pd.concat(map(pd.read_csv, curves)))
+    begin, end = "<!-- learning: make readme -->", "<!-- learning: end -->"
+    text = replaced(text, begin, end, table)
     if SPREAD.exists():
         table = training_spread(pd.read_csv(SPREAD))
         begin, end = "<!-- training seeds: make readme -->", "<!-- training seeds: end -->"
@@ -240,9 +244,5 @@ if __name__ == "__main__":
     if VARIANTS.exists():
         table = variants_table(pd.read_csv(VARIANTS))
         begin, end = "<!-- variants: make readme -->", "<!-- variants: end -->"
-        text = replaced(text, begin, end, table)
-        curves = sorted((VARIANTS.parents[1] / "learning").glob("*.csv"))
-        table = learning_table(pd.concat(map(pd.read_csv, curves)))
-        begin, end = "<!-- learning: make readme -->", "<!-- learning: end -->"
         text = replaced(text, begin, end, table)
     page.write_text(text)
