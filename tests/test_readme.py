@@ -97,3 +97,13 @@ def test_headline_table_is_of_the_committed_numbers():
         network = config["networks"][row["network"]]
         key = (network["dataset"], network["architecture"], str(row["network_steps"]))
         assert table[key] == f"{row['pearson_r']:.2f}"
+
+
+def test_what_make_readme_writes_has_its_place():
+    script = (ROOT / "scripts/update_readme.py").read_text()
+    pages = README + (ROOT / "docs/controls.md").read_text()
+    markers = set(re.findall(r"<!-- [\w ]+: (?:make readme|end) -->", script))
+    assert len(markers) >= 16
+    for marker in markers:
+        assert pages.count(marker) == 1, marker
+    assert set(re.findall(r"<!-- [\w ]+: (?:make readme|end) -->", pages)) == markers
