@@ -193,7 +193,7 @@ def train(
             losses = list(torch.tensor(notes["losses"], device=device))
         began = saved = time.monotonic()
 
-        def save() -> None:
+        def save_run() -> None:
             moments = {
                 f"adam.{i}.{key}": value
                 for i, state in optimiser.state_dict()["state"].items()
@@ -253,7 +253,7 @@ def train(
                     losses = []
                     bar.set_postfix(loss=f"{mean:.4f}", refresh=False)
                 if stopping or step == steps or time.monotonic() - saved > SAVE_SECONDS:
-                    save()
+                    save_run()
                     saved = time.monotonic()
                 if stopping and step < steps:
                     raise TrainingStopped(f"stopped at step {step} of {steps}; the state is saved")
