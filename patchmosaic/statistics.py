@@ -172,6 +172,21 @@ def bootstrap_median(
     return Interval(float(np.median(values)), float(low), float(high))
 
 
+def median_intervals(table: pd.DataFrame, by: str | list[str], column: str) -> pd.DataFrame:
+    """:func:`bootstrap_median` of a column over each group of rows; undefined values count as 0.
+
+    Args:
+        table: at least the columns named.
+        by: the column or columns that make a group.
+        column: the values, finite or nan.
+
+    Returns:
+        A row a group, indexed by `by`: estimate, low, high.
+    """
+    groups = table.fillna({column: 0.0}).groupby(by)[column]
+    return groups.apply(lambda values: pd.Series(bootstrap_median(values)._asdict())).unstack()
+
+
 def proportion(successes: int, n: int, level: float = 0.95) -> Interval:
     """A proportion and its Wilson score interval (Wilson 1927), which stays within [0, 1].
 

@@ -13,6 +13,7 @@ from patchmosaic.figures import nearest_patches as nearest_patches_figure
 from patchmosaic.machines import EquivariantLocalScoreMachine, LocalScoreMachine
 from patchmosaic.nearest_patches import nearest_patches, patch_distances
 from patchmosaic.reference import allowed_positions, patch
+from patchmosaic.statistics import bootstrap_median
 from patchmosaic.trajectories import Trajectory
 
 RNG = np.random.default_rng(0)
@@ -118,9 +119,11 @@ def test_consistency_is_drawn_for_network_and_machines():
     )
     figure = consistency_along_trajectories(table)
     assert_legible(figure)
-    medians = figure.axes[0].lines[3]
+    medians = figure.axes[0].lines[0]
     np.testing.assert_allclose(medians.get_xdata(), [0.05, 0.5, 1])
     np.testing.assert_allclose(medians.get_ydata(), [0.025, 0.25, 0.5])
+    intervals = figure.axes[0].collections[0].get_datalim(figure.axes[0].transData)
+    np.testing.assert_allclose(intervals.intervaly, [0.0125, 0.75])
     assert figure.axes[0].get_xlim()[0] > figure.axes[0].get_xlim()[1]
 
 
@@ -141,7 +144,9 @@ def test_distances_of_patches_stand_beside_those_of_images():
     assert labels == ["3 x 3", "7 x 7", "whole image"]
     medians, _, (bars,) = figure.axes[0].containers[0].lines
     np.testing.assert_allclose(medians.get_ydata(orig=False), [6, 14, 100])
-    np.testing.assert_allclose([bar[:, 1] for bar in bars.get_segments()][:2], [[3, 9], [7, 21]])
+    _, low, high = bootstrap_median(np.arange(5.0))
+    expected = np.outer([3, 7], [low, high])
+    np.testing.assert_allclose([bar[:, 1] for bar in bars.get_segments()][:2], expected)
     assert figure.axes[0].get_title() == "mnist-resnet-zeros\nn = 5, held-out 5"
     assert_legible(figure)
     alone = [table[table["network"] == names[0]] for table in (patches, images)]

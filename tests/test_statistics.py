@@ -13,6 +13,7 @@ from patchmosaic.statistics import (
     agreement,
     bootstrap_median,
     cosine_similarity,
+    median_intervals,
     pearson_r,
     proportion,
     r2_determination,
@@ -238,3 +239,18 @@ def test_agreement_survives_csv(tmp_path):
     read = pd.read_csv(tmp_path / "a.csv")
     assert read["better_than_is"].dtype == bool
     np.testing.assert_array_equal(read["pearson_r"], table["pearson_r"])
+
+
+@pytest.mark.parametrize("by", ["machine", ["machine", "t"]])
+def test_each_group_has_its_median_and_interval(by):
+    table = pd.DataFrame(
+        [(m, t, m == "els" and t * s) for m in ("is", "els") for t in (1, 2) for s in range(5)],
+        columns=["machine", "t", "r"],
+    ).astype({"r": float})
+    table.loc[table["r"] == 4, "r"] = np.nan  # counts as 0
+    found = median_intervals(table, by, "r")
+    assert list(found.index.names) == ([by] if by == "machine" else by)
+    assert len(found) == (2 if by == "machine" else 4)
+    for group, values in table.fillna(0.0).groupby(by)["r"]:
+        assert tuple(found.loc[group, ["estimate", "low", "high"]]) == bootstrap_median(values)
+    assert (found.loc["is"] == 0).all(axis=None)

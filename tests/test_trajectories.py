@@ -125,6 +125,19 @@ def test_bands_are_drawn_from_noise_to_image(both):
     assert_legible(figure)
 
 
+def test_bands_whose_medians_are_unsure_have_dots():
+    rows = [
+        {"low": low, "high": 2 * low, "t": t, "seed": seed, "r": 0.5 + (low == 2) * t * seed / 10}
+        for low in (1, 2)
+        for t in (0.1, 0.4, 0.9)
+        for seed in range(-2, 3)
+    ]
+    figure = bands_along_trajectories(pd.DataFrame(rows).assign(network="a", machine="els"))
+    # Only the medians of the upper band vary: by .04, .16 and .36 from end to end.
+    dots = figure.axes[0].collections[1].get_offsets()
+    np.testing.assert_allclose(dots, [[0.775, 1.5]])
+
+
 @pytest.mark.parametrize("suffix", ["png", "gif"])
 def test_animation_has_a_frame_a_time_and_rests_on_the_last(both, tmp_path, suffix):
     frames = list(denoising_frames(both, [7, 8, 9], "a network"))

@@ -21,13 +21,14 @@ from patchmosaic.figures.style import (
     NETWORK_LOOK,
     PAGE_INCHES,
     VERMILLION,
+    interval_line,
     key,
     legend,
     source_key,
     style,
 )
 from patchmosaic.headline import CONFIGURATION, MACHINES, with_copies
-from patchmosaic.statistics import bootstrap_median
+from patchmosaic.statistics import bootstrap_median, median_intervals
 
 
 @style()
@@ -272,12 +273,13 @@ def measures(agreement: pd.DataFrame, paper: pd.DataFrame, *, low: float = -0.25
         for (column, (_, colour, marker)), shift in zip(
             MEASURES.items(), (-0.25, 0, 0.25), strict=True
         ):
-            values = group[column].dropna()
+            values = group[column].fillna(0.0)
             shown = values.clip(lower=low)
             y = np.full(len(values), i + shift)
             axes.scatter(shown, y, 9, colour, marker=marker, alpha=0.4, linewidths=0)
-            middle = max(values.median(), low) if len(values) else np.nan
+            middle, *ends = (max(bound, low) for bound in bootstrap_median(values))
             axes.plot([middle] * 2, [i + shift - 0.1, i + shift + 0.1], color=colour, linewidth=2)
+            axes.plot(ends, [i + shift] * 2, color=colour, linewidth=1)
             below = int((values < low).sum())
             if below:
                 axes.text(low + 0.015, i + shift, f"{below} below", va="center", fontsize=5.5)
@@ -292,7 +294,7 @@ def measures(agreement: pd.DataFrame, paper: pd.DataFrame, *, low: float = -0.25
         ylim=(len(runs) - 0.5, -0.5),
         yticks=range(len(runs)),
         yticklabels=names,
-        xlabel="agreement of ELS and network, a point a seed; bars: medians",
+        xlabel="agreement of ELS and network, a point a seed; bars: medians, 95% intervals",
     )
     axes.grid(True, axis="x")
     axes.tick_params(axis="y", length=0)
@@ -312,6 +314,8 @@ def measures(agreement: pd.DataFrame, paper: pd.DataFrame, *, low: float = -0.25
 def bands(table: pd.DataFrame) -> Figure:
     """Agreement of final images by band of spatial frequency, a panel for each run of a network.
 
+    Medians over seeds with their 95% intervals; an undefined r counts as 0.
+
     Args:
         table: network, network_steps, machine, and the columns of
             :func:`patchmosaic.frequencies.band_agreement`.
@@ -325,12 +329,10 @@ def bands(table: pd.DataFrame) -> Figure:
     shown = [m for m in MACHINES if m in set(table["machine"])]
     for axes, ((network, steps), group) in zip(grid.flat, runs, strict=False):
         for machine in shown:
-            colour, marker = MACHINE_LOOKS[machine]
-            by_band = group[group["machine"] == machine].groupby(["low", "high"])["r"]
-            middle, bottom, top = (by_band.quantile(q) for q in (0.5, 0.25, 0.75))
-            x = np.sqrt([low * high for low, high in middle.index])
-            axes.fill_between(x, bottom, top, color=colour, alpha=0.15, linewidth=0)
-            axes.plot(x, middle, color=colour, marker=marker, markersize=3)
+            rows = group[group["machine"] == machine]
+            medians = median_intervals(rows, ["low", "high"], "r")
+            x = np.sqrt([low * high for low, high in medians.index])
+            interval_line(axes, x, medians, MACHINE_LOOKS[machine])
         axes.set_title(f"{network}\n{steps} steps, n = {group['seed'].nunique()}", fontsize=6.5)
         axes.axhline(0, color="0.6", linewidth=0.6)
         axes.grid(True)
@@ -400,7 +402,7 @@ def novelty(table: pd.DataFrame) -> Figure:
 def nearest_patches(patches: pd.DataFrame, images: pd.DataFrame) -> Figure:
     """How far the patches of samples are from training patches, beside whole images.
 
-    A panel for each network; medians over images, bars from the 25th to the 75th percentile.
+    A panel for each network; medians over images with their 95% intervals.
 
     Args:
         patches: network, source (as for :func:`novelty`), and the columns of
@@ -423,12 +425,13 @@ def nearest_patches(patches: pd.DataFrame, images: pd.DataFrame) -> Figure:
     spread = (np.arange(len(sources)) - (len(sources) - 1) / 2) * 0.7 / len(sources)
     for axes, (network, group) in zip(grid.flat, networks, strict=False):
         for source, shift in zip(sources, spread, strict=True):
-            rows = group[group["source"] == source].groupby("patch_size")["distance"]
-            low, middle, high = (rows.quantile(q).reindex(sizes) for q in (0.25, 0.5, 0.75))
+            rows = group[group["source"] == source]
+            medians = median_intervals(rows, "patch_size", "distance").reindex(sizes)
+            middle = medians["estimate"]
             axes.errorbar(
                 np.arange(len(sizes)) + shift,
                 middle,
-                yerr=[middle - low, high - middle],
+                yerr=[middle - medians["low"], medians["high"] - middle],
                 color=looks[source][0],
                 fmt=looks[source][1],
                 elinewidth=0.8,

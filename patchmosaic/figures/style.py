@@ -8,8 +8,11 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from numpy.typing import ArrayLike
 
 COLUMN_INCHES, PAGE_INCHES = 3.25, 6.75  # one and both columns of the ICML format
 # Okabe and Ito's colours, from dark to light in gray as well.
@@ -84,6 +87,14 @@ def key(face: str, marker: str, text: str) -> Line2D:
 def source_key(text: str, look: tuple[str, str]) -> Line2D:
     colour, marker = look
     return Line2D([], [], linestyle="", color=colour, marker=marker, label=text)
+
+
+def interval_line(axes: Axes, x: ArrayLike, medians: pd.DataFrame, look: tuple[str, str]) -> None:
+    """A line through medians (estimate, low, high) at `x`, their intervals shaded."""
+    colour, marker = look
+    axes.fill_between(x, medians["low"], medians["high"], color=colour, alpha=0.2, linewidth=0)
+    every = max(1, len(medians) // 5)
+    axes.plot(x, medians["estimate"], color=colour, marker=marker, markersize=3, markevery=every)
 
 
 def legend(figure: Figure, machines: Sequence[str], more: Sequence[Line2D]) -> None:

@@ -21,20 +21,23 @@ from patchmosaic.figures.style import (
     MACHINE_LOOKS,
     NETWORK_LOOK,
     PAGE_INCHES,
+    interval_line,
     legend,
     source_key,
     style,
 )
 from patchmosaic.headline import MACHINES
-from patchmosaic.statistics import pearson_r
+from patchmosaic.statistics import median_intervals, pearson_r
 
 if TYPE_CHECKING:  # it needs torch
     from patchmosaic.trajectories import Trajectory
 
+WIDE_INTERVAL = 0.2  # of a median Pearson r, from end to end
+
 
 @style()
 def agreement_along_trajectories(table: pd.DataFrame) -> Figure:
-    """Pearson r of the predicted x_0 over time, a panel for each network.
+    """Pearson r of the predicted x_0 over time, a panel for each network; undefined counts as 0.
 
     Args:
         table: network, machine, and the columns of
@@ -49,6 +52,8 @@ def agreement_along_trajectories(table: pd.DataFrame) -> Figure:
 @style()
 def bands_along_trajectories(table: pd.DataFrame) -> Figure:
     """Pearson r of the predicted x_0 over time and spatial frequency: machines by networks.
+
+    Medians over seeds; dots where the 95% interval of the median is wider than WIDE_INTERVAL.
 
     Args:
         table: network, machine, and the columns of
@@ -69,12 +74,16 @@ def bands_along_trajectories(table: pd.DataFrame) -> Figure:
             continue
         network = networks[block * columns + column]
         group = table[(table["network"] == network) & (table["machine"] == shown[machine])]
-        wide = group.groupby(["low", "t"])["r"].median().unstack()
+        medians = median_intervals(group, ["low", "t"], "r").unstack()
+        wide = medians["estimate"]
         edges, t = [*wide.index, group["high"].max()], wide.columns.to_numpy()
         between = np.concatenate([[t[0]], (t[1:] + t[:-1]) / 2, [t[-1]]])
         heat = axes.pcolormesh(
             between, range(len(edges)), wide, cmap=colours, vmin=0, vmax=1, rasterized=True
         )
+        wide_bands, moments = np.nonzero(medians["high"] - medians["low"] > WIDE_INTERVAL)
+        middles = (between[1:] + between[:-1])[moments] / 2
+        axes.scatter(middles, wide_bands + 0.5, 3, "white", edgecolors="0.2", linewidths=0.3)
         axes.set_yticks(range(len(edges)), [f"{edge:g}" for edge in edges])
         if machine == 0:
             axes.set_title(f"{network}\nn = {group['seed'].nunique()} seeds", fontsize=6.5)
@@ -105,7 +114,7 @@ def consistency_along_trajectories(table: pd.DataFrame) -> Figure:
 
 
 def _along_trajectories(table: pd.DataFrame, column: str, label: str) -> Figure:
-    """Median and single seeds of a column over time, a panel for each network."""
+    """Medians of a column over time with their 95% intervals, a panel for each network."""
     networks = list(table.groupby("network", sort=False))
     columns = min(4, len(networks))
     lines = math.ceil(len(networks) / columns)
@@ -115,12 +124,9 @@ def _along_trajectories(table: pd.DataFrame, column: str, label: str) -> Figure:
     shown = [s for s in ("network", *MACHINES) if s in set(table["source"])]
     for axes, (network, group) in zip(grid.flat, networks, strict=False):
         for source in shown:
-            colour, marker = MACHINE_LOOKS.get(source, NETWORK_LOOK)
-            wide = group[group["source"] == source].pivot(index="t", columns="seed", values=column)
-            axes.plot(wide.index, wide, color=colour, linewidth=0.5, alpha=0.35)
-            middle = wide.median(axis=1)
-            every = max(1, len(middle) // 5)
-            axes.plot(middle, color=colour, marker=marker, markersize=3, markevery=every)
+            medians = median_intervals(group[group["source"] == source], "t", column)
+            look = MACHINE_LOOKS.get(source, NETWORK_LOOK)
+            interval_line(axes, medians.index, medians, look)
         axes.set_title(f"{network}\nn = {group['seed'].nunique()} seeds", fontsize=6.5)
         axes.grid(True)
     grid[0, 0].set_xlim(1.02, -0.02)

@@ -15,11 +15,13 @@ from patchmosaic.figures.style import (
     MACHINE_LOOKS,
     PAGE_INCHES,
     VERMILLION,
+    interval_line,
     key,
     legend,
     style,
 )
 from patchmosaic.headline import MACHINES
+from patchmosaic.statistics import median_intervals
 
 KIND_LOOKS = {"control": (VERMILLION, "s"), "ablation": (BLUE, "o")}
 SEEN_TICKS = tuple(m * 10**e for e in range(9) for m in (1, 3))
@@ -84,8 +86,8 @@ def variants(table: pd.DataFrame, *, unchanged: str) -> Figure:
 def learning_curves(table: pd.DataFrame) -> Figure:
     """Agreement of machines and a network during its training, a panel for each network.
 
-    Medians over seeds, the middle half of the seeds shaded. The first point, before any image, is
-    the network that the training began with.
+    Medians over seeds with their 95% intervals; an undefined r counts as 0. The first point, before
+    any image, is the network that the training began with.
 
     Args:
         table: network, network_steps, machine, images_seen, seed, pearson_r.
@@ -101,13 +103,10 @@ def learning_curves(table: pd.DataFrame) -> Figure:
     begin = seen[0] / 3  # where the untrained network stands on the logarithmic axis
     for axes, (network, group) in zip(grid.flat, networks, strict=False):
         for machine in shown:
-            colour, marker = MACHINE_LOOKS[machine]
-            rows = group[group["machine"] == machine].fillna({"pearson_r": 0.0})
-            by_moment = rows.groupby("images_seen")["pearson_r"]
-            middle, bottom, top = (by_moment.quantile(q) for q in (0.5, 0.25, 0.75))
-            x = np.maximum(middle.index, begin)
-            axes.fill_between(x, bottom, top, color=colour, alpha=0.15, linewidth=0)
-            axes.plot(x, middle, color=colour, marker=marker, markersize=3)
+            rows = group[group["machine"] == machine]
+            medians = median_intervals(rows, "images_seen", "pearson_r")
+            x = np.maximum(medians.index, begin)
+            interval_line(axes, x, medians, MACHINE_LOOKS[machine])
         steps = group["network_steps"].iloc[0]
         axes.set_title(f"{network}\n{steps} steps, n = {group['seed'].nunique()}", fontsize=6.5)
         axes.grid(True)
