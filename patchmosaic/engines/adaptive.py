@@ -156,7 +156,7 @@ class _Search:
         self.inner = (slice(margin, height - margin), slice(margin, width - margin))
         self.queries = (height - 2 * margin) * (width - 2 * margin)
         border_pairs = self.pairs - inside * inside if boundary == "zeros" else 0
-        shared = width if boundary == "circular" else max(width - 2 * half, 1)
+        shared = max(width - 2 * half, 1)
         pair = PAIR * (1 + OVERLAP * min(patch_size, width) / shared)
         self.border_seconds = pair * border_pairs * len(bank)
         self.exact_seconds = pair * self.pairs * len(bank)
