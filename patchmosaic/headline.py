@@ -1,7 +1,7 @@
 """The headline table: median agreement per configuration, beside the paper's and our committed one.
 
 headline(agreement, expected.paper)      # one row a configuration, number of steps and machine
-verdicts(headline)                       # is ELS clearly above IS?
+verdicts(headline, paired)               # is ELS clearly above IS?
 compare(headline, expected, "default")   # did a committed number move?
 """
 
@@ -143,18 +143,27 @@ def describe_configuration(row: Mapping[str, object] | pd.Series) -> str:
     return f"{row['dataset']}, {row['architecture']}, {row['padding']} padding, {condition}"
 
 
-def verdicts(headline: pd.DataFrame) -> pd.DataFrame:
+def verdicts(headline: pd.DataFrame, paired: pd.DataFrame) -> pd.DataFrame:
     """Whether ELS agrees with a network better than IS does: one row a network and number of steps.
 
-    Decided by the 95% intervals of the two medians: "ELS clearly above IS" or "ELS clearly below
-    IS" where they do not overlap, "not separated" where they do.
+    Both machines start from the same noise, so the difference of their r, seed by seed, decides:
+    "ELS clearly above IS" or "ELS clearly below IS" where the 95% interval of its median lies above
+    or below 0, "not separated" where it does not.
+
+    Args:
+        headline: as :func:`headline` makes it.
+        paired: as :func:`patchmosaic.statistics.paired_differences` makes it; rows of ELS and IS
+            are used.
 
     Returns:
         network, dataset, architecture, padding, conditional, network_steps, seeds, els, els_low,
-        els_high, is, is_low, is_high, paper (of ELS), verdict.
+        els_high, is, is_low, is_high, difference, difference_low, difference_high, p_value (of the
+        sign test), paper (of ELS), verdict.
     """
     rows = []
     keys = [*CONFIGURATION, "network", "network_steps"]
+    run = ["network", "network_steps"]
+    differences = paired[(paired["a"] == "els") & (paired["b"] == "is")].set_index(run)
     for key, group in headline.groupby(keys):
         row = dict(zip(keys, key, strict=True))
         by_machine = group.set_index("machine")
@@ -164,11 +173,15 @@ def verdicts(headline: pd.DataFrame) -> pd.DataFrame:
                 column = f"pearson_r{end}"
                 row[machine + end] = by_machine.at[machine, column] if found else math.nan
         row["seeds"] = int(group["seeds"].max())
+        names = {"difference": "difference", "difference_low": "low", "difference_high": "high"}
+        for column, name in (names | {"p_value": "p_value"}).items():
+            row[column] = differences[name].get((row["network"], row["network_steps"]), math.nan)
         row["paper"] = by_machine["paper"].get("els", math.nan)
         row["verdict"] = _verdict(row)
         rows.append(row)
     order = ["network", *CONFIGURATION, "network_steps", "seeds"]
-    values = ["els", "els_low", "els_high", "is", "is_low", "is_high", "paper", "verdict"]
+    values = [m + end for m in ("els", "is", "difference") for end in ("", "_low", "_high")]
+    values += ["p_value", "paper", "verdict"]
     return pd.DataFrame(rows, columns=[*order, *values])
 
 
@@ -176,16 +189,16 @@ def _verdict(row: Mapping[str, float]) -> str:
     for machine in ("els", "is"):
         if math.isnan(row[machine]):
             return f"no {machine.upper()} to compare"
-    if row["els_low"] > row["is_high"]:
+    if row["difference_low"] > 0:
         return "ELS clearly above IS"
-    if row["els_high"] < row["is_low"]:
+    if row["difference_high"] < 0:
         return "ELS clearly below IS"
     return "not separated"
 
 
-def summary(headline: pd.DataFrame) -> str:
-    """The headline in a few sentences, all of it computed from the table."""
-    rows = verdicts(headline).dropna(subset=["els", "is"])
+def summary(headline: pd.DataFrame, paired: pd.DataFrame) -> str:
+    """The headline in a few sentences, all of it computed from the tables; see :func:`verdicts`."""
+    rows = verdicts(headline, paired).dropna(subset=["els", "is"])
     if rows.empty:
         return "No network has both ELS and IS: there is nothing to compare."
     above = int((rows["verdict"] == "ELS clearly above IS").sum())
@@ -193,8 +206,8 @@ def summary(headline: pd.DataFrame) -> str:
     return (
         f"In {above} of {len(rows)} comparisons the ELS machine, which has no trained weights, "
         "agrees with the trained network clearly better than IS, the memorising baseline; in "
-        f"{below} clearly worse (95% intervals of the medians do not overlap). Median Pearson r "
-        f"with the network: ELS {_range(rows['els'])}, IS {_range(rows['is'])}."
+        f"{below} clearly worse (95% interval of the median difference, seed by seed, beside 0). "
+        f"Median Pearson r with the network: ELS {_range(rows['els'])}, IS {_range(rows['is'])}."
         + _coverage_note(int(headline["seeds"].min()))
         + _copies_note(headline)
     )
@@ -407,10 +420,10 @@ def format_number(value: float, spec: str) -> str:
     return "" if math.isnan(value) else format(value, spec)
 
 
-def format_headline(headline: pd.DataFrame) -> str:
+def format_headline(headline: pd.DataFrame, paired: pd.DataFrame) -> str:
     """The headline as plain text for a terminal, a block of lines for each network.
 
-    `steps` are the network's; the paper's number is a Pearson r.
+    `steps` are the network's; the paper's number is a Pearson r. Tables as for :func:`verdicts`.
     """
     titles = (
         "  steps  machine  seeds  Pearson r [95% interval]    r^2    R^2"
@@ -432,7 +445,7 @@ def format_headline(headline: pd.DataFrame) -> str:
                 f"  {better:>23}  {paper:>5}  {difference:>10}"
             )
     lines.append("")
-    for text in (summary(headline), *_undefined(headline)):
+    for text in (summary(headline, paired), *_undefined(headline)):
         lines += textwrap.wrap(text, len(titles))
     return "\n".join(line.rstrip() for line in lines)
 

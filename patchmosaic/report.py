@@ -131,8 +131,8 @@ def render_report(
         categories.setdefault(figure.category, []).append(figure)
     return template("report.html.j2").render(
         experiment=experiment,
-        summary=summary(headline),
-        verdicts=verdicts(headline).to_dict("records"),
+        summary=summary(headline, paired),
+        verdicts=verdicts(headline, paired).to_dict("records"),
         headline=headline.to_dict("records"),
         paired=paired.to_dict("records"),
         orderings=tally(orderings).to_dict("records"),

@@ -9,9 +9,12 @@ from patchmosaic.headline import format_headline
 
 if __name__ == "__main__":
     results = Path(sys.argv[1] if len(sys.argv) > 1 else "results")
-    table = results / "tables/headline.csv"
     try:
-        print(format_headline(pd.read_csv(table)))
+        tables = []
+        for name in ("headline", "paired"):
+            table = results / f"tables/{name}.csv"
+            tables.append(pd.read_csv(table))
+        print(format_headline(*tables))
     except (OSError, ValueError, KeyError) as error:
         sys.exit(f"error: {table}: no headline table ({error}); snakemake makes it")
     print(f"\nReport: {results / 'report/index.html'}")

@@ -4,6 +4,7 @@ import pandas as pd
 
 from patchmosaic.console import logged
 from patchmosaic.headline import format_headline, headline, load_expected
+from patchmosaic.statistics import paired_differences
 
 if __name__ == "__main__":
     with logged(snakemake.log[0]):
@@ -12,4 +13,4 @@ if __name__ == "__main__":
         medians = headline(agreement, expected.paper)
         agreement.to_csv(snakemake.output.agreement, index=False)
         medians.to_csv(snakemake.output.headline, index=False)
-        print(format_headline(medians))
+        print(format_headline(medians, paired_differences(agreement, [("els", "is")])))

@@ -54,6 +54,10 @@ def per_seed(machine, r, is_r, steps=150, dataset="mnist", network=None):
     )
 
 
+def paired(table):
+    return paired_differences(table, [("els", "is")])
+
+
 ELS = np.linspace(0.79, 0.99, 21)
 IS = np.linspace(0.3, 0.9, 21)
 
@@ -130,8 +134,9 @@ def test_altered_copies_stand_beside_the_originals_and_say_so(expected):
     assert found["dataset"].tolist() == ["cifar10_jpeg"]
     baseline = per_seed("is", IS, IS, dataset="cifar10_jpeg").assign(conditional=True)
     both = pd.concat([copy, baseline])
-    assert summary(headline(both, expected.paper)).endswith("are those for cifar10.")
-    assert "those for" not in summary(headline(both))
+    beside = summary(headline(both, expected.paper), paired(both))
+    assert beside.endswith("are those for cifar10.")
+    assert "those for" not in summary(headline(both), paired(both))
 
 
 def test_headline_does_not_depend_on_the_order_of_rows(table, expected):
@@ -143,11 +148,12 @@ def test_headline_does_not_depend_on_the_order_of_rows(table, expected):
 
 def test_undefined_correlations_count_as_zero_and_are_counted():
     r = np.array([np.nan, np.nan, 0.6, 0.8, 0.9])
-    medians = headline(per_seed("els", r, np.full(5, 0.5)))
+    of_els = per_seed("els", r, np.full(5, 0.5))
+    medians = headline(of_els)
     els = medians.iloc[0]
     assert (els["seeds"], els["undefined"], els["pearson_r"]) == (5, 2, 0.6)
     assert els["fraction_better_than_is"] == pytest.approx(3 / 5)
-    text = " ".join(format_headline(medians).split())
+    text = " ".join(format_headline(medians, paired(of_els)).split())
     assert "undefined (a constant image) on 2 of 5 seeds; there it counts as 0" in text
 
 
@@ -175,19 +181,28 @@ def test_headline_refuses(table, change, message):
 
 @pytest.mark.parametrize(
     ("els", "verdict"),
-    [(ELS, "ELS clearly above IS"), (IS + 0.01, "not separated"), (IS - 1, "ELS clearly below IS")],
+    [
+        (ELS, "ELS clearly above IS"),
+        (IS + 0.01, "ELS clearly above IS"),  # on every seed, though the medians are near
+        (IS[::-1], "not separated"),
+        (IS - 1, "ELS clearly below IS"),
+    ],
 )
-def test_verdicts_follow_the_intervals(els, verdict):
-    medians = headline(pd.concat([per_seed("is", IS, IS), per_seed("els", els, IS)]))
-    found = verdicts(medians)
+def test_verdicts_follow_the_differences_seed_by_seed(els, verdict):
+    table = pd.concat([per_seed("is", IS, IS), per_seed("els", els, IS)])
+    found = verdicts(headline(table), paired(table))
     assert found["verdict"].tolist() == [verdict]
     assert found.loc[0, "els"] == pytest.approx(np.median(els))
     assert found.loc[0, "is_high"] == bootstrap_median(IS).high
+    columns = ["difference", "difference_low", "difference_high"]
+    assert tuple(found.loc[0, columns]) == bootstrap_median(els - IS)
+    assert found.loc[0, "p_value"] == paired(table).loc[0, "p_value"]
 
 
 def test_few_seeds_are_said_to_cover_less():
     def of(n):
-        return summary(headline(pd.concat([per_seed(m, ELS[:n], IS[:n]) for m in ("is", "els")])))
+        table = pd.concat([per_seed(m, ELS[:n], IS[:n]) for m in ("is", "els")])
+        return summary(headline(table), paired(table))
 
     assert "at most 87.5%" in of(4)  # 1 - 2 / 2^4: all of four draws on one side of the median
     assert "how much less is not known" in of(8)
@@ -196,12 +211,14 @@ def test_few_seeds_are_said_to_cover_less():
 
 def test_no_verdict_without_both(table):
     medians = headline(table)
-    found = verdicts(medians).set_index(["dataset", "network_steps"])["verdict"]
+    found = verdicts(medians, paired(table)).set_index(["dataset", "network_steps"])["verdict"]
     assert found["mnist", 150] == "ELS clearly above IS"
     assert found["mnist", 20] == "no IS to compare"
-    assert summary(medians).startswith("In 1 of 1 comparisons")
-    assert "ELS 0.89, IS 0.60" in summary(medians)
-    assert "nothing to compare" in summary(headline(per_seed("is", IS, IS)))
+    text = summary(medians, paired(table))
+    assert text.startswith("In 1 of 1 comparisons")
+    assert "ELS 0.89, IS 0.60" in text
+    alone = per_seed("is", IS, IS)
+    assert "nothing to compare" in summary(headline(alone), paired(alone))
 
 
 def test_expected_holds_the_papers_tables(expected):
@@ -350,7 +367,8 @@ def test_nothing_committed_is_no_pass(table, expected):
 
 def test_format_headline_reads_as_the_table_does(table, expected, tmp_path):
     headline(table, expected.paper).to_csv(tmp_path / "h.csv", index=False)
-    text = format_headline(pd.read_csv(tmp_path / "h.csv"))
+    paired(table).to_csv(tmp_path / "p.csv", index=False)
+    text = format_headline(*(pd.read_csv(tmp_path / f"{name}.csv") for name in "hp"))
     lines = text.splitlines()
     assert max(map(len, lines)) <= 110
     titles = re.split(r"\s{2,}", lines[0].strip())
@@ -398,7 +416,7 @@ def arguments(table, expected):
     return {
         "experiment": "default",
         "headline": medians,
-        "paired": paired_differences(table, [("els", "is")]),
+        "paired": paired(table),
         "orderings": orderings(table, expected.paper),
         "comparison": compare(medians, committed(), "default"),
         "figures": [
@@ -448,7 +466,7 @@ def test_report_stands_alone_and_its_links_lead_somewhere(arguments):
 def test_report_says_what_the_tables_say(arguments):
     html = render_report(**arguments)
     medians = arguments["headline"]
-    assert summary(medians) in html
+    assert summary(medians, arguments["paired"]) in html
     els = row(medians, dataset="mnist", machine="els", network_steps=150)
     interval = f"{els['pearson_r']:.3f} [{els['pearson_r_low']:.3f}, {els['pearson_r_high']:.3f}]"
     assert html.count(interval) >= 2  # among the verdicts and in the headline table
