@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,12 +96,37 @@ def _check(path: Path, samples: Samples) -> None:
         raise SamplesError(f"{path}: NaN or infinite pixels for seeds {bad.tolist()}")
 
 
+_REMOVE = "remove those that are not of this run, and they are made again"
+
+
+def require_same_noise(samples: Mapping[str, Samples]) -> None:
+    """Raise SamplesError unless all of these, by name, are of the same seeds, noise and labels.
+
+    The noise is known by the digest in the records of samples of machines and networks; labels are
+    compared between those that have them, as an unconditional network has none.
+    """
+    (first, reference), *others = samples.items()
+    labelled = {name: s for name, s in samples.items() if s.labels is not None}
+    for name, other in others:
+        if not np.array_equal(other.seeds, reference.seeds):
+            raise SamplesError(f"{first} and {name} differ in their seeds")
+        if other.record.get("noise_sha256") != reference.record.get("noise_sha256"):
+            raise SamplesError(
+                f"{first} and {name} have the same seeds, but are of different noise; {_REMOVE}"
+            )
+    for name, other in labelled.items():
+        if not np.array_equal(other.labels, next(iter(labelled.values())).labels):
+            raise SamplesError(f"{next(iter(labelled))} and {name} differ in their labels")
+
+
 def join_shards(paths: list[Path]) -> Samples:
-    """Shards joined in the order of ``paths``; their seeds must not overlap.
+    """Shards joined in the order of ``paths``; of one file of noise, their seeds all different.
 
     The record is the first one's, with all their ``audits``.
     """
     shards = [load_samples(path) for path in paths]
+    if len({shard.record.get("noise_sha256") for shard in shards}) > 1:
+        raise SamplesError(f"{', '.join(map(str, paths))}: of different noise; {_REMOVE}")
     seeds = np.concatenate([shard.seeds for shard in shards])
     if len(np.unique(seeds)) != len(seeds):
         raise SamplesError(f"{', '.join(map(str, paths))}: some seeds occur twice")

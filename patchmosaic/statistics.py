@@ -24,6 +24,9 @@ from numpy.typing import ArrayLike, NDArray
 Values = NDArray[np.float64]
 
 
+NORMAL_95 = NormalDist().inv_cdf(0.975)  # 1.96: half of the interval that holds 95%
+
+
 class Interval(NamedTuple):
     """An estimate between the bounds of its confidence interval."""
 
@@ -295,8 +298,10 @@ def training_spread(r: ArrayLike) -> dict[str, float | int]:
 
     Returns:
         networks (k), seeds (n); least_median and greatest_median of the trainings; half_interval,
-        half the bootstrap 95% interval of a training's median, on average; and the standard
-        deviations sd_training, sd_noise and sd_interaction; all in units of r.
+        half the bootstrap 95% interval of a training's median, on average; the standard deviations
+        sd_training, sd_noise and sd_interaction; and half_interval_with_training, half of a 95%
+        interval for a median over noise of a training from any seed, if both were normal:
+        half_interval and 1.96 sd_training, the root of the sum of squares. All in units of r.
     """
     r = np.nan_to_num(np.asarray(r, np.float64), nan=0.0)
     if r.ndim != 2 or min(r.shape) < 2:
@@ -305,13 +310,16 @@ def training_spread(r: ArrayLike) -> dict[str, float | int]:
     training, noise = r.mean(axis=1, keepdims=True), r.mean(axis=0, keepdims=True)
     rest = ((r - training - noise + r.mean()) ** 2).sum() / ((k - 1) * (n - 1))
     medians = [bootstrap_median(of_training) for of_training in r]
+    half_interval = float(np.mean([(m.high - m.low) / 2 for m in medians]))
+    sd_training = math.sqrt(max(0.0, training.var(ddof=1) - rest / n))
     return {
         "networks": k,
         "seeds": n,
         "least_median": min(m.estimate for m in medians),
         "greatest_median": max(m.estimate for m in medians),
-        "half_interval": float(np.mean([(m.high - m.low) / 2 for m in medians])),
-        "sd_training": math.sqrt(max(0.0, training.var(ddof=1) - rest / n)),
+        "half_interval": half_interval,
+        "half_interval_with_training": math.hypot(half_interval, NORMAL_95 * sd_training),
+        "sd_training": sd_training,
         "sd_noise": math.sqrt(max(0.0, noise.var(ddof=1) - rest / k)),
         "sd_interaction": math.sqrt(rest),
     }

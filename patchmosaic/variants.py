@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from patchmosaic.samples import Samples, SamplesError
+from patchmosaic.samples import Samples, require_same_noise
 from patchmosaic.statistics import bootstrap_median, paired_difference, pearson_r
 
 
@@ -20,8 +20,7 @@ def variant_agreement(
         shuffled: compare each of the machine's images with the network's of the next seed (the last
             with the first), which agree only in what all images have in common.
     """
-    if not np.array_equal(machine.seeds, network.seeds):
-        raise SamplesError("machine and network differ in their seeds")
+    require_same_noise({"machine": machine, "network": network})
     images = [each.clip(-1, 1) if clamped else each for each in (machine.images, network.images)]
     if shuffled:
         images[1] = np.roll(images[1], -1, axis=0)

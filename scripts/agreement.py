@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from patchmosaic.audit import pooled
 from patchmosaic.console import logged
-from patchmosaic.samples import SamplesError, join_shards
+from patchmosaic.samples import join_shards, require_same_noise
 from patchmosaic.statistics import agreement
 
 if __name__ == "__main__":
@@ -18,11 +17,7 @@ if __name__ == "__main__":
             name: join_shards([Path(p) for p in snakemake.input[name]])
             for name in snakemake.params.machines
         }
-        for name, samples in machines.items():
-            if not np.array_equal(samples.seeds, network.seeds):
-                raise SamplesError(
-                    f"{name} and {snakemake.wildcards.network} differ in their seeds"
-                )
+        require_same_noise({snakemake.wildcards.network: network, **machines})
         audits = {name: pooled(s.record["audits"]) for name, s in machines.items()}
         tables = [
             agreement(s.images, network.images, machines["is"].images, s.seeds, s.labels).assign(

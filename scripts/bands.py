@@ -6,7 +6,7 @@ import pandas as pd
 
 from patchmosaic.console import logged
 from patchmosaic.frequencies import band_agreement
-from patchmosaic.samples import join_shards
+from patchmosaic.samples import join_shards, require_same_noise
 
 if __name__ == "__main__":
     with logged(snakemake.log[0]):
@@ -14,6 +14,7 @@ if __name__ == "__main__":
         tables = []
         for machine in snakemake.params.machines:
             samples = join_shards([Path(path) for path in snakemake.input[machine]])
+            require_same_noise({snakemake.wildcards.network: network, machine: samples})
             table = band_agreement(samples.images, network.images)
             table["seed"] = samples.seeds[table.pop("image")]
             tables.append(table.assign(machine=machine))

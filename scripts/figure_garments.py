@@ -8,7 +8,7 @@ from patchmosaic.console import logged
 from patchmosaic.datasets import load_images, to_float_array
 from patchmosaic.figures import inconsistent_garments, save_figure
 from patchmosaic.garments import GARMENTS, inconsistent
-from patchmosaic.samples import join_shards
+from patchmosaic.samples import join_shards, require_same_noise
 
 if __name__ == "__main__":
     with logged(snakemake.log[0]):
@@ -17,6 +17,7 @@ if __name__ == "__main__":
         samples = {
             name: join_shards([Path(path) for path in snakemake.input[name]]) for name in names
         }
+        require_same_noise(samples)
         network = samples["network"]
         classes = np.array(training.class_names)[network.labels]
         garments = np.flatnonzero(np.isin(classes, GARMENTS))

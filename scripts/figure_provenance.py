@@ -26,7 +26,8 @@ if __name__ == "__main__":
             label = noise.labels[0]
             chosen = np.flatnonzero(images.labels == label)
             name = f"{name}, {images.class_names[label]}"
-        bank = to_float(images.images[chosen[: settings.images]])
+        chosen = chosen[: settings.images]
+        bank, ids = to_float(images.images[chosen]), images.ids[chosen]
         scales = read_scales(Path(snakemake.input.scales))
         border = {"boundary": settings.boundary, "candidates": settings.candidates}
         machine = EquivariantLocalScoreMachine(
@@ -39,14 +40,14 @@ if __name__ == "__main__":
             reverse_times(settings.steps, settings.start),
             lambda *moment: visited.append(moment),
         )
-        chosen = [visited[int(share * (len(visited) - 1))] for share in settings.moments]
         moments = []
-        for t, x_t, mean in chosen:
+        for share in settings.moments:
+            t, x_t, mean = visited[int(share * (len(visited) - 1))]
             size = scale_at(scales, t)
             found = provenance(x_t[0], bank, alpha_bar(t), size, **border)
             moments.append((t, size, x_t[0], mean[0], found))
         figure = patch_provenance(
-            moments, bank, f"{name}: seed {noise.seeds[0]}, bank of {len(bank)} images"
+            moments, bank, ids, f"{name}: seed {noise.seeds[0]}, bank of {len(bank)} images"
         )
         for path in snakemake.output:
             save_figure(figure, path)

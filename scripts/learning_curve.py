@@ -1,5 +1,6 @@
 """Compare machines with a network at several moments of its training."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -8,7 +9,7 @@ import torch
 from patchmosaic.checkpoints import load_checkpoint
 from patchmosaic.console import logged
 from patchmosaic.records import load_record
-from patchmosaic.samples import join_shards, load_samples
+from patchmosaic.samples import join_shards, load_samples, require_same_noise
 from patchmosaic.sampling import network_x0, sample
 from patchmosaic.statistics import pearson_r
 
@@ -26,6 +27,8 @@ if __name__ == "__main__":
             name: join_shards([Path(shard) for shard in snakemake.input[name]])
             for name in settings.machines
         }
+        of_noise = replace(noise, record={"noise_sha256": noise.record["sha256"]})
+        require_same_noise({"the noise": of_noise, **machines})
         tables = []
         for images_seen, weights in sorted(moments.items()):
             network, _ = load_checkpoint(path, snapshot=weights)

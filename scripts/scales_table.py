@@ -1,4 +1,4 @@
-"""Put the locality scales of all networks into one table."""
+"""Tabulate the locality scales of all networks, and the best P of single trajectories."""
 
 from pathlib import Path
 
@@ -14,7 +14,14 @@ if __name__ == "__main__":
             snakemake.params.networks, given.scales, given.cosines, strict=True
         ):
             found = pd.DataFrame(read_scales(Path(scales)).items(), columns=["t", "patch_size"])
-            n = pd.read_csv(cosines)["trajectory"].nunique()
+            found["t"] = found["t"].round(6)
+            every = pd.read_csv(cosines)
+            best = every.loc[every.groupby(["t", "trajectory"])["cosine"].idxmax()]
+            sizes = best.groupby(best["t"].round(6))["patch_size"].agg(["min", "max"])
+            sizes = sizes.rename(columns={"min": "smallest", "max": "largest"})
+            found = found.join(sizes, on="t")
+            n = every["trajectory"].nunique()
             tables.append(found.assign(network=network, trajectories=n))
-        table = pd.concat(tables)[["network", "t", "patch_size", "trajectories"]]
+        columns = ["network", "t", "patch_size", "smallest", "largest", "trajectories"]
+        table = pd.concat(tables)[columns]
         table.to_csv(snakemake.output[0], index=False)

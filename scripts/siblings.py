@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from patchmosaic.console import logged
-from patchmosaic.samples import SamplesError, join_shards
+from patchmosaic.samples import join_shards, require_same_noise
 from patchmosaic.statistics import siblings
 
 if __name__ == "__main__":
@@ -17,8 +16,7 @@ if __name__ == "__main__":
         for pair in snakemake.params.pairs:
             names = [pair["a"], pair["b"]]
             both = [join_shards([Path(path) for path in paths]) for paths in pair["shards"]]
-            if not np.array_equal(both[0].seeds, both[1].seeds):
-                raise SamplesError(f"{' and '.join(names)} differ in their seeds")
+            require_same_noise(dict(zip(names, both, strict=True)))
             r = [
                 els.loc[(name, pair["steps"])].set_index("seed")["pearson_r"].loc[both[0].seeds]
                 for name in names

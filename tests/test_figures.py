@@ -117,10 +117,10 @@ def test_scatter_draws_every_seed_and_the_median():
     panels = [axes for axes in figure.axes if axes.collections]
     assert [axes.get_title() for axes in panels] == ["a\n150 network steps", "b\n20 network steps"]
     els = agreement().query("machine == 'els'")
-    points, median = panels[0].collections[:2]
+    points, median = panels[0].collections[0], panels[0].containers[0].lines[0]
     np.testing.assert_allclose(points.get_offsets(), els[["is_pearson_r", "pearson_r"]])
     np.testing.assert_allclose(
-        median.get_offsets(), [[els["is_pearson_r"].median(), els["pearson_r"].median()]]
+        median.get_xydata(), [[els["is_pearson_r"].median(), els["pearson_r"].median()]]
     )
     assert to_hex(points.get_facecolor()[0]).upper() == MACHINE_LOOKS["els"][0]
     assert f"ELS above IS: {N} of {N}\nLS above IS: 0 of {N}" in texts(figure)
@@ -137,10 +137,18 @@ def test_scatter_reports_undefined_seeds():
         scatter_is_vs_machine(table[table["machine"] == "is"])
 
 
+def scales_table(times, sizes, networks):
+    """The same scales for so many networks, and in one of two trajectories a larger best P."""
+    sizes = np.asarray(sizes)
+    columns = {"t": times, "patch_size": sizes, "smallest": sizes, "largest": sizes + 2}
+    table = pd.DataFrame(columns).assign(trajectories=2)
+    return pd.concat([table.assign(network=f"network-{i}") for i in range(networks)])
+
+
 def test_scales_keep_coinciding_curves_apart_near_their_patch_size():
     times = np.arange(1, 21) / 20
-    falling = dict(zip(times[::-1], range(41, 1, -2), strict=True))
-    figure = scales({f"network {i}": falling for i in range(6)})
+    sizes = np.arange(3, 42, 2)
+    figure = scales(scales_table(times, sizes, 6))
     curves = figure.axes[0].lines
     heights = np.array([curve.get_ydata() for curve in curves])
     np.testing.assert_array_equal(curves[0].get_xdata(), times)
@@ -150,7 +158,10 @@ def test_scales_keep_coinciding_curves_apart_near_their_patch_size():
     looks = {(line.get_color(), line.get_marker()) for line in curves}
     assert len(looks) == 6
     assert all(tick % 2 == 1 for tick in figure.axes[0].get_yticks())
-    assert len(scales({f"network {i}": falling for i in range(7)}).axes) == 2
+    spans = figure.axes[0].collections[0].get_segments()  # of the first network's trajectories
+    lengths = [span[1, 1] - span[0, 1] for span in spans]
+    np.testing.assert_allclose(lengths, 2)
+    assert len(scales(scales_table(times, sizes, 7)).axes) == 2
 
 
 def test_headline_chart_draws_medians_intervals_and_the_papers():
@@ -176,7 +187,7 @@ def test_no_words_overlap_or_leave_the_chart(steps):
 
 def test_no_words_overlap_or_leave_other_figures():
     assert_legible(scatter_is_vs_machine(pd.concat([agreement(n) for n in "abcd"])))
-    assert_legible(scales({f"network-{i}": {0.5: 3, 1.0: 33} for i in range(9)}))
+    assert_legible(scales(scales_table([0.5, 1.0], [3, 33], 9)))
     rows = {"network, 150 steps": images(), "ELS": images()}
     r = {"ELS": np.full(N, -0.123)}
     assert_legible(

@@ -139,6 +139,7 @@ def test_distances_of_patches_stand_beside_those_of_images():
     ]
     patches = pd.DataFrame(rows)
     images = patches[patches["patch_size"] == 3].assign(distance=100.0).drop(columns="patch_size")
+    images = pd.concat([images, images.assign(distance=1e6)])  # of more images than patches are of
     figure = nearest_patches_figure(patches, images)
     labels = [label.get_text() for label in figure.axes[2].get_xticklabels()]
     assert labels == ["3 x 3", "7 x 7", "whole image"]

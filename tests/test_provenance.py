@@ -84,10 +84,13 @@ def test_a_training_image_comes_from_itself():
 
 
 def test_figure_maps_sources_and_shows_their_images():
-    moments = [(t, 3, X, X, provenance(X, BANK, a, 3)) for t, a in ((0.8, 0.1), (0.05, 0.99))]
-    figure = patch_provenance(moments, BANK, "a network: seed 0")
-    final = moments[-1][-1].image[0].numpy()
-    shares = [f"image {i}\n{(final == i).sum()} pixels" for i in np.unique(final)]
+    moments = [(t, 3, X, X, provenance(X, BANK, a, 3)) for t, a in ((0.8, 0.1), (0.05, 0.5))]
+    ids = [f"id-{i}" for i in range(len(BANK))]
+    figure = patch_provenance(moments, BANK, ids, "a network: seed 0")
+    last = moments[-1][-1]
+    final = last.image[0].numpy()[last.weight[0] >= 0.1]
+    assert 0 < len(final) < last.image[0].numel()
+    shares = [f"image id-{i}\n{(final == i).sum()} pixels" for i in np.unique(final)]
     drawn = texts(figure)
     assert set(shares) <= set(drawn)
     assert {"t = 0.80\nP = 3", "t = 0.05\nP = 3"} <= set(drawn)

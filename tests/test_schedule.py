@@ -9,7 +9,14 @@ import torch
 
 from patchmosaic.calibration import choose_scales, cosine_similarities
 from patchmosaic.machines import EquivariantLocalScoreMachine, IdealScoreMachine
-from patchmosaic.samples import Samples, SamplesError, join_shards, load_samples, save_samples
+from patchmosaic.samples import (
+    Samples,
+    SamplesError,
+    join_shards,
+    load_samples,
+    require_same_noise,
+    save_samples,
+)
 from patchmosaic.sampling import machine_x0, sample, scale_at, seed_labels, seed_noise
 from patchmosaic.schedule import alpha_bar, ddim, noise_from_x0, reverse_times, x0_from_noise
 
@@ -110,6 +117,27 @@ def test_shards_join_in_order_and_must_not_overlap(tmp_path):
     assert np.array_equal(join_shards(paths).images, images)
     with pytest.raises(SamplesError, match="seeds occur twice"):
         join_shards([paths[0], paths[0]])
+    other = Samples(images[3:], np.arange(3, 4), None, {"noise_sha256": "of another stream"})
+    save_samples(paths[1], other)
+    with pytest.raises(SamplesError, match="of different noise"):
+        join_shards(paths)
+
+
+def test_samples_are_compared_only_from_the_same_noise():
+    images = np.zeros((2, 1, 2, 2), np.float32)
+
+    def of(noise="a", seeds=(3, 4), labels=None):
+        labels = None if labels is None else np.array(labels)
+        return Samples(images, np.array(seeds), labels, {"noise_sha256": noise})
+
+    require_same_noise({"els": of(labels=[1, 2]), "net": of(), "is": of(labels=[1, 2])})
+    for other, message in [
+        (of(noise="b"), "els and net have the same seeds, but are of different noise"),
+        (of(seeds=(4, 3)), "els and net differ in their seeds"),
+        (of(labels=[2, 1]), "els and net differ in their labels"),
+    ]:
+        with pytest.raises(SamplesError, match=message):
+            require_same_noise({"els": of(labels=[1, 2]), "net": other})
 
 
 def test_calibration_finds_the_scale_of_a_machine_that_poses_as_a_network():

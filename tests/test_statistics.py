@@ -78,6 +78,8 @@ def test_training_spread_of_a_small_table_by_hand():
     intervals = [bootstrap_median(values) for values in ([0.9, 0.5, 0.7], [0.8, 0.4, 0.0])]
     half = sum(interval.high - interval.low for interval in intervals) / 4
     assert found["half_interval"] == pytest.approx(half)
+    both = np.sqrt(half**2 + (1.959964 * found["sd_training"]) ** 2)
+    assert found["half_interval_with_training"] == pytest.approx(both)
     assert training_spread([[0.9, 0.5], [0.5, 0.9]])["sd_noise"] == 0
     with pytest.raises(ValueError, match="at least 2 trainings"):
         training_spread([[0.9, 0.5]])

@@ -120,7 +120,7 @@ def test_figures_show_the_tables_and_are_legible():
         {f"network-{i}": {0.1: 3, 0.3: 3, 0.5: 5, 0.7: 5, 0.9: 5, 1.0: 7} for i in range(4)},
     )
     large = [line for line in figure.axes[0].lines if line.get_markersize() == 6]
-    assert [float(line.get_xdata()[0]) for line in large] == [3, 3, 5, 5, 5]
+    assert [float(line.get_xdata()[0]) for line in large] == [3, 3, 5, 5, 5, 7]
     assert_legible(figure)
 
 

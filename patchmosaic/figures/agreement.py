@@ -36,7 +36,8 @@ def scatter_is_vs_machine(agreement: pd.DataFrame) -> Figure:
     """Agreement of IS against that of the machines, a point a seed (the paper's figures 10 to 12).
 
     A panel for each network and number of steps; points above the diagonal are seeds where the
-    machine agrees better than IS. The large marker is the median. Seeds whose correlation is
+    machine agrees better than IS. The large marker is the median with its 95% intervals, in which
+    an undefined correlation counts as 0. Seeds whose correlation is
     undefined cannot be drawn; the panel says how many.
 
     Args:
@@ -62,14 +63,17 @@ def scatter_is_vs_machine(agreement: pd.DataFrame) -> Figure:
             rows = group[group["machine"] == machine]
             x, y = rows["is_pearson_r"], rows["pearson_r"]
             axes.scatter(x, y, 9, colour, marker=marker, alpha=0.55, linewidths=0)
-            axes.scatter(
-                x.median(),
-                y.median(),
-                55,
-                colour,
+            middle = [bootstrap_median(values.fillna(0.0)) for values in (x, y)]
+            errors = [[[m.estimate - m.low], [m.high - m.estimate]] for m in middle]
+            axes.errorbar(
+                *(m.estimate for m in middle),
+                xerr=errors[0],
+                yerr=errors[1],
+                color=colour,
                 marker=marker,
-                edgecolors="white",
-                linewidths=1,
+                markersize=7,
+                markeredgecolor="white",
+                elinewidth=1,
                 zorder=3,
             )
             above = int((y > x).sum())
@@ -88,7 +92,7 @@ def scatter_is_vs_machine(agreement: pd.DataFrame) -> Figure:
     figure.supxlabel("IS and network: Pearson r", fontsize=7)
     figure.supylabel("machine and network: Pearson r", fontsize=7)
     shown = [m for m in MACHINES if m in set(table["machine"])]
-    legend(figure, shown, [key("none", "o", "large: median over seeds")])
+    legend(figure, shown, [key("none", "o", "large: median and 95% interval")])
     return figure
 
 
@@ -407,9 +411,14 @@ def nearest_patches(patches: pd.DataFrame, images: pd.DataFrame) -> Figure:
     Args:
         patches: network, source (as for :func:`novelty`), and the columns of
             :func:`patchmosaic.nearest_patches.patch_distances`.
-        images: as for :func:`novelty`.
+        images: as for :func:`novelty`, in the order of the images of each source; the first ones,
+            as many as there are in `patches`, are drawn.
     """
     whole = "whole"
+    sample = ["network", "source"]
+    counts = patches.groupby(sample)["image"].nunique().rename("count")
+    images = images.join(counts, on=sample)
+    images = images[images.groupby(sample).cumcount() < images["count"]]  # the same ones
     table = pd.concat([patches, images.assign(patch_size=whole)])
     networks = list(table.groupby("network", sort=False))
     sizes = [*sorted(patches["patch_size"].unique()), whole]

@@ -32,38 +32,51 @@ CURVE_MARKERS = "os^Dv<>"
 
 
 @style()
-def scales(scales_by_network: Mapping[str, Mapping[float, int]], *, curves: int = 6) -> Figure:
+def scales(table: pd.DataFrame, *, curves: int = 6) -> Figure:
     """The calibrated patch size P(t) of every network (the paper's figure 4b).
 
     The curves of a panel are moved apart by a fraction of a pixel, so that coinciding ones stay
-    visible; P itself is always an odd integer.
+    visible; P itself is always an odd integer. Vertical lines reach from the smallest to largest
+    best P of single trajectories.
 
     Args:
-        scales_by_network: for each network the locality scale P in pixels at each time.
+        table: network, t, patch_size (the locality scale P in pixels), smallest, largest (best P of
+            a trajectory), trajectories (how many).
         curves: most networks in one panel.
     """
-    if not scales_by_network:
+    if table.empty:
         raise ValueError("there are no scales to draw")
-    panels = math.ceil(len(scales_by_network) / curves)
-    curves = math.ceil(len(scales_by_network) / panels)
+    networks = list(table.sort_values("t").groupby(["network", "trajectories"], sort=False))
+    networks.sort(key=lambda named: list(table["network"]).index(named[0][0]))
+    panels = math.ceil(len(networks) / curves)
+    curves = math.ceil(len(networks) / panels)
     width = COLUMN_INCHES if panels == 1 else PAGE_INCHES
     figure = Figure((width, 2.3 + 0.13 * curves), layout="constrained")
     grid = figure.subplots(1, panels, squeeze=False, sharex=True, sharey=True)[0]
-    for i, (network, found) in enumerate(scales_by_network.items()):
-        times = sorted(found)
-        apart = 0.24 * (i % curves - (curves - 1) / 2)
+    for i, ((network, n), found) in enumerate(networks):
+        place = i % curves - (curves - 1) / 2
+        colour = CURVE_COLOURS[i % curves % len(CURVE_COLOURS)]
+        apart, later = 0.24 * place, 0.005 * place
+        grid[i // curves].vlines(
+            found["t"] + later,
+            found["smallest"] + apart,
+            found["largest"] + apart,
+            colors=colour,
+            linewidths=0.6,
+            alpha=0.6,
+        )
         grid[i // curves].step(
-            times,
-            [found[t] + apart for t in times],
+            found["t"],
+            found["patch_size"] + apart,
             where="mid",
-            color=CURVE_COLOURS[i % curves % len(CURVE_COLOURS)],
+            color=colour,
             linestyle=CURVE_DASHES[i % curves % len(CURVE_DASHES)],
             marker=CURVE_MARKERS[i % curves % len(CURVE_MARKERS)],
             markersize=2.5,
             linewidth=1,
-            label=network,
+            label=f"{network}, n = {n}",
         )
-    largest = max(max(found.values()) for found in scales_by_network.values())
+    largest = int(table[["patch_size", "largest"]].max(axis=None))
     every = 2 * math.ceil(largest / 20)
     for axes in grid:
         axes.set(xlim=(0, 1.02), ylim=(0, largest + 1.5), yticks=range(1, largest + 1, every))
@@ -87,7 +100,7 @@ def sharpness(
     cosines: Mapping[str, pd.DataFrame],
     scales_by_network: Mapping[str, Mapping[float, int]],
     *,
-    moments: tuple[float, ...] = (0.1, 0.3, 0.5, 0.7, 0.9),
+    moments: tuple[float, ...] = (0.1, 0.3, 0.5, 0.7, 0.9, 1.0),
 ) -> Figure:
     """How much worse every other patch size predicts a network than the best does, at some times.
 
@@ -127,7 +140,8 @@ def sharpness(
         Line2D([], [], color=colour, marker=marker, markersize=3, label=f"t = {t:g}")
         for t, (colour, marker) in zip(times, looks, strict=True)
     ]
-    figure.legend(handles=keys, loc="outside upper center", ncols=len(keys))
+    ncols = len(keys) if columns > 1 else 3
+    figure.legend(handles=keys, loc="outside upper center", ncols=ncols)
     return figure
 
 

@@ -31,6 +31,15 @@ SOURCE_COLOURS = (BLUE, ORANGE, GREEN, VERMILLION, SKY, PURPLE, "#F0E442", "#000
 GOLDEN = (5**0.5 - 1) / 2
 
 
+CLEAR_WEIGHT = 0.1
+NO_IMAGE = -1
+
+
+def _sources(found: Provenance) -> np.ndarray:
+    """The image that each pixel comes from, (H, W), or NO_IMAGE."""
+    return np.where(found.weight[0] >= CLEAR_WEIGHT, found.image[0], NO_IMAGE)
+
+
 def _blank(axes: Axes) -> None:
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
@@ -40,19 +49,25 @@ def _blank(axes: Axes) -> None:
 def patch_provenance(
     moments: Sequence[tuple[float, int, ArrayLike, ArrayLike, Provenance]],
     bank: ArrayLike,
+    ids: Sequence[object],
     title: str,
 ) -> Figure:
     """Which training image each pixel comes from, over time, and those images.
+
+    Pixels whose heaviest candidate has less than CLEAR_WEIGHT of the posterior weight come from no
+    image in particular, as on an even ground, where many patches are alike: they are left white,
+    and not counted.
 
     Args:
         moments: for each time, from noise to image: t, the locality scale P in pixels, x_t and the
             posterior mean, (C, H, W), and the provenance of its pixels.
         bank: (N, C, H, W), in [-1, 1].
+        ids: (N,), what names the images of the bank in their dataset.
         title: above the figure.
     """
     bank, last = np.asarray(bank), moments[-1][-1]
-    taken = last.image[0].numpy()  # of the heaviest candidates
-    images, counts = np.unique(taken, return_counts=True)
+    taken = _sources(last)
+    images, counts = np.unique(taken[taken >= 0], return_counts=True)
     order = np.argsort(-counts, kind="stable")[: len(SOURCE_COLOURS)]
     sources = {int(images[i]): int(counts[i]) for i in order}
     n = len(SOURCE_COLOURS)
@@ -69,9 +84,10 @@ def patch_provenance(
     ):
         axes.set_title(name)
     for line, (t, patch_size, x_t, mean, found) in zip(grid, moments, strict=True):
-        image_at = found.image[0].numpy()
+        image_at = _sources(found)
         grays = 0.55 + 0.4 * (image_at * GOLDEN % 1)  # neighbours of other images differ in gray
         colours = np.repeat(grays[..., None], 3, axis=2)
+        colours[image_at == NO_IMAGE] = 1
         for image, colour in zip(sources, SOURCE_COLOURS, strict=False):
             colours[image_at == image] = to_rgb(colour)
         line[0].imshow(picture(np.asarray(x_t)), interpolation="nearest")
@@ -96,6 +112,6 @@ def patch_provenance(
         )
         rows, cols = (line[0].numpy()[taken == image] for line in (last.row, last.col))
         axes.scatter(cols, rows, 3, VERMILLION, linewidths=0)
-        axes.set_title(f"image {image}\n{count} pixels", fontsize=6)
+        axes.set_title(f"image {ids[image]}\n{count} pixels", fontsize=6)
         _blank(axes)
     return figure

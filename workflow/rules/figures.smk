@@ -62,7 +62,7 @@ rule figure_scatter:
         mem_mb=1000,
         runtime=10,
     params:
-        code=code("figures"),
+        code=code("figures", "statistics.py"),
     message:
         "Drawing the agreement of every seed"
     script:
@@ -92,7 +92,7 @@ rule figure_scales:
         mem_mb=1000,
         runtime=10,
     params:
-        code=code("figures"),
+        code=code("figures", "statistics.py"),
     message:
         "Drawing the locality scales"
     script:
@@ -122,7 +122,7 @@ rule figure_headline:
         mem_mb=1000,
         runtime=10,
     params:
-        code=code("figures"),
+        code=code("figures", "statistics.py"),
     message:
         "Drawing the headline numbers"
     script:
@@ -229,7 +229,7 @@ rule figure_sharpness:
         runtime=10,
     params:
         networks=CALIBRATED,
-        code=code("figures"),
+        code=code("figures", "statistics.py"),
     message:
         "Drawing how sharp the optimum of P is"
     script:
@@ -259,7 +259,7 @@ rule figure_siblings:
         mem_mb=1000,
         runtime=10,
     params:
-        code=code("figures"),
+        code=code("figures", "statistics.py"),
     message:
         "Drawing networks with each other"
     script:
@@ -327,7 +327,7 @@ rule figure_variants:
         runtime=10,
     params:
         unchanged=UNCHANGED,
-        code=code("figures"),
+        code=code("figures", "statistics.py"),
     message:
         "Drawing controls and ablations"
     script:
@@ -357,7 +357,7 @@ rule figure_learning:
         mem_mb=1000,
         runtime=10,
     params:
-        code=code("figures"),
+        code=code("figures", "statistics.py"),
     message:
         "Drawing the agreement during the training"
     script:
@@ -420,7 +420,7 @@ rule figure_measures:
         mem_mb=1000,
         runtime=10,
     params:
-        code=code("figures", "headline.py"),
+        code=code("figures", "headline.py", "statistics.py"),
     message:
         "Drawing r, r^2 and R^2"
     script:
@@ -450,7 +450,7 @@ rule figure_bands:
         mem_mb=1000,
         runtime=10,
     params:
-        code=code("figures"),
+        code=code("figures", "statistics.py"),
     message:
         "Drawing the agreement by spatial frequency"
     script:
@@ -480,7 +480,7 @@ rule figure_novelty:
         mem_mb=1000,
         runtime=10,
     params:
-        code=code("figures"),
+        code=code("figures", "statistics.py"),
     message:
         "Drawing how new the samples are"
     script:
@@ -511,7 +511,7 @@ rule figure_nearest_patches:
         mem_mb=1000,
         runtime=10,
     params:
-        code=code("figures"),
+        code=code("figures", "statistics.py"),
     message:
         "Drawing how far samples are from training patches"
     script:
@@ -581,7 +581,7 @@ rule figure_trajectories:
         mem_mb=1000,
         runtime=10,
     params:
-        code=code("figures"),
+        code=code("figures", "statistics.py"),
     message:
         "Drawing the agreement over time"
     script:
@@ -611,7 +611,7 @@ rule figure_trajectory_bands:
         mem_mb=1000,
         runtime=10,
     params:
-        code=code("figures"),
+        code=code("figures", "statistics.py"),
     message:
         "Drawing the agreement over time by spatial frequency"
     script:
@@ -672,7 +672,7 @@ rule figure_consistency:
         mem_mb=1000,
         runtime=10,
     params:
-        code=code("figures"),
+        code=code("figures", "statistics.py"),
     message:
         "Drawing local consistency over time"
     script:
@@ -734,7 +734,13 @@ rule figure_mosaics:
         seeds=8,
         code=[
             MACHINE_CODE,
-            code("figures", "consistency.py", "nearest_patches.py", "trajectories.py"),
+            code(
+                "figures",
+                "consistency.py",
+                "nearest_patches.py",
+                "statistics.py",
+                "trajectories.py",
+            ),
         ],
     message:
         "Drawing mosaics of two images"
