@@ -19,7 +19,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
-from numbers import Real
+from numbers import Integral, Real
 from pathlib import Path
 from types import ModuleType
 
@@ -67,7 +67,8 @@ class OwnNetwork(nn.Module):
             raise CheckpointError(
                 f"{self.path}: time_of({a_bar:g}) gives {time!r}: expected a finite number"
             )
-        return time
+        # Plain numbers, whatever library they come from: the tensor has the type that is stated.
+        return int(time) if isinstance(time, Integral) else float(time)
 
     def forward(self, x_t: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
         """The predicted noise (B, C, H, W) at times (B,) of this project's schedule."""

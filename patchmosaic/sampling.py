@@ -12,8 +12,9 @@ from tqdm import tqdm
 from patchmosaic.machines import ScoreMachine
 from patchmosaic.schedule import alpha_bar, ddim, reverse_times, x0_from_noise
 
-# Random streams of a seed, apart from each other and from those of every training, whose noise is
-# torch's: noise that the evaluation or the calibration starts from is never part of a training.
+# Random streams of a seed, apart from each other. Noise that the evaluation or the calibration
+# starts from is never part of a training, whose noise is torch's; the classes of seeds share their
+# stream with the order of the images in a training of seed 1, which tells it nothing.
 LABEL_STREAM, NOISE_STREAM = 1, 0x6E6F697365
 
 

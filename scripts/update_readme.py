@@ -94,11 +94,11 @@ def performance_table(rows: pd.DataFrame) -> str:
     for engine in ("dense", "exact", "adaptive"):
         row = whole.loc[engine]
         cells = [
-            engine,
+            "dense, scaled up from 100 images" if engine == "dense" else engine,
             f"{each[engine]:,.1f}" if each[engine] < 1000 else f"{each[engine]:,.0f}",
             f"{each['dense'] / each[engine]:.0f}",
         ]
-        cells.append(f"{row.peak_mib / 1024:.1f}")
+        cells.append("" if engine == "dense" else f"{row.peak_mib / 1024:.1f}")
         cells.append("" if pd.isna(row.audited_rms) else f"{row.audited_rms:.4f}")
         r = row.median_pearson_r_with_exact
         cells.append("" if pd.isna(r) else f"{r:.5f}")
@@ -167,15 +167,17 @@ def training_spread(rows: pd.DataFrame) -> str:
     lines = [
         f"{rows['networks'].max()} trainings of {' and '.join(rows['network'].unique())}, "
         f"{rows['seeds'].max()} noise seeds: medians of r, half of their 95% interval, standard "
-        "deviations of r.",
+        "deviations (sd) of r.",
         "",
-        "| network steps | machine | medians | half interval | trainings | noise | interaction |",
-        "|---|---|---|---|---|---|---|",
+        "| network steps | machine | medians | half interval | the same with trainings | sd of "
+        "trainings | of noise | of interaction |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for row in rows.sort_values("network_steps", kind="stable").itertuples():
         lines.append(
             f"| {row.network_steps} | {row.machine.upper()} | {row.least_median:.3f} to "
-            f"{row.greatest_median:.3f} | {row.half_interval:.3f} | {row.sd_training:.3f} | "
+            f"{row.greatest_median:.3f} | {row.half_interval:.3f} | "
+            f"{row.half_interval_with_training:.3f} | {row.sd_training:.3f} | "
             f"{row.sd_noise:.3f} | {row.sd_interaction:.3f} |"
         )
     return "\n".join(lines)

@@ -286,7 +286,10 @@ def measures(agreement: pd.DataFrame, paper: pd.DataFrame, *, low: float = -0.25
             axes.plot(ends, [i + shift] * 2, color=colour, linewidth=1)
             below = int((values < low).sum())
             if below:
-                axes.text(low + 0.015, i + shift, f"{below} below", va="center", fontsize=5.5)
+                text = axes.text(
+                    low + 0.015, i + shift, f"{below} below", va="center", fontsize=5.5
+                )
+                text.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.5})
         paper_els = group["els"].iloc[0]
         axes.plot([paper_els] * 2, [i - 0.38, i + 0.38], color=BLACK, linewidth=0.8, zorder=3)
         axes.plot(paper_els, i + 0.38, "d", color=BLACK, markerfacecolor="white", zorder=4)

@@ -98,6 +98,7 @@ def patch_provenance(
         line[0].set_ylabel(f"t = {t:.2f}\nP = {patch_size}")
         for axes in line:
             _blank(axes)
+        line[2].spines[:].set(visible=True, color="0.8", linewidth=0.5)  # as it may be white
     for axes, shown in ((grid[-1, 3], weight), (grid[-1, 4], effective)):
         top.colorbar(shown, cax=axes.inset_axes((0, -0.14, 1, 0.06)), orientation="horizontal")
     figure.suptitle(title, fontsize=7.5, fontweight="bold")
