@@ -8,6 +8,7 @@ from graphlib import CycleError
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 ROOT = Path(__file__).parent.parent
@@ -19,6 +20,16 @@ def commands():
     blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
     lines = [line.split("#")[0].strip() for block in blocks for line in block.splitlines()]
     return [line for line in lines if line]
+
+
+def test_python_of_the_readme_runs(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    images = torch.rand(30, 1, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    names = {"images": images, "x_t": images[:2]}
+    for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL):
+        exec(block, names)
+    assert names["mean"].shape == names["score"].shape == (2, 1, 32, 32)
+    assert names["drawn"].shape == names["predicted"].shape == (3, 1, 32, 32)
 
 
 def test_make_commands_are_targets():
