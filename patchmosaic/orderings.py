@@ -79,8 +79,8 @@ def _pairs(runs: list[_Run], names: pd.DataFrame) -> Iterator[tuple[str, _Run, _
                 yield claim, run, other
     for run in els:
         fewer = [r for r in els if r.network == run.network and r.network_steps < run.network_steps]
-        if fewer:
-            yield "more_steps", run, fewer[0]
+        for other in fewer:
+            yield "more_steps", run, other
     for a, b in product(resnets, resnets):
         of_a, of_b = (names.loc[run.network].to_dict() for run in (a, b))
         paddings = of_a.pop("padding"), of_b.pop("padding")

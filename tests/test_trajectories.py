@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import torch
 from legibility import assert_legible
+from matplotlib.figure import Figure
 from PIL import Image
 
 from patchmosaic.figures import (
@@ -152,3 +153,16 @@ def test_animation_has_a_frame_a_time_and_rests_on_the_last(both, tmp_path, suff
         animation.seek(1)
         assert animation.info["duration"] == 300
         assert np.abs(np.asarray(animation.convert("L"), float) - last).max() > 50
+
+
+@pytest.mark.parametrize("suffix", ["png", "gif"])
+def test_animation_begins_with_its_last_frame(tmp_path, suffix):
+    levels = [0.0, 0.5, 1.0]
+    frames = [Figure((1, 1), facecolor=str(level)) for level in levels]
+    save_animation(frames, tmp_path / f"animation.{suffix}", dpi=20)
+    with Image.open(tmp_path / f"animation.{suffix}") as animation:
+        shown = []
+        for frame in range(3):
+            animation.seek(frame)
+            shown.append(np.asarray(animation.convert("L"))[10, 10] / 255)
+    np.testing.assert_allclose(shown, [1.0, 0.0, 0.5], atol=0.01)
