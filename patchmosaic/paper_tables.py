@@ -31,7 +31,8 @@ def beside_paper(headline: pd.DataFrame, paper: pd.DataFrame) -> pd.DataFrame:
         conditional, network_steps, network and seeds (ours); paper_dataset, which differs from
         dataset where that is an altered copy; for each machine `<machine>_ours`
         with its interval `<machine>_low`, `<machine>_high` and `<machine>_paper`, Pearson's r; and
-        fraction_ours, fraction_paper, the share of seeds where ELS agrees better than IS.
+        fraction_ours with its Wilson interval fraction_low, fraction_high, and fraction_paper, the
+        share of seeds where ELS agrees better than IS.
     """
     keys = [*CONFIGURATION, "network_steps"]
     runs = [*keys, "network"]
@@ -43,7 +44,8 @@ def beside_paper(headline: pd.DataFrame, paper: pd.DataFrame) -> pd.DataFrame:
             "pearson_r_high": f"{machine}_high",
         }
         if machine == "els":
-            names[SHARE] = "fraction_ours"
+            names |= {SHARE: "fraction_ours"}
+            names |= {end: end for end in ("fraction_low", "fraction_high")}
         rows = headline[headline["machine"] == machine]
         ours = ours.merge(rows[[*runs, *names]].rename(columns=names), how="left", on=runs)
     theirs = with_copies(paper, headline["dataset"]).rename(
@@ -56,8 +58,8 @@ def beside_paper(headline: pd.DataFrame, paper: pd.DataFrame) -> pd.DataFrame:
     table = table[of_paper | table["network"].notna()]  # of copies only what was run
     table = table.sort_values("order", kind="stable", ignore_index=True)
     values = [f"{m}_{kind}" for m in MACHINES for kind in ("ours", "low", "high", "paper")]
-    columns = ["table", *keys, "network", "seeds", *values, "fraction_ours", "fraction_paper"]
-    columns.append("paper_dataset")
+    values += [f"fraction_{kind}" for kind in ("ours", "low", "high", "paper")]
+    columns = ["table", *keys, "network", "seeds", *values, "paper_dataset"]
     return table[columns].astype({"table": "Int64", "seeds": "Int64"})
 
 
@@ -79,7 +81,8 @@ def _cells(table: pd.DataFrame) -> list[tuple[str, list[list[str]]]]:
                     format_interval(row[f"{m}_ours"], row[f"{m}_low"], row[f"{m}_high"], 2)
                 )
                 words.append(format_number(row[f"{m}_paper"], ".2f"))
-            words += [format_number(row[f"fraction_{kind}"], ".2f") for kind in ("ours", "paper")]
+            share = (row[f"fraction_{kind}"] for kind in ("ours", "low", "high"))
+            words += [format_interval(*share, 2), format_number(row["fraction_paper"], ".2f")]
             words.append(_seeds(row))
             lines.append(words)
         blocks.append((title, lines))
@@ -106,7 +109,7 @@ def to_latex(table: pd.DataFrame) -> str:
 
     count = len(_FIRST) + 2 * len(_GROUPS) + 1
     groups = "".join(rf" & \multicolumn{{2}}{{c}}{{{group}}}" for group in _GROUPS)
-    text = ["% median Pearson r with its 95% bootstrap interval; share of seeds; n seeds"]
+    text = ["% median Pearson r with its 95% bootstrap interval; share of seeds, Wilson; n seeds"]
     copies = originals(table["dataset"])
     text += [f"% {copy}: the paper's numbers are for {name}" for copy, name in copies.items()]
     for title, lines in _cells(table):
@@ -157,9 +160,9 @@ td:nth-child(n+5) {{ text-align: right; }}
 <body>
 <h1>The paper's tables 1 and 2, with ours</h1>
 <p>Median Pearson r over noise seeds between machine and network, ours with a 95% bootstrap
-interval, and the share of seeds where ELS agrees better than IS. Empty: not run here, or not in the
-paper. Beside altered copies of a dataset, such as cifar10_jpeg, are the paper's numbers for the
-original.</p>
+interval, and the share of seeds where ELS agrees better than IS, ours with a 95% Wilson interval.
+Empty: not run here, or not in the paper. Beside altered copies of a dataset, such as cifar10_jpeg,
+are the paper's numbers for the original.</p>
 {tables}
 </body>
 </html>
