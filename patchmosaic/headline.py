@@ -18,7 +18,7 @@ import yaml
 
 from patchmosaic.datasets import REGISTRY
 from patchmosaic.network_config import ARCHITECTURES, PADDINGS
-from patchmosaic.statistics import bootstrap_median, proportion
+from patchmosaic.statistics import bootstrap_median, clear_sign, proportion
 
 MACHINES = ("els", "ls", "es", "is")
 """Names of the machines in the order of the tables, which need no machines, nor torch."""
@@ -147,8 +147,8 @@ def verdicts(headline: pd.DataFrame, paired: pd.DataFrame) -> pd.DataFrame:
     """Whether ELS agrees with a network better than IS does: one row a network and number of steps.
 
     Both machines start from the same noise, so the difference of their r, seed by seed, decides:
-    "ELS clearly above IS" or "ELS clearly below IS" where the 95% interval of its median lies above
-    or below 0, "not separated" where it does not.
+    "ELS clearly above IS", "ELS clearly below IS" or "not separated", by
+    :func:`patchmosaic.statistics.clear_sign`.
 
     Args:
         headline: as :func:`headline` makes it.
@@ -189,11 +189,8 @@ def _verdict(row: Mapping[str, float]) -> str:
     for machine in ("els", "is"):
         if math.isnan(row[machine]):
             return f"no {machine.upper()} to compare"
-    if row["difference_low"] > 0:
-        return "ELS clearly above IS"
-    if row["difference_high"] < 0:
-        return "ELS clearly below IS"
-    return "not separated"
+    sign = clear_sign(row["difference_low"], row["difference_high"], row["p_value"])
+    return {1: "ELS clearly above IS", -1: "ELS clearly below IS", 0: "not separated"}[sign]
 
 
 def summary(headline: pd.DataFrame, paired: pd.DataFrame) -> str:
@@ -206,7 +203,8 @@ def summary(headline: pd.DataFrame, paired: pd.DataFrame) -> str:
     return (
         f"In {above} of {len(rows)} comparisons the ELS machine, which has no trained weights, "
         "agrees with the trained network clearly better than IS, the memorising baseline; in "
-        f"{below} clearly worse (95% interval of the median difference, seed by seed, beside 0). "
+        f"{below} clearly worse (95% interval of the median difference, seed by seed, on one side "
+        "of 0, and exact sign test below .05). "
         f"Median Pearson r with the network: ELS {_range(rows['els'])}, IS {_range(rows['is'])}."
         + _coverage_note(int(headline["seeds"].min()))
         + _copies_note(headline)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from patchmosaic.headline import CONFIGURATION, with_copies
-from patchmosaic.statistics import paired_difference
+from patchmosaic.statistics import clear_sign, paired_difference
 
 CLAIMS = {
     "els_above_is": "ELS agrees better than IS",
@@ -41,8 +41,8 @@ def orderings(agreement: pd.DataFrame, paper: pd.DataFrame) -> pd.DataFrame:
     Returns:
         claim (a key of CLAIMS), a and b (what is compared, a said to be above), seeds, difference
         (median of a - b in Pearson's r), low, high, positive, negative, ties, p_value, paper (the
-        difference of the paper's medians) and verdict: "holds" or "reversed" where the interval
-        lies on one side of 0, else "not separated".
+        difference of the paper's medians) and verdict: "holds", "reversed" or "not separated" as
+        :func:`patchmosaic.statistics.clear_sign` decides.
     """
     names = agreement.groupby("network")[CONFIGURATION].first()
     values = {
@@ -62,8 +62,8 @@ def orderings(agreement: pd.DataFrame, paper: pd.DataFrame) -> pd.DataFrame:
         row = {"claim": claim, "a": _words(a), "b": _words(b), "seeds": len(seeds)}
         row |= {"difference": found.pop("estimate")} | found
         row["paper"] = medians.get(a, math.nan) - medians.get(b, math.nan)
-        sides = {"holds": found["low"] > 0, "reversed": found["high"] < 0}
-        row["verdict"] = next((word for word, so in sides.items() if so), "not separated")
+        sign = clear_sign(found["low"], found["high"], found["p_value"])
+        row["verdict"] = {1: "holds", -1: "reversed", 0: "not separated"}[sign]
         rows.append(row)
     columns = ["claim", "a", "b", "seeds", "difference", "low", "high", "positive", "negative"]
     return pd.DataFrame(rows, columns=[*columns, "ties", "p_value", "paper", "verdict"])

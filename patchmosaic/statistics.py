@@ -252,6 +252,15 @@ def paired_difference(
     return PairedDifference(*interval, positive, negative, ties, p_value)
 
 
+def clear_sign(low: float, high: float, p_value: float) -> int:
+    """1 or -1 where a paired difference is clearly positive or negative, else 0.
+
+    Clearly: its 95% interval lies on that side of 0, and the exact sign test has p < .05. With few
+    seeds the interval covers less than it says, and the test, which is exact, decides.
+    """
+    return 0 if not p_value < 0.05 else int(low > 0) - int(high < 0)
+
+
 def _sign_test(positive: int, negative: int) -> float:
     """Chance of a split at least as uneven in either direction, if both signs are as likely."""
     n = positive + negative

@@ -469,7 +469,7 @@ def test_report_says_what_the_tables_say(arguments):
     assert summary(medians, arguments["paired"]) in html
     els = row(medians, dataset="mnist", machine="els", network_steps=150)
     interval = f"{els['pearson_r']:.3f} [{els['pearson_r_low']:.3f}, {els['pearson_r_high']:.3f}]"
-    assert html.count(interval) >= 2  # among the verdicts and in the headline table
+    assert interval in html
     assert "ELS clearly above IS" in html
     for text, *counts in tally(arguments["orderings"]).itertuples(index=False, name=None):
         counts = [*counts[:4], f"{counts[4]} of {counts[5]}"]

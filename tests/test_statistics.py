@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from patchmosaic.statistics import (
     agreement,
     bootstrap_median,
+    clear_sign,
     cosine_similarity,
     median_intervals,
     pearson_r,
@@ -241,6 +242,15 @@ def test_agreement_survives_csv(tmp_path):
     read = pd.read_csv(tmp_path / "a.csv")
     assert read["better_than_is"].dtype == bool
     np.testing.assert_array_equal(read["pearson_r"], table["pearson_r"])
+
+
+def test_a_sign_is_clear_by_interval_and_test():
+    assert clear_sign(0.1, 0.2, 0.01) == 1
+    assert clear_sign(-0.2, -0.1, 0.01) == -1
+    assert clear_sign(-0.1, 0.2, 0.01) == 0
+    assert clear_sign(0.1, 0.2, 0.06) == 0  # as with five seeds, all of them positive
+    assert clear_sign(0.0, 0.2, 0.01) == 0
+    assert clear_sign(math.nan, math.nan, math.nan) == 0
 
 
 @pytest.mark.parametrize("by", ["machine", ["machine", "t"]])

@@ -858,6 +858,7 @@ rule report:
             "headline.py",
             "manifest.py",
             "orderings.py",
+            "statistics.py",
         ),
     message:
         "Writing the report"
