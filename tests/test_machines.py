@@ -1,5 +1,8 @@
 """The machines against float64 brute force written from the definitions, and their properties."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -298,3 +301,21 @@ def test_bad_queries_are_refused():
     )
     with pytest.raises(ValueError, match="no interior"):
         interior.posterior_mean(x, 0.5, 7)
+
+
+def test_machine_of_the_docs_lies_between_ls_and_els():
+    """With no reach it is LS; where it reaches every position it is ELS."""
+    page = Path(__file__).parent.parent / "docs/extending.md"
+    names = {}
+    exec(re.search(r"```python\n(.*?)```", page.read_text(), re.DOTALL)[1], names)
+    images = made_images(6, 2, 5)
+    x, a_bar = noisy(images, 0.4), alpha_bar(0.4)
+    near = names["NearLocalScoreMachine"](images, boundary="circular")
+    found = {}
+    for near.reach in (0, 1, 2):
+        found[near.reach] = near.posterior_mean(x, a_bar, 3)
+    for reach, machine in ((0, LocalScoreMachine), (2, EquivariantLocalScoreMachine)):
+        same = machine(images, boundary="circular", engine="dense")
+        torch.testing.assert_close(found[reach], same.posterior_mean(x, a_bar, 3))
+    assert not torch.allclose(found[1], found[0])
+    assert not torch.allclose(found[1], found[2])
