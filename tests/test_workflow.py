@@ -485,9 +485,8 @@ def test_changed_parameter_reruns_what_depends_on_it(finished, tmp_path, change,
     [
         (
             "statistics.py",
-            {"agreement", "figure_garments", "explorer", "figure_denoising"}
-            | {"trajectory_tables", "figure_trajectories", "figure_trajectory_bands"}
-            | {"learning_curve", "figure_learning"}
+            {"agreement", "explorer", "trajectory_tables", "learning_curve"}
+            | (FIGURES - WITHOUT_SAMPLES)
             | AFTER_AGREEMENT - {"headline_check"},
         ),
         ("figures/style.py", FIGURES),

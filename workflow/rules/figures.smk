@@ -92,7 +92,7 @@ rule figure_scales:
         mem_mb=1000,
         runtime=10,
     params:
-        code=code("figures", "statistics.py"),
+        code=code("figures"),
     message:
         "Drawing the locality scales"
     script:
@@ -229,7 +229,7 @@ rule figure_sharpness:
         runtime=10,
     params:
         networks=CALIBRATED,
-        code=code("figures", "statistics.py"),
+        code=code("figures"),
     message:
         "Drawing how sharp the optimum of P is"
     script:
@@ -738,7 +738,6 @@ rule figure_mosaics:
                 "figures",
                 "consistency.py",
                 "nearest_patches.py",
-                "statistics.py",
                 "trajectories.py",
             ),
         ],
