@@ -73,9 +73,8 @@ def test_networks_that_differ_in_their_training_seed_are_repeats():
     narrower = merged(config, {"networks": {names[2]: {"channels": 32}}})
     assert repeats_of(narrower) == [names[:2]]
     with pytest.raises(ConfigError, match=f"{names[2]}: is the same network as {names[1]}"):
-        validate_config(
-            merged(config, {"networks": {names[2]: {"training_seed": 1}}}), ROOT / "checkpoints"
-        )
+        again = {"training_seed": 1, "checkpoint": "trained"}
+        validate_config(merged(config, {"networks": {names[2]: again}}), ROOT / "checkpoints")
 
 
 def test_schema_describes_every_key():
