@@ -72,9 +72,10 @@ def test_networks_that_differ_in_their_training_seed_are_repeats():
     assert repeats_of(DEFAULT) == []
     narrower = merged(config, {"networks": {names[2]: {"channels": 32}}})
     assert repeats_of(narrower) == [names[:2]]
+    again = {"training_seed": 1, "checkpoint": "trained"}
+    same = merged(config, {"networks": {names[2]: again}})
     with pytest.raises(ConfigError, match=f"{names[2]}: is the same network as {names[1]}"):
-        again = {"training_seed": 1, "checkpoint": "trained"}
-        validate_config(merged(config, {"networks": {names[2]: again}}), ROOT / "checkpoints")
+        validate_config(same, ROOT / "checkpoints")
 
 
 def test_schema_describes_every_key():
