@@ -99,6 +99,10 @@ def test_ci_config_runs_and_agrees(finished):
     assert (medians["els"] > medians["is"]).all()
     agreement = pd.read_csv(folder / "results/ci/tables/agreement.csv")
     assert len(agreement) == 2 * 3 * 6
+    scales = pd.read_csv(folder / "results/ci/tables/scales.csv")
+    assert len(scales) == 2 * 20
+    assert scales["patch_size"].between(scales["smallest"], scales["largest"]).all()
+    assert (scales["smallest"] < scales["largest"]).any()
     for page in ("report", "explorer"):
         assert "<html" in (folder / f"results/ci/{page}/index.html").read_text()
     assert (folder / "results/ci/checks/headline.txt").read_text().strip()
