@@ -34,3 +34,9 @@ def choose_bank(images: Images, count: int | None, by_class: bool) -> Images:
         images.class_names,
         {**images.record, "bank_images": len(chosen), "training_set_sha256": images.digest},
     )
+
+
+def part_of_bank(bank: Images, count: int, by_class: bool) -> Images:
+    """The first ``count`` images of a bank, of each class where ``by_class``, or all there are."""
+    fewest = np.bincount(bank.labels).min() if by_class else len(bank)
+    return choose_bank(bank, min(count, fewest), by_class)

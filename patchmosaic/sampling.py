@@ -88,8 +88,15 @@ def sample(
     steps: int,
     start: str = "full",
     description: str = "sampling",
+    observe: Callable[[float, Tensor, Tensor], None] | None = None,
 ) -> Tensor:
-    """DDIM from ``noise`` (B, C, H, W) in ``steps`` steps, with a progress bar."""
+    """:func:`schedule.ddim` from ``noise`` (B, C, H, W) in ``steps`` steps, with a progress bar."""
     times = reverse_times(steps, start)
     with tqdm(total=len(times) - 1, unit="step", mininterval=2, desc=description) as bar:
-        return ddim(predict_x0, noise, times, observe=lambda *_: bar.update())
+
+        def step(*visited):
+            if observe is not None:
+                observe(*visited)
+            bar.update()
+
+        return ddim(predict_x0, noise, times, step)

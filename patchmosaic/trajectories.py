@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from patchmosaic.arrays import read_arrays
+from patchmosaic.files import written_whole
 from patchmosaic.frequencies import band_agreement
 from patchmosaic.schedule import ddim
 from patchmosaic.statistics import pearson_r
@@ -34,25 +35,31 @@ class Trajectory:
         return Trajectory(self.times, self.states[:, :count], self.means[:, :count])
 
 
+def gathered(
+    times: list[float], visited: Sequence[tuple[Tensor, Tensor]], image: Tensor
+) -> Trajectory:
+    """The trajectory through ``(x_t, x_0)`` at each time but the last, which has the image."""
+    states, means = (torch.stack([*each, image]) for each in zip(*visited, strict=True))
+    return Trajectory(times, states, means)
+
+
 def follow(
     predict_x0: Callable[[Tensor, float], Tensor], noise: Tensor, times: list[float]
 ) -> Trajectory:
     """The trajectory of :func:`patchmosaic.schedule.ddim` from ``noise`` (B, C, H, W)."""
     visited: list[tuple[Tensor, Tensor]] = []
-    image = ddim(predict_x0, noise, times, lambda _, x_t, x0: visited.append((x_t, x0)))
-    states, means = (torch.stack([*each, image]) for each in zip(*visited, strict=True))
-    return Trajectory(times, states, means)
+    image = ddim(predict_x0, noise, times, lambda _, *pair: visited.append(pair))
+    return gathered(times, visited, image)
 
 
-def save_trajectories(
-    path: str | Path, seeds: list[int], trajectories: Mapping[str, Trajectory]
-) -> None:
-    """Write trajectories of the same times and seeds as .npz without pickle."""
+def save_trajectories(path: Path, seeds: list[int], trajectories: Mapping[str, Trajectory]) -> None:
+    """Write trajectories of the same times and seeds, as .npz without pickle, or nothing."""
     arrays = {"seeds": np.array(seeds), "times": np.array(next(iter(trajectories.values())).times)}
     for name, trajectory in trajectories.items():
         arrays[f"{name} states"] = trajectory.states.numpy()
         arrays[f"{name} means"] = trajectory.means.numpy()
-    np.savez(path, allow_pickle=False, **arrays)
+    with written_whole(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)
 
 
 def load_trajectories(path: str | Path) -> tuple[list[int], dict[str, Trajectory]]:
@@ -69,6 +76,26 @@ def load_trajectories(path: str | Path) -> tuple[list[int], dict[str, Trajectory
         for name in names
     }
     return arrays["seeds"].tolist(), found
+
+
+def load_joined(paths: Sequence[Path], name: str, seeds: list[int], noise: Tensor) -> Trajectory:
+    """The trajectory of that name of several files, which must start from ``noise`` (B, C, H, W).
+
+    Raises ValueError naming the files if they are of other seeds or noise.
+    """
+    found, parts = [], []
+    for path in paths:
+        of_path, trajectories = load_trajectories(path)
+        found += of_path
+        parts.append(trajectories[name])
+    states = torch.cat([part.states for part in parts], dim=1)
+    means = torch.cat([part.means for part in parts], dim=1)
+    if found != seeds or not torch.equal(states[0], noise):
+        raise ValueError(
+            f"{', '.join(map(str, paths))}: trajectories of other noise than this run's; "
+            "remove them, and they are made again"
+        )
+    return Trajectory(parts[0].times, states, means)
 
 
 def agreement_over_time(machine: Trajectory, network: Trajectory, seeds: list[int]) -> pd.DataFrame:
@@ -102,7 +129,7 @@ def band_agreement_over_time(
     return pd.concat(tables, ignore_index=True)
 
 
-def _shared_times(machine: Trajectory, network: Trajectory) -> list[float]:
-    if machine.times != network.times:
-        raise ValueError("machine and network were followed at different times")
-    return machine.times
+def _shared_times(one: Trajectory, other: Trajectory) -> list[float]:
+    if one.times != other.times:
+        raise ValueError("the trajectories are of different times")
+    return one.times

@@ -5,39 +5,49 @@ from pathlib import Path
 import pandas as pd
 import torch
 
+from patchmosaic.banks import part_of_bank
 from patchmosaic.consistency import consistency_over_time
 from patchmosaic.console import logged
 from patchmosaic.datasets import load_images, to_float
-from patchmosaic.machines import EquivariantLocalScoreMachine
+from patchmosaic.machines import MACHINES, EquivariantLocalScoreMachine
 from patchmosaic.records import read_scales
 from patchmosaic.samples import load_samples
-from patchmosaic.trajectories import load_trajectories
+from patchmosaic.sampling import machine_x0
+from patchmosaic.trajectories import follow, load_trajectories
 
 if __name__ == "__main__":
     with logged(snakemake.log[0]):
         torch.set_num_threads(snakemake.threads)
         settings, given = snakemake.params, snakemake.input
-        bank, scales = load_images(given.bank), read_scales(Path(given.scales))
-        seeds, trajectories = load_trajectories(given.trajectories)
+        scales, by_class = read_scales(Path(given.scales)), settings.conditional
+        seeds, trajectories = load_trajectories(Path(given.trajectories))
         noise = load_samples(Path(given.noise)).part(0, len(seeds))
-        machine = EquivariantLocalScoreMachine(
-            to_float(bank),
-            torch.from_numpy(bank.labels) if settings.conditional else None,
-            boundary=settings.boundary,
-            candidates=settings.candidates,
-            engine=settings.engine,
-            threads=snakemake.threads,
-        )
+        labels = torch.from_numpy(noise.labels) if by_class else None
+        bank = part_of_bank(load_images(given.bank), settings.images, by_class)
+
+        def machine_of(kind):
+            return kind(
+                to_float(bank),
+                torch.from_numpy(bank.labels) if by_class else None,
+                boundary=settings.boundary,
+                candidates=settings.candidates,
+                engine=settings.engine if kind.kernel else "dense",
+                threads=snakemake.threads,
+            )
+
+        # Machines anew, of the same few images as the patches that their images are compared with.
+        followed = {"network": trajectories["network"]}
+        for name in settings.machines:
+            machine = machine_of(MACHINES[name])
+            predict = machine_x0(machine, labels, scales if machine.kernel else None)
+            followed[name] = follow(
+                predict, torch.from_numpy(noise.images), followed["network"].times
+            )
+        judge = machine_of(EquivariantLocalScoreMachine)
         tables = []
-        for name, trajectory in trajectories.items():
+        for name, trajectory in followed.items():
             table = consistency_over_time(
-                machine,
-                trajectory,
-                scales,
-                seeds,
-                settings.every,
-                settings.tolerance,
-                torch.from_numpy(noise.labels) if settings.conditional else None,
+                judge, trajectory, scales, seeds, settings.every, settings.tolerance, labels
             )
             tables.append(table.assign(source=name))
         table = pd.concat(tables).assign(network=snakemake.wildcards.network)

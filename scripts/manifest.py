@@ -97,6 +97,7 @@ if __name__ == "__main__":
             "samples": {
                 path.relative_to(results).as_posix(): sampling(load_samples(path).record)
                 for path in made_by(*SAMPLING_RULES)
+                if path.relative_to(results).parts[0] != "trajectories"
             },
             "files": describe_files(
                 results,

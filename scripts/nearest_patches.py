@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from patchmosaic.banks import choose_bank
+from patchmosaic.banks import part_of_bank
 from patchmosaic.console import logged
 from patchmosaic.datasets import load_images, to_float
 from patchmosaic.figures import HELD_OUT
@@ -19,8 +19,7 @@ if __name__ == "__main__":
         torch.set_num_threads(snakemake.threads)
         given, settings = snakemake.input, snakemake.params
         bank, by_class = load_images(given.bank), settings.conditional
-        fewest = np.bincount(bank.labels).min() if by_class else len(bank)
-        bank = choose_bank(bank, min(settings.images, fewest), by_class)
+        bank = part_of_bank(bank, settings.images, by_class)
         machine = EquivariantLocalScoreMachine(
             to_float(bank),
             torch.from_numpy(bank.labels) if by_class else None,

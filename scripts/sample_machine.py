@@ -11,6 +11,8 @@ from patchmosaic.machines import MACHINES
 from patchmosaic.records import read_scales
 from patchmosaic.samples import Samples, load_samples, save_samples
 from patchmosaic.sampling import machine_x0, sample, shifted_scales
+from patchmosaic.schedule import reverse_times
+from patchmosaic.trajectories import gathered, save_trajectories
 
 if __name__ == "__main__":
     with logged(snakemake.log[0]):
@@ -29,7 +31,8 @@ if __name__ == "__main__":
         kind = MACHINES[name]
 
         def run(engine):
-            """The machine, and its images."""
+            """The machine, its images, and x_t and x_0 at every step of those that are followed."""
+            visited = []
             machine = kind(
                 to_float(bank),
                 torch.from_numpy(bank.labels) if conditional else None,
@@ -45,17 +48,19 @@ if __name__ == "__main__":
                 settings.steps,
                 settings.start,
                 description=f"{snakemake.wildcards.network} {name}",
+                observe=lambda _, *pair: visited.append([each[:followed] for each in pair]),
             )
-            return machine, images
+            return machine, images, visited
 
         adaptive, audit = settings.adaptive, None
-        machine, images = run(settings.engine)
+        followed = max(settings.followed - first, 0)
+        machine, images, visited = run(settings.engine)
         if machine.audits:
             audit = summarise(machine.audits, machine.tolerance)
             print(f"audited error of the posterior mean: {describe(audit)}")
             if audit["beyond"] and adaptive["beyond"] == "exact":
                 print("sampling again with the exact engine")
-                machine, images = run("exact")
+                machine, images, visited = run("exact")
         record = {
             "machine": name,
             "engine": machine.engine,
@@ -70,3 +75,8 @@ if __name__ == "__main__":
         }
         result = Samples(images.numpy(), noise.seeds, labels, record)
         save_samples(Path(snakemake.output[0]), result)
+        if settings.followed:
+            times = reverse_times(settings.steps, settings.start)
+            trajectory = gathered(times, visited, images[:followed])
+            seeds = noise.seeds[:followed].tolist()
+            save_trajectories(Path(snakemake.output.trajectories), seeds, {name: trajectory})

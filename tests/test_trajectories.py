@@ -24,6 +24,8 @@ from patchmosaic.trajectories import (
     agreement_over_time,
     band_agreement_over_time,
     follow,
+    gathered,
+    load_joined,
     load_trajectories,
     save_trajectories,
 )
@@ -48,6 +50,32 @@ def test_trajectory_runs_from_the_noise_to_the_sample(both):
     image = sample(machine_x0(IdealScoreMachine(BANK), None, None), NOISE, 5)
     torch.testing.assert_close(trajectory.states[-1], image)
     torch.testing.assert_close(trajectory.means[-2], image)  # the last step goes to the prediction
+
+
+def test_what_sampling_visits_is_the_trajectory(both):
+    machine, visited = IdealScoreMachine(BANK), []
+    predict = machine_x0(machine, None, None)
+    image = sample(predict, NOISE, 5, observe=lambda _, *pair: visited.append(pair))
+    found, expected = gathered(TIMES, visited, image), both["network"]
+    assert found.times == expected.times
+    assert torch.equal(found.states, expected.states)
+    assert torch.equal(found.means, expected.means)
+
+
+def test_shards_of_trajectories_are_joined(both, tmp_path):
+    shards = ([7, 8], slice(0, 2)), ([9], slice(2, 3)), ([], slice(3, 3))
+    paths = [tmp_path / f"{i:03d}.npz" for i in range(len(shards))]
+    whole = both["els"]
+    for path, (seeds, chosen) in zip(paths, shards, strict=True):
+        part = Trajectory(TIMES, whole.states[:, chosen], whole.means[:, chosen])
+        save_trajectories(path, seeds, {"els": part})
+    found = load_joined(paths, "els", [7, 8, 9], NOISE)
+    assert found.times == TIMES
+    assert torch.equal(found.states, whole.states)
+    assert torch.equal(found.means, whole.means)
+    for seeds, noise in (([7, 8], NOISE), ([7, 8, 9], NOISE + 1e-6), ([9, 8, 7], NOISE)):
+        with pytest.raises(ValueError, match=r"000.npz.* other noise than this run's"):
+            load_joined(paths, "els", seeds, noise)
 
 
 def test_agreement_over_time_is_one_at_the_shared_noise_and_that_of_the_images_at_the_end(both):

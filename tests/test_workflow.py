@@ -18,6 +18,9 @@ from configs import read
 from projects import ROOT, copy_project, planned, project_with_pictures, snakemake
 from snakemake.utils import available_cpu_count
 
+from patchmosaic.samples import join_shards
+from patchmosaic.trajectories import load_trajectories
+
 pytestmark = pytest.mark.workflow
 
 
@@ -389,6 +392,20 @@ def test_every_job_leaves_a_log_and_a_benchmark(finished):
         assert len(files) == jobs
 
 
+def test_trajectories_end_in_the_samples(finished):
+    results = finished[0] / "results/ci"
+    for name in read("config/ci.yaml")["configurations"]:
+        seeds, trajectories = load_trajectories(results / f"trajectories/{name}.npz")
+        for kind, trajectory in trajectories.items():
+            folder = results / f"samples/{name}/{'network-20' if kind == 'network' else kind}"
+            samples = join_shards(sorted(folder.glob("*.npz")))
+            assert samples.seeds.tolist() == seeds
+            tolerance = 1e-4 if kind == "network" else 0  # batches of 6 instead of 3
+            np.testing.assert_allclose(
+                trajectory.states[-1].numpy(), samples.images, rtol=0, atol=tolerance
+            )
+
+
 def test_second_run_does_nothing(finished):
     folder, _ = finished
     assert "Nothing to be done" in snakemake(folder, "--configfile", "config/ci.yaml")
@@ -465,7 +482,7 @@ FIGURES = {
         ({"sampling": {"network_start": "skip_first"}}, {"sample_network"} | AFTER_SAMPLES),
         (
             {"bank": {"images": 700}},
-            {"bank"} | MACHINES | AFTER_SAMPLES,
+            {"bank"} | MACHINES | FOLLOWED | AFTER_SAMPLES,
         ),
         (
             {"seeds": {"evaluation": {"first": 100}}},

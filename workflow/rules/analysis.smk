@@ -149,7 +149,7 @@ rule nearest_patches:
         images=500,
         most_seeds=PATCH_SEEDS,
         held_out=40,
-        code=[MACHINE_CODE, code("nearest_patches.py", "samples.py")],
+        code=[MACHINE_CODE, code("banks.py", "nearest_patches.py", "samples.py")],
     message:
         "Measuring how far the patches of {wildcards.network} are from training patches"
     script:
@@ -157,12 +157,11 @@ rule nearest_patches:
 
 
 rule trajectories:
-    """Follow a network and the machines step by step from a few seeds of the evaluation."""
+    """Follow a network step by step, and put the machines' trajectories beside its own."""
     input:
+        **{m: (lambda w, m=m: followed_shards(w, m)) for m in config["machines"]},
         network=network_files,
-        bank=lambda w: bank_of(w.network, config["calibration"]["bank_images"]),
         noise=lambda w: RESULTS / f"noise/{dataset_of(w)}-evaluation.npz",
-        scales=lambda w: RESULTS / f"calibration/{scales_of(w.network)}.scales.csv",
     output:
         RESULTS / "trajectories/{network}.npz",
     log:
@@ -171,22 +170,19 @@ rule trajectories:
         RESULTS / "benchmarks/trajectories-{network}.tsv"
     conda:
         "../../envs/cpu.yaml"
-    threads: shared_cores(len(NETWORKS), mem_mb=3000)
+    threads: shared_cores(len(NETWORKS), mem_mb=2000)
     resources:
-        mem_mb=3000,
+        mem_mb=2000,
         runtime=60,
     params:
         machines=config["machines"],
-        boundary=lambda w: network(w)["padding"],
         conditional=lambda w: network(w)["conditional"],
-        candidates=config["bank"]["candidates"],
-        engine="auto" if config["engine"] == "adaptive" else config["engine"],
         steps=config["sampling"]["machine_steps"],
         start=config["sampling"]["machine_start"],
         seeds=TRAJECTORY_SEEDS,
-        code=[MACHINE_CODE, NETWORK_CODE, code("trajectories.py")],
+        code=[NETWORK_CODE, code("trajectories.py", "samples.py")],
     message:
-        "Following {wildcards.network} and the machines step by step"
+        "Following {wildcards.network} step by step"
     script:
         "../../scripts/trajectories.py"
 
@@ -228,7 +224,7 @@ rule trajectory_tables:
 
 
 rule consistency:
-    """Measure how locally consistent predicted images are along the trajectories."""
+    """Measure how locally consistent predicted images are along trajectories."""
     input:
         trajectories=RESULTS / "trajectories/{network}.npz",
         bank=lambda w: bank_of(w.network, config["calibration"]["bank_images"]),
@@ -247,15 +243,18 @@ rule consistency:
         mem_mb=3000,
         runtime=60,
     params:
+        machines=config["machines"],
         boundary=lambda w: network(w)["padding"],
         conditional=lambda w: network(w)["conditional"],
         candidates=config["bank"]["candidates"],
         engine="auto" if config["engine"] == "adaptive" else config["engine"],
+        images=500,
         every=2,
         tolerance=0.2,
         code=[
             MACHINE_CODE,
             code(
+                "banks.py",
                 "consistency.py",
                 "nearest_patches.py",
                 "trajectories.py",

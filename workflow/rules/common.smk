@@ -63,6 +63,7 @@ WITH_SNAPSHOTS = [
 ]
 SEEDS = config["seeds"]["evaluation"]
 SHARDS = [f"{i:03d}" for i in range(-(-SEEDS["count"] // SEEDS["shard_size"]))]
+TRAJECTORY_SEEDS = min(10, SEEDS["count"])  # seeds whose trajectories are kept
 
 
 wildcard_constraints:
@@ -163,6 +164,15 @@ def shards(wildcards, kind):
     """All shards of one kind of sample of a network."""
     return [
         RESULTS / f"samples/{wildcards.network}/{kind}/{shard}.npz" for shard in SHARDS
+    ]
+
+
+def followed_shards(wildcards, machine):
+    """The trajectories of a machine of a network, in those shards that have some."""
+    last = (TRAJECTORY_SEEDS - 1) // SEEDS["shard_size"]
+    return [
+        RESULTS / f"trajectories/{wildcards.network}/{machine}/{shard}.npz"
+        for shard in SHARDS[: last + 1]
     ]
 
 

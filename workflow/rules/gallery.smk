@@ -3,7 +3,6 @@
 ANALYSES = config["analyses"]
 JACOBIAN_SEEDS = 4  # trajectories that input gradients are averaged over, at most
 PATCH_SEEDS = 10  # seeds whose samples' nearest patches are found, at most
-TRAJECTORY_SEEDS = min(10, SEEDS["count"])  # seeds that are followed step by step
 ANIMATED_SEEDS = min(3, SEEDS["count"])  # those of them that the animations show
 EXPLORER_SEEDS = 2 if len(NETWORKS) < 6 else 1  # the page stays below 20 MB
 LOCAL_MACHINES = [m for m in ("els", "ls") if m in config["machines"]]
@@ -73,18 +72,8 @@ GALLERY = [
     *([drawn("siblings", "Networks with each other", "Agreement")] if SIBLINGS else []),
     *([drawn("training_seeds", "Training seeds", "Agreement")] if REPEATS else []),
     drawn("bands", "Agreement by spatial frequency", "Agreement"),
-    *(
-        [
-            drawn("trajectories", "Agreement over time", "Agreement"),
-            drawn(
-                "trajectory_bands",
-                "Agreement over time by spatial frequency",
-                "Agreement",
-            ),
-        ]
-        if "trajectories" in ANALYSES
-        else []
-    ),
+    drawn("trajectories", "Agreement over time", "Agreement"),
+    drawn("trajectory_bands", "Agreement over time by spatial frequency", "Agreement"),
     *(
         drawn("pairs", "{network}, {steps} network steps", "Pairs", **run)
         for run in RUNS
@@ -113,7 +102,7 @@ GALLERY = [
     *(
         drawn("denoising", "{network} and ELS, from noise to image", "Pairs", network=n)
         for n in NETWORKS
-        if "els" in LOCAL_MACHINES and "trajectories" in ANALYSES
+        if "els" in LOCAL_MACHINES
     ),
     drawn("novelty", "How new the samples are", "Creativity"),
     *(
@@ -142,7 +131,7 @@ GALLERY = [
     drawn("jacobians", "How far networks look", "Locality"),
     *(
         [drawn("consistency", "Local consistency over time", "Theory")]
-        if "trajectories" in ANALYSES
+        if "consistency" in ANALYSES
         else []
     ),
     drawn("mosaics", "Mosaics of two images", "Theory"),
@@ -150,13 +139,14 @@ GALLERY = [
 ]
 
 # Tables beside those that every experiment has: path relative to the report, and what each holds.
-TABLES = {"../tables/scales.csv": "locality scales of every network"}
+TABLES = {
+    "../tables/scales.csv": "locality scales of every network",
+    "../tables/trajectories.csv": "agreement over time, a row a time and seed",
+    "../tables/trajectory_bands.csv": "the same within bands of frequency",
+}
 if SIBLINGS:
     TABLES["../tables/siblings.csv"] = "networks of the same images with each other"
 if REPEATS:
     TABLES["../tables/training_seeds.csv"] = "spread over trainings and over noise"
 if VARIED:
     TABLES["../tables/variants.csv"] = "controls and ablations"
-if "trajectories" in ANALYSES:
-    TABLES["../tables/trajectories.csv"] = "agreement over time, a row a time and seed"
-    TABLES["../tables/trajectory_bands.csv"] = "the same within bands of frequency"

@@ -39,6 +39,7 @@ rule sample_machine:
         ),
     output:
         RESULTS / "samples/{network}/{machine}/{shard}.npz",
+        trajectories=RESULTS / "trajectories/{network}/{machine}/{shard}.npz",
     log:
         RESULTS / "logs/sample-{network}-{machine}-{shard}.log",
     benchmark:
@@ -61,7 +62,8 @@ rule sample_machine:
         start=config["sampling"]["machine_start"],
         patch_size=None,
         scales_shift=0,
-        code=MACHINE_CODE,
+        followed=TRAJECTORY_SEEDS,
+        code=[MACHINE_CODE, code("trajectories.py")],
     message:
         "Sampling the {wildcards.machine} machine of {wildcards.network}, shard {wildcards.shard}"
     script:

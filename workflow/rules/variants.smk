@@ -32,6 +32,7 @@ use rule sample_machine as sample_variant_machine with:
         start=lambda w: variant(w, "machine_start", config["sampling"]["machine_start"]),
         patch_size=lambda w: variant(w, "patch_size"),
         scales_shift=lambda w: variant(w, "scales_shift", 0),
+        followed=0,
         code=MACHINE_CODE,
     message:
         "Sampling the {wildcards.machine} machine of {wildcards.network}, {wildcards.variant}, shard {wildcards.shard}"
