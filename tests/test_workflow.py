@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import chromium
@@ -18,7 +19,7 @@ from configs import read
 from projects import ROOT, copy_project, planned, project_with_pictures, snakemake
 from snakemake.utils import available_cpu_count
 
-from patchmosaic.samples import join_shards
+from patchmosaic.samples import join_shards, load_samples, save_samples
 from patchmosaic.trajectories import load_trajectories
 
 pytestmark = pytest.mark.workflow
@@ -526,6 +527,36 @@ def test_changed_package_file_reruns_what_it_defines(finished, module, rerun):
         path.write_text(original)
     assert rerun | {"manifest"} <= found  # which holds the digest of every source
     assert found <= rerun | {"manifest", "tables", "headline_check", "report"}
+
+
+def test_every_comparison_refuses_samples_of_other_noise(finished):
+    """Samples that a run with other seeds had left, say, with a new time."""
+    folder, _ = finished
+    samples = folder / "results/ci/samples"
+    paths = sorted(samples.glob("*/els/*.npz"))
+    assert len(paths) == 4
+    originals = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in paths}
+    for path in paths:
+        loaded = load_samples(path)
+        save_samples(path, replace(loaded, record=loaded.record | {"noise_sha256": "another"}))
+    garments = "garments-fashion_mnist-unet-zeros-20"
+    jobs = {
+        "agreement/mnist-resnet-zeros-20.csv": "agreement-mnist-resnet-zeros-20",
+        "bands/mnist-resnet-zeros-20.csv": "bands-mnist-resnet-zeros-20",
+        "learning/mnist-resnet-zeros.csv": "learning_curve-mnist-resnet-zeros",
+        f"figures/{garments}.png": f"figure_{garments}",
+    }
+    arguments = ["--keep-going", "--rerun-triggers", "mtime", "--configfile", "config/ci.yaml"]
+    try:
+        snakemake(folder, *(f"results/ci/{t}" for t in jobs), *arguments, check=False)
+    finally:
+        for path, (content, time) in originals.items():
+            path.write_bytes(content)
+            os.utime(path, ns=(time, time))
+    for job in jobs.values():
+        log = folder / f"results/ci/logs/{job}.log"
+        assert "have the same seeds, but are of different noise" in log.read_text()
+    snakemake(folder, "--configfile", "config/ci.yaml")
 
 
 def test_moved_numbers_fail_with_a_table(finished):
