@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import traceback
 import warnings
@@ -60,8 +61,9 @@ def logged(log_path: str | Path) -> Iterator[None]:
 
     A ValueError or RuntimeError of the body (bad input, by this package's convention), an OSError
     (a full disk, a file that cannot be read) or a MemoryError ends the process with its message
-    alone. The traceback goes to the log, except for the package's own kinds of errors, whose
-    message says it all. What happens to the log itself, on a full disk say, changes nothing of it.
+    alone. The traceback goes to the log, except for the package's own kinds of errors and a full
+    disk, whose message says it all. What happens to the log itself, on a full disk say, changes
+    nothing of it.
     """
     terminal, log = sys.stderr, _Log(Path(log_path))
     sys.stderr = _Tee(terminal, log)
@@ -69,7 +71,8 @@ def logged(log_path: str | Path) -> Iterator[None]:
     try:
         yield
     except (ValueError, RuntimeError, OSError, MemoryError) as error:
-        if not type(error).__module__.startswith("patchmosaic."):
+        is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        if not is_full and not type(error).__module__.startswith("patchmosaic."):
             traceback.print_exc(file=log)
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from None

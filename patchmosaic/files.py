@@ -18,12 +18,17 @@ def written_whole(path: Path) -> Iterator[Path]:
 
     No other writer, on this machine or another, has the same temporary name, so that of several
     that write `path` at once the last one's file stays, whole. A killed one leaves `.*.part`.
+    An OSError of the block that does not name a file, of a full disk say, gets the name of `path`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:
         yield temporary
         os.replace(temporary, path)
+    except OSError as error:
+        if error.filename is None:
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

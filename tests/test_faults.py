@@ -219,7 +219,7 @@ def test_full_disk_stops_with_a_message_and_goes_on(undisturbed, tmp_path, full,
         pytest.skip("a small file system takes root, and leave to mount")
     try:
         output = snakemake(tmp_path, *TARGETS, *CONFIG, check=False)
-        assert "No space left on device" in output
+        assert re.search(rf"^error: .*No space left on device: '{full.name}/", output, re.M)
         assert "Traceback" not in output
         assert not (tmp_path / "own results/tables/headline.csv").exists()
         larger = [*mount[:4], "remount,size=64m", *mount[5:]]

@@ -1,5 +1,7 @@
 """Files exist only whole: with several writers at once, after errors and kills."""
 
+import errno
+import os
 import subprocess
 import sys
 
@@ -67,6 +69,15 @@ def test_errors_leave_what_was_there(tmp_path):
         temporary.write_text("half\udc00", encoding="utf-8")
     assert path.read_text() == "whole"
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_full_disk_is_said_of_the_file(tmp_path):
+    path = tmp_path / "file"
+    with pytest.raises(OSError, match=r"No space left on device: '.*/file'"), written_whole(path):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with pytest.raises(FileNotFoundError, match="another'"), written_whole(path):
+        (tmp_path / "another").read_text()
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_lock_is_one_process_s_until_it_ends(tmp_path):

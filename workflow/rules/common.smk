@@ -160,18 +160,40 @@ def calibration_mb(name):
     return memory(3000, name, config["calibration"]["bank_images"])
 
 
-def shards(wildcards, kind):
+def sampled_as(name, kind):
+    """The network under whose name a kind of sample of a network is kept.
+
+    A machine that is the same for several networks runs once, for the first of them: IS of the same
+    bank; the others also of the same boundary and scales.
+    """
+
+    def machine_of(other):
+        bank = bank_of(other, config["bank"]["images"])
+        padding = config["networks"][other]["padding"]
+        return bank if kind == "is" else (bank, padding, scales_of(other))
+
+    if kind not in config["machines"]:
+        return name
+    return next(n for n in [*NETWORKS, name] if machine_of(n) == machine_of(name))
+
+
+def samples_of(name, kind):
     """All shards of one kind of sample of a network."""
-    return [
-        RESULTS / f"samples/{wildcards.network}/{kind}/{shard}.npz" for shard in SHARDS
-    ]
+    owner = sampled_as(name, kind)
+    return [str(RESULTS / f"samples/{owner}/{kind}/{shard}.npz") for shard in SHARDS]
+
+
+def shards(wildcards, kind):
+    """All shards of one kind of sample of the network a job is about."""
+    return samples_of(wildcards.network, kind)
 
 
 def followed_shards(wildcards, machine):
     """The trajectories of a machine of a network, in those shards that have some."""
+    owner = sampled_as(wildcards.network, machine)
     last = (TRAJECTORY_SEEDS - 1) // SEEDS["shard_size"]
     return [
-        RESULTS / f"trajectories/{wildcards.network}/{machine}/{shard}.npz"
+        RESULTS / f"trajectories/{owner}/{machine}/{shard}.npz"
         for shard in SHARDS[: last + 1]
     ]
 
@@ -208,13 +230,6 @@ def is_alike(name, other):
     )
 
 
-def samples_of(name, steps):
-    """The samples of a network, as text."""
-    return [
-        str(RESULTS / f"samples/{name}/network-{steps}/{shard}.npz") for shard in SHARDS
-    ]
-
-
 def variant(wildcards, key, otherwise=None):
     """What a variant changes a setting to, else what it is."""
     return config["variants"][wildcards.variant].get(key, otherwise)
@@ -234,20 +249,18 @@ def variant_bank(wildcards):
 
 def variant_shards(name, chosen, kind, changing):
     """The shards of one kind of sample: of the variant where it changes them, else the usual ones."""
-    folder = RESULTS / (
-        f"variants/{name}/{chosen}"
-        if changing & set(VARIANTS[name][chosen])
-        else f"samples/{name}"
-    )
-    return [str(folder / f"{kind}/{shard}.npz") for shard in SHARDS]
+    if not changing & set(VARIANTS[name][chosen]):
+        return samples_of(name, kind)
+    folder = RESULTS / f"variants/{name}/{chosen}/{kind}"
+    return [str(folder / f"{shard}.npz") for shard in SHARDS]
 
 
 def compared(wildcards):
     """Shards of machine and network for every variant of a network, and for the chain as it is."""
     name, kind = wildcards.network, f"network-{wildcards.steps}"
     usual = {
-        "machine": [str(path) for path in shards(wildcards, "els")],
-        "network": [str(path) for path in shards(wildcards, kind)],
+        "machine": samples_of(name, "els"),
+        "network": samples_of(name, kind),
     }
     return {UNCHANGED: usual} | {
         chosen: {
@@ -260,7 +273,12 @@ def compared(wildcards):
 
 # Pairs of networks that were trained for the same, and so may be compared with each other.
 SIBLINGS = [
-    {"a": a, "b": b, "steps": steps, "shards": [samples_of(n, steps) for n in (a, b)]}
+    {
+        "a": a,
+        "b": b,
+        "steps": steps,
+        "shards": [samples_of(n, f"network-{steps}") for n in (a, b)],
+    }
     for a, b in combinations(NETWORKS, 2)
     for steps in config["sampling"]["network_steps"]
     if is_alike(a, b) and "els" in config["machines"]

@@ -4,12 +4,8 @@
 rule figure_pairs:
     """Draw what network and machines make of the same noise (the paper's figures 5, 13 to 24)."""
     input:
-        **{
-            m: RESULTS / f"samples/{{network}}/{m}/{SHARDS[0]}.npz"
-            for m in config["machines"]
-        },
-        network=lambda w: RESULTS
-        / f"samples/{w.network}/network-{w.steps}/{SHARDS[0]}.npz",
+        **{m: (lambda w, m=m: shards(w, m)[0]) for m in config["machines"]},
+        network=lambda w: shards(w, f"network-{w.steps}")[0],
         agreement=RESULTS / "agreement/{network}-{steps}.csv",
         bank=lambda w: bank_of(w.network, config["bank"]["images"]),
     output:

@@ -35,7 +35,7 @@ def side_by_side(wildcards, architecture):
     """First shards of a dataset's ResNet or UNet, then of its local machines."""
     name = dict(zip(("resnet", "unet"), SIDE_BY_SIDE[wildcards.dataset]))[architecture]
     kinds = [f"network-{wildcards.steps}", *LOCAL_MACHINES]
-    return [RESULTS / f"samples/{name}/{kind}/{SHARDS[0]}.npz" for kind in kinds]
+    return [samples_of(name, kind)[0] for kind in kinds]
 
 
 def has_garments(name):
