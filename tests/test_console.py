@@ -14,7 +14,7 @@ from patchmosaic.training import TrainingStopped
     "error",
     [
         ValueError("datasets.mnist: what is wrong"),
-        OSError(28, "No space left on device", "results/x.npz"),
+        OSError(5, "Input/output error", "results/x.npz"),
         MemoryError("an index would take 3 bytes"),
     ],
 )
@@ -26,12 +26,19 @@ def test_expected_errors_are_one_line(error, tmp_path, capsys):
     assert "Traceback" in log.read_text()
 
 
-def test_errors_of_the_package_say_it_all(tmp_path):
+@pytest.mark.parametrize(
+    "error",
+    [
+        TrainingStopped("stopped at step 3 of 4; the state is saved"),
+        OSError(28, "No space left on device", "results/x.npz"),
+    ],
+)
+def test_errors_of_the_package_and_a_full_disk_say_it_all(error, tmp_path):
     """Snakemake shows the log of a failed job: a clear message is not buried in a traceback."""
     log = tmp_path / "job.log"
     with pytest.raises(SystemExit), logged(log):
-        raise TrainingStopped("stopped at step 3 of 4; the state is saved")
-    assert log.read_text() == "error: stopped at step 3 of 4; the state is saved\n"
+        raise error
+    assert log.read_text() == f"error: {error}\n"
 
 
 @pytest.mark.parametrize("log", ["/dev/full", "/dev/null/job.log"])
