@@ -2,7 +2,7 @@
 
 Into README.md go the headline table, a picture and the rule graph of the default experiment, and
 the performance table of benchmarks/engines.csv; into docs/controls.md the table of
-config/ablations.yaml, where that has been run too; likewise the rows of config/further.yaml and the
+config/ablations.yaml, where that has been run too; likewise the rows of config/packaged.yaml and the
 spread of config/training_seeds.yaml.
 """
 
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results"
 PICTURE = RESULTS / "figures/pairs-fashion_mnist-resnet-zeros-150.png"
 VARIANTS = RESULTS / "ablations/tables/variants.csv"
-FURTHER = RESULTS / "further/tables/headline.csv"
+PACKAGED = RESULTS / "packaged/tables/headline.csv"
 SPREAD = RESULTS / "training_seeds/tables/training_seeds.csv"
 
 
@@ -226,9 +226,9 @@ if __name__ == "__main__":
     if VARIANTS.exists():
         content = controls(pd.read_csv(VARIANTS))
         text = replaced(text, "<!-- controls: make readme -->", "<!-- controls: end -->", content)
-    if FURTHER.exists():
-        table = headline_table(pd.read_csv(FURTHER))
-        text = replaced(text, "<!-- further: make readme -->", "<!-- further: end -->", table)
+    if PACKAGED.exists():
+        table = headline_table(pd.read_csv(PACKAGED))
+        text = replaced(text, "<!-- packaged: make readme -->", "<!-- packaged: end -->", table)
     readme.write_text(text)
     shutil.copyfile(PICTURE, ROOT / "docs/pairs.png")
     page = ROOT / "docs/controls.md"

@@ -40,20 +40,20 @@ def test_shipped_configs_are_valid(tmp_path):
     validate()
     for name in ("ci", "train", "ablations", "training_seeds"):
         validate(read(f"config/{name}.yaml"))
-    paper, further = read("config/paper.yaml"), read("config/further.yaml")
+    paper, packaged = read("config/paper.yaml"), read("config/packaged.yaml")
     validate(paper, {"datasets": {"celeba": {"local": str(tmp_path)}}})
-    validate(further, {"datasets": {"cifar10_jpeg": {"local": str(tmp_path)}}})
+    validate(packaged, {"datasets": {"cifar10_jpeg": {"local": str(tmp_path)}}})
 
 
 def test_images_that_no_configuration_needs_may_be_missing():
     away = {"datasets": {"cifar10_jpeg": {"local": "not/here"}}}
-    further = merged(read("config/further.yaml"), away)
-    validate(further, {"configurations": ["mnist-resnet-circular"]})
+    packaged = merged(read("config/packaged.yaml"), away)
+    validate(packaged, {"configurations": ["mnist-resnet-circular"]})
     with pytest.raises(ConfigError, match="'not/here' does not exist; bring the images"):
-        validate(further)
+        validate(packaged)
     other = {"other": {"kind": "control", "bank_dataset": {"mnist": "cifar10_jpeg"}}}
     with pytest.raises(ConfigError, match="'not/here' does not exist"):
-        validate(further, {"configurations": ["mnist-resnet-circular"], "variants": other})
+        validate(packaged, {"configurations": ["mnist-resnet-circular"], "variants": other})
 
 
 def test_interior_candidates_of_a_variant_need_patches_that_fit():
