@@ -1,9 +1,10 @@
 """Put what finished runs found into the documentation.
 
-Into README.md go the headline table, a picture and the rule graph of the default experiment, and
-the performance table of benchmarks/engines.csv; into docs/controls.md the table of
-config/ablations.yaml, where that has been run too; likewise the rows of config/packaged.yaml and the
-spread of config/training_seeds.yaml.
+Into README.md go the headline table, a picture and the rule graph of the default experiment, the
+performance table of benchmarks/engines.csv and, where it has been run, the rows of
+config/packaged.yaml with their sign tests and audits. Into docs/controls.md go sentences on the
+default experiment and, where they have been run, the table of config/ablations.yaml and the spread
+of config/training_seeds.yaml.
 """
 
 import re
@@ -19,7 +20,7 @@ ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results"
 PICTURE = RESULTS / "figures/pairs-fashion_mnist-resnet-zeros-150.png"
 VARIANTS = RESULTS / "ablations/tables/variants.csv"
-PACKAGED = RESULTS / "packaged/tables/headline.csv"
+PACKAGED = RESULTS / "packaged/tables"
 SPREAD = RESULTS / "training_seeds/tables/training_seeds.csv"
 
 
@@ -57,7 +58,7 @@ def sign_tests(paired: pd.DataFrame) -> str:
     ]
     return (
         f"In {closer} of {len(rows)} rows ELS is closer than IS to the network in more seeds than "
-        "not.\nThe largest p-values of exact sign tests (`results/tables/paired.csv`):\n"
+        "not.\nThe largest p-values of exact sign tests (`results/packaged/tables/paired.csv`):\n"
         f"{', '.join(tests)}."
     )
 
@@ -215,10 +216,6 @@ if __name__ == "__main__":
     text = readme.read_text()
     text = replaced(text, "<!-- headline: make readme -->", "<!-- headline: end -->", table)
     text = replaced(text, "```mermaid", "```", graph)
-    tests = sign_tests(pd.read_csv(RESULTS / "tables/paired.csv"))
-    text = replaced(text, "<!-- sign tests: make readme -->", "<!-- sign tests: end -->", tests)
-    errors = audits(pd.read_csv(RESULTS / "tables/agreement.csv"))
-    text = replaced(text, "<!-- audits: make readme -->", "<!-- audits: end -->", errors)
     most = memory(RESULTS / "benchmarks")
     text = replaced(text, "<!-- memory: make readme -->", "<!-- memory: end -->", most)
     table = performance_table(pd.read_csv(ROOT / "benchmarks/engines.csv"))
@@ -227,8 +224,12 @@ if __name__ == "__main__":
         content = controls(pd.read_csv(VARIANTS))
         text = replaced(text, "<!-- controls: make readme -->", "<!-- controls: end -->", content)
     if PACKAGED.exists():
-        table = headline_table(pd.read_csv(PACKAGED))
+        table = headline_table(pd.read_csv(PACKAGED / "headline.csv"))
         text = replaced(text, "<!-- packaged: make readme -->", "<!-- packaged: end -->", table)
+        tests = sign_tests(pd.read_csv(PACKAGED / "paired.csv"))
+        text = replaced(text, "<!-- sign tests: make readme -->", "<!-- sign tests: end -->", tests)
+        errors = audits(pd.read_csv(PACKAGED / "agreement.csv"))
+        text = replaced(text, "<!-- audits: make readme -->", "<!-- audits: end -->", errors)
     readme.write_text(text)
     shutil.copyfile(PICTURE, ROOT / "docs/pairs.png")
     page = ROOT / "docs/controls.md"
