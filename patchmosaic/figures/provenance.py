@@ -76,7 +76,7 @@ def patch_provenance(
     top, bottom = figure.subfigures(2, 1, height_ratios=[1.45 * len(moments) + 0.35, cell + 0.42])
     grid = top.subplots(len(moments), 5, squeeze=False)
     most = max(float(p.entropy.exp().max()) for *_, p in moments)
-    norm = LogNorm(1, max(most, 10))
+    norm = LogNorm(1, max(np.ceil(most), 10))  # whole: the file is free of the sum's last bits
     for axes, name in zip(
         grid[0],
         ("noisy image", "posterior mean", "source image", "largest weight", "effective patches"),
