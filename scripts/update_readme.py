@@ -2,25 +2,27 @@
 
 Into README.md go the headline table, a picture and the rule graph of the default experiment, the
 performance table of benchmarks/engines.csv and, where it has been run, the rows of
-config/packaged.yaml with their sign tests and audits. Into docs/controls.md go sentences on the
+config/paper.yaml with their sign tests and audits. Into docs/controls.md go sentences on the
 default experiment and, where they have been run, the table of config/ablations.yaml and the spread
 of config/training_seeds.yaml.
 """
 
 import re
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
 
-from patchmosaic.headline import format_interval
+from patchmosaic.datasets import REGISTRY
+from patchmosaic.headline import format_interval, load_expected
 from patchmosaic.statistics import bootstrap_median
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results"
 PICTURE = RESULTS / "figures/pairs-fashion_mnist-resnet-zeros-150.png"
 VARIANTS = RESULTS / "ablations/tables/variants.csv"
-PACKAGED = RESULTS / "packaged/tables"
+PAPER = RESULTS / "paper/tables"
 SPREAD = RESULTS / "training_seeds/tables/training_seeds.csv"
 
 
@@ -48,6 +50,22 @@ def headline_table(headline: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
+def without_images(paper: pd.DataFrame, datasets: Iterable[str]) -> str:
+    """Lines for :func:`headline_table`: rows of the paper whose images the user has to bring.
+
+    Args:
+        paper: the paper's tables, as `load_expected` reads them.
+        datasets: what has been run.
+    """
+    absent = [name for name in set(paper["dataset"]) - set(datasets) if REGISTRY[name].only_local]
+    rows = paper[paper["dataset"].isin(absent)]
+    return "\n".join(
+        f"| {row.dataset} | {row.architecture} | {row.network_steps} | 0 | bring the images | | | "
+        f"{row.els:.2f} | |"
+        for row in rows.sort_values(["dataset", "architecture", "network_steps"]).itertuples()
+    )
+
+
 def sign_tests(paired: pd.DataFrame) -> str:
     """A sentence on ELS and IS seed by seed, with the largest p-values of the exact sign tests."""
     rows = paired[(paired["a"] == "els") & (paired["b"] == "is")]
@@ -58,7 +76,7 @@ def sign_tests(paired: pd.DataFrame) -> str:
     ]
     return (
         f"In {closer} of {len(rows)} rows ELS is closer than IS to the network in more seeds than "
-        "not.\nThe largest p-values of exact sign tests (`results/packaged/tables/paired.csv`):\n"
+        "not.\nThe largest p-values of exact sign tests (`results/paper/tables/paired.csv`):\n"
         f"{', '.join(tests)}."
     )
 
@@ -223,12 +241,14 @@ if __name__ == "__main__":
     if VARIANTS.exists():
         content = controls(pd.read_csv(VARIANTS))
         text = replaced(text, "<!-- controls: make readme -->", "<!-- controls: end -->", content)
-    if PACKAGED.exists():
-        table = headline_table(pd.read_csv(PACKAGED / "headline.csv"))
-        text = replaced(text, "<!-- packaged: make readme -->", "<!-- packaged: end -->", table)
-        tests = sign_tests(pd.read_csv(PACKAGED / "paired.csv"))
+    if PAPER.exists():
+        rows = pd.read_csv(PAPER / "headline.csv")
+        paper = load_expected(ROOT / "tests/expected.yaml").paper
+        table = f"{headline_table(rows)}\n{without_images(paper, rows['dataset'])}"
+        text = replaced(text, "<!-- paper: make readme -->", "<!-- paper: end -->", table)
+        tests = sign_tests(pd.read_csv(PAPER / "paired.csv"))
         text = replaced(text, "<!-- sign tests: make readme -->", "<!-- sign tests: end -->", tests)
-        errors = audits(pd.read_csv(PACKAGED / "agreement.csv"))
+        errors = audits(pd.read_csv(PAPER / "agreement.csv"))
         text = replaced(text, "<!-- audits: make readme -->", "<!-- audits: end -->", errors)
     readme.write_text(text)
     shutil.copyfile(PICTURE, ROOT / "docs/pairs.png")

@@ -40,20 +40,22 @@ def test_shipped_configs_are_valid(tmp_path):
     validate()
     for name in ("ci", "train", "ablations", "training_seeds"):
         validate(read(f"config/{name}.yaml"))
-    paper, packaged = read("config/paper.yaml"), read("config/packaged.yaml")
-    validate(paper, {"datasets": {"celeba": {"local": str(tmp_path)}}})
-    validate(packaged, {"datasets": {"cifar10_jpeg": {"local": str(tmp_path)}}})
+    faces = {"datasets": {"celeba": {"local": str(tmp_path)}}}
+    for name in ("paper_width", "celeba"):
+        validate(read(f"config/{name}.yaml"), faces)
+    paper = read("config/paper.yaml")
+    validate(paper, {"datasets": {"cifar10_jpeg": {"local": str(tmp_path)}}})
 
 
 def test_images_that_no_configuration_needs_may_be_missing():
     away = {"datasets": {"cifar10_jpeg": {"local": "not/here"}}}
-    packaged = merged(read("config/packaged.yaml"), away)
-    validate(packaged, {"configurations": ["mnist-resnet-circular"]})
+    paper = merged(read("config/paper.yaml"), away)
+    validate(paper, {"configurations": ["mnist-resnet-circular"]})
     with pytest.raises(ConfigError, match="'not/here' does not exist; bring the images"):
-        validate(packaged)
+        validate(paper)
     other = {"other": {"kind": "control", "bank_dataset": {"mnist": "cifar10_jpeg"}}}
     with pytest.raises(ConfigError, match="'not/here' does not exist"):
-        validate(packaged, {"configurations": ["mnist-resnet-circular"], "variants": other})
+        validate(paper, {"configurations": ["mnist-resnet-circular"], "variants": other})
 
 
 def test_interior_candidates_of_a_variant_need_patches_that_fit():

@@ -82,7 +82,8 @@ CONFIGS = [
     merged(DEFAULT, OWN),
     merged(DEFAULT, read("config/ci.yaml")),
     merged(
-        merged(DEFAULT, read("config/paper.yaml")), {"datasets": {"celeba": {"local": str(ROOT)}}}
+        merged(DEFAULT, read("config/paper_width.yaml")),
+        {"datasets": {"celeba": {"local": str(ROOT)}}},
     ),
 ]
 

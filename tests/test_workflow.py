@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 import yaml
 from configs import read
+from PIL import Image
 from projects import ROOT, copy_project, planned, project_with_pictures, snakemake
 from snakemake.utils import available_cpu_count
 
@@ -49,7 +50,7 @@ def test_default_config_is_planned(planning):
 
 
 def test_paper_config_has_every_row_of_the_paper(planning):
-    jobs = planned(snakemake(planning, "-n", "--configfile", "config/paper.yaml"))
+    jobs = planned(snakemake(planning, "-n", "--configfile", "config/paper_width.yaml"))
     assert jobs["train"] == 11
     assert jobs["calibrate"] == 10  # the UNet with self-attention takes a ResNet's scales
     assert jobs["sample_machine"] == (10 * 2 + 4) * 10  # LS, ELS by scales; IS by bank
@@ -57,7 +58,7 @@ def test_paper_config_has_every_row_of_the_paper(planning):
     assert jobs["agreement"] == 22  # the rows of tables 1 and 2
     paper = yaml.safe_load((ROOT / "tests/expected.yaml").read_text())["paper"]
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
-    override = yaml.safe_load((ROOT / "config/paper.yaml").read_text())
+    override = yaml.safe_load((ROOT / "config/paper_width.yaml").read_text())
     networks = {k: config["networks"].get(k, {}) | v for k, v in override["networks"].items()}
     keys = ("dataset", "architecture", "padding", "conditional")
     ours = {tuple(networks[name][key] for key in keys) for name in override["configurations"]}
@@ -65,8 +66,8 @@ def test_paper_config_has_every_row_of_the_paper(planning):
 
 
 def test_documented_jobs_are_those_of_the_dry_run(planning):
-    """docs/clusters.md counts the jobs of config/paper.yaml."""
-    jobs = planned(snakemake(planning, "-n", "--configfile", "config/paper.yaml"))
+    """docs/clusters.md counts the jobs of config/paper_width.yaml."""
+    jobs = planned(snakemake(planning, "-n", "--configfile", "config/paper_width.yaml"))
     text = (ROOT / "docs/clusters.md").read_text()
     section = re.search(r"counts: (\d+) jobs, of which\n(.*?)\n\nNothing is", text, re.DOTALL)
     table = {r: int(n) for n, r in re.findall(r"^\| (\d+) \| `?([\w ]+?)`? \|", section[2], re.M)}
@@ -82,7 +83,7 @@ def test_documented_jobs_are_those_of_the_dry_run(planning):
 def test_train_config_trains_every_packaged_network(planning):
     jobs = planned(snakemake(planning, "-n", "--configfile", "config/train.yaml"))
     packaged = {path.stem for path in (ROOT / "checkpoints").glob("*.safetensors")}
-    others = [read(f"config/{name}.yaml")["networks"] for name in ("packaged", "training_seeds")]
+    others = [read(f"config/{name}.yaml")["networks"] for name in ("paper", "training_seeds")]
     elsewhere = {
         name
         for networks in others
@@ -244,6 +245,34 @@ def test_own_images_are_trained_calibrated_and_compared(own_results):
     assert "nothing committed" in (folder / "own results/checks/headline.txt").read_text()
 
 
+def test_celeba_goes_through_the_chain_to_its_row_of_the_paper(tmp_path):
+    """config/celeba.yaml on a few made faces, with less of everything."""
+    folder = copy_project(tmp_path)
+    (folder / "data/celeba").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for number in (*range(1, 9), 182638, 182639):
+        face = Image.fromarray(rng.integers(0, 256, (218, 178, 3), dtype=np.uint8))
+        face.save(folder / f"data/celeba/{number:06}.jpg")
+    override = {
+        "configurations": ["celeba-resnet-zeros"],
+        "networks": {"celeba-resnet-zeros": {"channels": 4}},
+        "recipes": {"resnet_two_cores": {"epochs": 2, "batch_size": 4}},
+        "sampling": {"machine_steps": 2, "network_steps": [20, 150]},
+        "seeds": {"evaluation": {"count": 2}},
+        "calibration": {"bank_images": 8, "patch_sizes": [3, 5]},
+    }
+    (folder / "less.yaml").write_text(yaml.safe_dump(override))
+    table = "results/celeba/tables/paper.csv"
+    snakemake(folder, table, "--configfile", "config/celeba.yaml", "less.yaml")
+    rows = pd.read_csv(folder / table).query("dataset == 'celeba' and architecture == 'resnet'")
+    assert rows["network_steps"].tolist() == [150, 20]
+    assert rows["els_paper"].tolist() == [0.96, 0.92]
+    assert (rows["seeds"] == 2).all()
+    assert rows[["els_ours", "ls_ours", "is_ours"]].notna().all(axis=None)
+    record = json.loads((folder / "results/celeba/networks/celeba-resnet-zeros.json").read_text())
+    assert (record["images_seen"], record["network"]["image_channels"]) == (2 * 8, 3)
+
+
 def test_finished_network_is_packaged_with_its_scales(own_results):
     """What a run trained and calibrated serves another as packaged; altered scales are refused."""
     folder, network = own_results, "tiny-resnet-circular"
@@ -293,7 +322,7 @@ def test_slurm_profile_is_planned(planning):
         "snakemake_executor_plugin_slurm",
         reason="the executor is missing: pip install --constraint constraints.txt '.[slurm]'",
     )
-    command = ("-n", "--configfile", "config/paper.yaml")
+    command = ("-n", "--configfile", "config/paper_width.yaml")
     assert planned(snakemake(planning, *command, profile="slurm")) == planned(
         snakemake(planning, *command)
     )
