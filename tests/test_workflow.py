@@ -49,7 +49,7 @@ def test_default_config_is_planned(planning):
     assert jobs["headline_check"] == jobs["report"] == jobs["manifest"] == 1
 
 
-def test_paper_config_has_every_row_of_the_paper(planning):
+def test_paper_width_config_has_every_row_of_the_paper(planning):
     jobs = planned(snakemake(planning, "-n", "--configfile", "config/paper_width.yaml"))
     assert jobs["train"] == 11
     assert jobs["calibrate"] == 10  # the UNet with self-attention takes a ResNet's scales
