@@ -48,6 +48,7 @@ def test_every_claim_is_asked_of_the_networks_that_it_is_about(table):
         "els_above_ls": 4,  # ResNets
         "more_steps": 3,
         "zeros_above_circular": 2,
+        "circular_mnist_lowest": 4,  # two other networks, each in 20 and in 150 steps
     }
     assert set(table["seeds"]) == {N}
 
@@ -62,6 +63,8 @@ def test_verdicts_are_those_that_the_numbers_were_made_for(table):
     assert found["els_above_ls", circular] == "not separated"
     assert (found["more_steps"] == "holds").all()
     assert (found["zeros_above_circular"] == "holds").all()
+    assert found["circular_mnist_lowest", zeros] == "holds"
+    assert found["circular_mnist_lowest", unet] == "reversed"
 
 
 def test_differences_are_paired_and_stand_beside_the_paper_s(table):
