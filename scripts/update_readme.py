@@ -87,8 +87,8 @@ def audits(agreement: pd.DataFrame) -> str:
     return (
         "By the audits of these runs the root mean square of that error, of the posterior mean of "
         f"ELS with pixels in [-1, 1],\nis from {errors.min():.4f} ({errors.idxmin()}) to "
-        f"{errors.max():.4f} ({errors.idxmax()}); the tolerance is 0.01, and\nwhat is beyond it "
-        "with 95% confidence is computed again by the exact engine."
+        f"{errors.max():.4f} ({errors.idxmax()}); the tolerance is 0.01, and\na job whose "
+        "95% interval lies wholly above it is computed again by the exact engine."
     )
 
 

@@ -10,6 +10,8 @@ import pytest
 import torch
 from configs import DEFAULT, ROOT, merged, read
 
+from patchmosaic.headline import load_expected
+
 README = (ROOT / "README.md").read_text()
 MAKEFILE = (ROOT / "Makefile").read_text()
 
@@ -49,8 +51,9 @@ def test_files_that_are_named_exist():
         assert (ROOT / path).exists(), path
 
 
-def rulegraph():
-    spec = importlib.util.spec_from_file_location("rulegraph", ROOT / "scripts/rulegraph.py")
+def script(name):
+    """A script of scripts/ as a module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / f"scripts/{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -84,12 +87,12 @@ def test_rule_graph_keeps_paths_and_the_order_of_the_work():
     a_graph = "id1[a]\n id2[figure_x]\n id3[figure_y]\n id4[b]\n id5[all]\n"
     a_graph += "id4 --> id1\n id4 --> id2\n id1 --> id2\n id1 --> id3\n id1 --> id5\n"
     a_graph += "id2 --> id5\n id3 --> id5"
-    assert rulegraph().readable(a_graph) == (
+    assert script("rulegraph").readable(a_graph) == (
         'flowchart TB\n    figures["figures (2 rules)"]\n'
         "    b --> a\n    a --> figures\n    figures --> all\n"
     )
     with pytest.raises(CycleError):
-        rulegraph().readable("id1[a]\nid2[b]\nid1 --> id2\nid2 --> id1")
+        script("rulegraph").readable("id1[a]\nid2[b]\nid1 --> id2\nid2 --> id1")
 
 
 def table(marker):
@@ -134,10 +137,18 @@ def test_tables_are_of_the_committed_numbers(marker, experiment, override):
     assert found == expected
 
 
+def test_rows_without_images_are_those_that_make_readme_writes():
+    paper = load_expected(ROOT / "tests/expected.yaml").paper
+    lines = script("update_readme").without_images(paper, ["mnist", "cifar10_jpeg"]).splitlines()
+    assert len(lines) == 4
+    assert set(lines) == {row for row in README.splitlines() if "| bring the images |" in row}
+    assert script("update_readme").without_images(paper, ["celeba"]) == ""
+
+
 def test_what_make_readme_writes_has_its_place():
-    script = (ROOT / "scripts/update_readme.py").read_text()
+    source = (ROOT / "scripts/update_readme.py").read_text()
     pages = README + (ROOT / "docs/controls.md").read_text()
-    markers = set(re.findall(r"<!-- [\w ]+: (?:make readme|end) -->", script))
+    markers = set(re.findall(r"<!-- [\w ]+: (?:make readme|end) -->", source))
     assert len(markers) >= 16
     for marker in markers:
         assert pages.count(marker) == 1, marker
