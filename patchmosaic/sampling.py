@@ -70,7 +70,7 @@ def shifted_scales(scales: dict[float, int], steps: int) -> dict[float, int]:
 def network_noise(network: nn.Module, x_t: Tensor, t: float, labels: Tensor | None) -> Tensor:
     """The network's predicted noise at one time for all of a batch, (B, C, H, W)."""
     with torch.inference_mode():
-        return network(x_t, torch.full((len(x_t),), t), labels)
+        return network(x_t, x_t.new_full((len(x_t),), t), labels)
 
 
 def network_x0(network: nn.Module, labels: Tensor | None) -> Callable[[Tensor, float], Tensor]:

@@ -4,9 +4,13 @@ python scripts/package_network.py results/trained mnist-resnet-zeros
 """
 
 import argparse
+import hashlib
 import shutil
 import sys
 from pathlib import Path
+
+import numpy as np
+import safetensors.numpy
 
 from patchmosaic.files import written_whole
 from patchmosaic.records import (
@@ -23,10 +27,14 @@ from patchmosaic.records import (
 CHECKPOINTS = Path(__file__).parent.parent / "checkpoints"
 
 
-def package(results: Path, network: str, checkpoints: Path, snapshots: bool) -> list[Path]:
+def package(
+    results: Path, network: str, checkpoints: Path, snapshots: bool, float16: bool = False
+) -> list[Path]:
     """Copy the network, verified, and its scales if the run calibrated it; the copies.
 
-    Packaged scales and snapshots that are not replaced are removed: they would be of other weights.
+    With ``float16`` the weights are rounded to it, which halves the file, and the record says so;
+    neither scales nor snapshots come along then, for they are of the weights as they were. Packaged
+    scales and snapshots that are not replaced are removed: they would be of other weights.
     """
     weights = results / f"networks/{network}.safetensors"
     scales = results / f"calibration/{network}.scales.json"
@@ -38,7 +46,7 @@ def package(results: Path, network: str, checkpoints: Path, snapshots: bool) -> 
     files = [weights]
     if snapshots:
         files.append(verify_snapshots(weights, record))
-    if scales.exists():
+    if scales.exists() and not float16:
         files += [*verify_scales(scales, record["weights_sha256"]), scales]
     files.append(record_path(weights))
     for kind in ("scales.json", "scales.csv", "cosines.csv"):
@@ -49,6 +57,9 @@ def package(results: Path, network: str, checkpoints: Path, snapshots: bool) -> 
         copies[1] = snapshots_path(copies[0])
     else:
         snapshots_path(copies[0]).unlink(missing_ok=True)
+    if float16:
+        save_record(copies[-1], record | round_weights(weights, copies[0]))
+        return copies
     for file, copy in zip(files, copies, strict=True):
         if file.suffix == ".json":
             save_record(copy, load_record(file))
@@ -58,6 +69,23 @@ def package(results: Path, network: str, checkpoints: Path, snapshots: bool) -> 
     return copies
 
 
+def round_weights(weights: Path, copy: Path) -> dict:
+    """Write the weights rounded to float16; what their record says instead."""
+    tensors = safetensors.numpy.load_file(weights)
+    if not all(np.isfinite(t.astype(np.float16)).all() for t in tensors.values()):
+        raise CheckpointError(f"{weights}: it has weights beyond the range of float16")
+    content = safetensors.numpy.save({k: t.astype(np.float16) for k, t in tensors.items()})
+    with written_whole(copy) as temporary:
+        temporary.write_bytes(content)
+    return {
+        "weights_sha256": hashlib.sha256(content).hexdigest(),
+        "rounded": {
+            "to": "float16",
+            "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        },
+    }
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("results", type=Path, help="the directories.results of the run")
@@ -65,11 +93,25 @@ if __name__ == "__main__":
     parser.add_argument(
         "--snapshots", action="store_true", help="also the weights during the training"
     )
+    parser.add_argument(
+        "--float16",
+        action="store_true",
+        help="round the weights, for a file half as large; scales are calibrated after that",
+    )
     arguments = parser.parse_args()
+    if arguments.snapshots and arguments.float16:
+        parser.error("--snapshots and --float16: snapshots are of the weights as they were")
     try:
-        copies = package(arguments.results, arguments.network, CHECKPOINTS, arguments.snapshots)
+        copies = package(
+            arguments.results,
+            arguments.network,
+            CHECKPOINTS,
+            arguments.snapshots,
+            arguments.float16,
+        )
     except CheckpointError as error:
         sys.exit(f"error: {error}")
     print(*copies, sep="\n")
     if not any(copy.name.endswith(".scales.json") for copy in copies):
-        print(f"The run did not calibrate {arguments.network}: it is packaged without scales.")
+        why = "Its weights were rounded" if arguments.float16 else "The run did not calibrate it"
+        print(f"{why}: {arguments.network} is packaged without scales.")
