@@ -23,7 +23,7 @@ def images(channels=1, count=40, side=12):
 @pytest.mark.parametrize("name", MACHINES)
 def test_machines_agree(name, engine, channels, boundary, candidates):
     bank, labels = images(channels), torch.arange(40) % 2
-    x, chosen = torch.randn(3, channels, 12, 12), torch.tensor([0, 1, 1])
+    noise, chosen = torch.randn(3, channels, 12, 12), torch.tensor([0, 1, 0])
     border = {"boundary": boundary, "candidates": candidates}
     if engine == "exact" and not MACHINES[name].kernel:
         pytest.skip(f"{name} has only the dense engine")
@@ -31,11 +31,24 @@ def test_machines_agree(name, engine, channels, boundary, candidates):
     card = MACHINES[name](bank.cuda(), labels.cuda(), engine=engine, **border)
     assert card.engine == ("dense" if engine == "auto" else "exact")
     for t in (0.05, 0.5, 1.0):
-        expected = host.posterior_mean(x, alpha_bar(t), 5, chosen)
-        found = card.posterior_mean(x.cuda(), alpha_bar(t), 5, chosen.cuda())
+        x_t = alpha_bar(t) ** 0.5 * bank[:3] + (1 - alpha_bar(t)) ** 0.5 * noise
+        expected = host.posterior_mean(x_t, alpha_bar(t), 5, chosen)
+        found = card.posterior_mean(x_t.cuda(), alpha_bar(t), 5, chosen.cuda())
         assert found.is_cuda
         close = 1e-4 if card.engine == "exact" else 1e-6
         torch.testing.assert_close(found.cpu(), expected, rtol=0, atol=close)
+
+
+@pytest.mark.parametrize("boundary", ["zeros", "circular"])
+@pytest.mark.parametrize("name", ["ls", "els"])
+def test_far_queries_lose_what_rounding_takes(name, boundary):
+    """As in test_machines.py, whose queries these are."""
+    bank, x = images(3), torch.randn(3, 3, 12, 12, generator=torch.Generator().manual_seed(3))
+    a_bar = alpha_bar(0.05)
+    expected = MACHINES[name](bank, boundary=boundary, engine="dense").posterior_sums(x, a_bar, 5)
+    card = MACHINES[name](bank.cuda(), boundary=boundary, engine="exact")
+    error = (card.posterior_mean(x.cuda(), a_bar, 5).cpu() - expected.mean).abs().amax(1)
+    assert (error <= 2**-23 * expected.log_max.abs()).all()
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

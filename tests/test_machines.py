@@ -62,6 +62,29 @@ def test_els_is_brute_force(engine, boundary, candidates, channels, patch_size):
             assert np.abs(result.numpy() - expected).max() < TOLERANCE[engine]
 
 
+@NATIVE
+@pytest.mark.parametrize("boundary", ["zeros", "circular"])
+@pytest.mark.parametrize("name", ["ls", "els"])
+def test_far_queries_lose_what_rounding_takes(name, boundary):
+    """Noise where images are meant: log-weights down to -10^4, and two roundings of them are 10^-3.
+
+    The exact engine is then beyond its 1e-4 at some pixels, but within two roundings of the log-weight.
+    """
+    worst = 0.0
+    for seed in range(6):
+        generator = torch.Generator().manual_seed(seed)
+        bank = torch.rand(40, 3, 12, 12, generator=generator) * 2 - 1
+        x, a_bar = torch.randn(3, 3, 12, 12, generator=generator), alpha_bar(0.05)
+        dense, exact = (
+            MACHINES[name](bank, boundary=boundary, engine=engine).posterior_sums(x, a_bar, 5)
+            for engine in ("dense", "exact")
+        )
+        error = (exact.mean - dense.mean).abs().amax(1)
+        assert (error <= 2**-23 * dense.log_max.abs()).all()
+        worst = max(worst, error.max().item())
+    assert worst > TOLERANCE["exact"]
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("boundary", ["zeros", "circular"])
 @pytest.mark.parametrize("patch_size", [1, 3, 7, 11])

@@ -50,13 +50,14 @@ stop() {
         kill "${daemons[i]}" 2>/dev/null
         wait "${daemons[i]}" 2>/dev/null
     done
-    for attempt in $(seq 20); do # the last steps end a moment after their job
+    for attempt in $(seq 90); do # the last steps end after their job: late where the machine is busy
         left=$(processes_of_work)
         [ -z "$left" ] && break
         sleep 1
     done
     if [ -n "$left" ]; then
-        echo "error: processes are left: $left" >&2
+        echo "error: processes are left:" >&2
+        ps -o pid,ppid,etime,state,args -p "$(echo "$left" | paste -sd,)" >&2
         [ $status != 0 ] || status=1
     fi
     if [ $status = 0 ]; then rm -rf "$work"; else echo "left for inspection: $work" >&2; fi
