@@ -68,7 +68,7 @@ def test_els_is_brute_force(engine, boundary, candidates, channels, patch_size):
 def test_far_queries_lose_what_rounding_takes(name, boundary):
     """Noise where images are meant: log-weights down to -10^4, and two roundings of them are 10^-3.
 
-    The exact engine is then beyond its 1e-4 at some pixels, but within two roundings of the log-weight.
+    The exact engine is then beyond its 1e-4 at some pixels, but within those roundings.
     """
     worst = 0.0
     for seed in range(6):
