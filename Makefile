@@ -1,6 +1,6 @@
 # make reproduce: set up an environment and run the default experiment.
 # make test: set up the same environment and run the tests.
-# make test-slurm: as root, run config/ci.yaml on a Slurm of this machine and compare with a local run.
+# make test-slurm: as root, run config/ci.yaml on a Slurm of this machine; compare with a local run.
 # make report: the default experiment's report alone, one page that opens offline.
 # make verify, make crate: check a results folder by its manifest; pack it for publication.
 
@@ -39,7 +39,7 @@ verify: .venv/ready
 crate: .venv/ready
 	$(BIN)/python scripts/pack_results.py '$(RESULTS)' '$(CRATE)'
 
-# Put the numbers and the rule graph of a finished run into README.md.
+# Put what finished runs found into README.md and docs/.
 readme: .venv/ready
 	$(BIN)/python scripts/update_readme.py
 

@@ -43,8 +43,27 @@ def test_shipped_configs_are_valid(tmp_path):
     faces = {"datasets": {"celeba": {"local": str(tmp_path)}}}
     for name in ("paper_width", "celeba"):
         validate(read(f"config/{name}.yaml"), faces)
-    paper = read("config/paper.yaml")
-    validate(paper, {"datasets": {"cifar10_jpeg": {"local": str(tmp_path)}}})
+    for name in ("paper", "wide"):
+        brought = {"datasets": {"cifar10_jpeg": {"local": str(tmp_path)}}}
+        validate(read(f"config/{name}.yaml"), brought)
+
+
+@pytest.mark.parametrize("name", ["ci", "paper", "wide", "training_seeds"])
+def test_packaged_networks_are_what_their_config_says(name):
+    """By the record of the training: the network, its recipe and the images that it has seen."""
+    config = merged(DEFAULT, read(f"config/{name}.yaml"))
+    for chosen in config["configurations"]:
+        network, record = (
+            config["networks"][chosen],
+            load_record(ROOT / f"checkpoints/{chosen}.json"),
+        )
+        trained = record["network"] | {"dataset": record["dataset"]}
+        trained["conditional"] = trained["classes"] > 0
+        given = {key: value for key, value in network.items() if key in trained}
+        assert network["checkpoint"] == "packaged"
+        assert len(given) >= 5
+        assert trained.items() >= given.items()
+        assert record["training"] == recipe_of(config, network)
 
 
 def test_images_that_no_configuration_needs_may_be_missing():

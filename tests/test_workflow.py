@@ -14,12 +14,15 @@ import chromium
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
 from configs import read
 from PIL import Image
 from projects import ROOT, copy_project, planned, project_with_pictures, snakemake
+from safetensors.torch import load_file
 from snakemake.utils import available_cpu_count
 
+from patchmosaic.checkpoints import load_checkpoint
 from patchmosaic.samples import join_shards, load_samples, save_samples
 from patchmosaic.trajectories import load_trajectories
 
@@ -83,7 +86,9 @@ def test_documented_jobs_are_those_of_the_dry_run(planning):
 def test_train_config_trains_every_packaged_network(planning):
     jobs = planned(snakemake(planning, "-n", "--configfile", "config/train.yaml"))
     packaged = {path.stem for path in (ROOT / "checkpoints").glob("*.safetensors")}
-    others = [read(f"config/{name}.yaml")["networks"] for name in ("paper", "training_seeds")]
+    others = [
+        read(f"config/{name}.yaml")["networks"] for name in ("paper", "wide", "training_seeds")
+    ]
     elsewhere = {
         name
         for networks in others
@@ -302,6 +307,26 @@ def test_finished_network_is_packaged_with_its_scales(own_results):
     done = subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
     assert b"packaged without scales" in done.stdout
     assert not list((folder / "checkpoints").glob(f"{network}.*.csv"))
+
+
+def test_network_is_packaged_with_rounded_weights(own_results):
+    """Half the size, with a record of its own, and of what was rounded; for scales of its own."""
+    folder, network = own_results, "tiny-resnet-circular"
+    command = [sys.executable, "scripts/package_network.py", "own results", network, "--float16"]
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    done = subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
+    assert b"Its weights were rounded" in done.stdout
+    assert not list((folder / "checkpoints").glob(f"{network}.*.csv"))
+    files = (folder / r / f"{network}.safetensors" for r in ("own results/networks", "checkpoints"))
+    (whole, record), (rounded, of_rounded) = map(load_checkpoint, files)
+    assert of_rounded["rounded"] == {"to": "float16", "weights_sha256": record["weights_sha256"]}
+    assert of_rounded["images_seen"] == record["images_seen"]
+    kept = load_file(folder / f"checkpoints/{network}.safetensors")
+    for name, weight in whole.state_dict().items():
+        assert kept[name].dtype == torch.float16
+        assert torch.equal(rounded.state_dict()[name], weight.half().float())
+    refused = subprocess.run([*command, "--snapshots"], cwd=folder, env=environment)
+    assert refused.returncode == 2
 
 
 RAW = "own data/raw/tiny/provenance.json"

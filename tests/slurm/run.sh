@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Runs config/ci.yaml through profiles/slurm on a Slurm of one machine, and locally, and compares the
-# results: they must agree as compare.py says. Then a training is preempted and must go on: requeue.py.
+# Runs config/ci.yaml up to its tables, and a figure, through profiles/slurm on a Slurm of one machine, and
+# locally, and compares the results: they must agree as compare.py says. Then a training is preempted and
+# must go on: requeue.py.
 # Needs root and Debian's packages slurmctld, slurmd, slurm-client and munge, which it installs where
 # they are missing.
 #
@@ -57,7 +58,7 @@ stop() {
     done
     if [ -n "$left" ]; then
         echo "error: processes are left:" >&2
-        ps -o pid,ppid,etime,state,args -p "$(echo "$left" | paste -sd,)" >&2
+        ps -o pid,ppid,etime,state,args -p "$(echo "$left" | paste -sd,)" >&2 || echo "$left" >&2
         [ $status != 0 ] || status=1
     fi
     if [ $status = 0 ]; then rm -rf "$work"; else echo "left for inspection: $work" >&2; fi
@@ -145,14 +146,15 @@ done
 sinfo
 
 # The same project twice, with the same images.
-run() { # run NAME ARGUMENTS: config/ci.yaml in a copy of the project of its own
+targets=(results/ci/tables/{headline,orderings,paired,paper,scales}.csv results/ci/figures/headline.png)
+run() { # run NAME IMAGES ARGUMENTS: config/ci.yaml in a copy of the project of its own
     mkdir "$work/$1"
     (cd "$project" && cp -r Snakefile config.yaml config workflow scripts profiles envs checkpoints \
         patchmosaic "$work/$1/")
     mkdir "$work/$1/tests" "$work/$1/data"
     cp "$project/tests/expected.yaml" "$work/$1/tests/"
     if [ -d "${2%/}" ]; then cp -r "$2" "$work/$1/data/"; fi
-    (cd "$work/$1" && "$python" -m snakemake --configfile config/ci.yaml "${@:3}")
+    (cd "$work/$1" && "$python" -m snakemake "${targets[@]}" --configfile config/ci.yaml "${@:3}")
 }
 run slurm "$project/data/raw" --workflow-profile profiles/slurm --max-threads "$cores" \
     --slurm-init-seconds-before-status-checks 2
