@@ -1,6 +1,9 @@
 """Package a network of a finished run, its record and its locality scales into checkpoints/.
 
 python scripts/package_network.py results/trained mnist-resnet-zeros
+
+A wide network is packaged twice: with --float16, then, when a run with `checkpoint: packaged` and
+`calibration.source: computed` has calibrated the rounded weights, from the results of that run.
 """
 
 import argparse
@@ -49,6 +52,7 @@ def package(
     if scales.exists() and not float16:
         files += [*verify_scales(scales, record["weights_sha256"]), scales]
     files.append(record_path(weights))
+    content = rounded(weights, record) if float16 else None
     for kind in ("scales.json", "scales.csv", "cosines.csv"):
         (checkpoints / f"{network}.{kind}").unlink(missing_ok=True)
     copies = [checkpoints / file.name for file in files]
@@ -57,8 +61,12 @@ def package(
         copies[1] = snapshots_path(copies[0])
     else:
         snapshots_path(copies[0]).unlink(missing_ok=True)
-    if float16:
-        save_record(copies[-1], record | round_weights(weights, copies[0]))
+    if content is not None:
+        with written_whole(copies[0]) as temporary:
+            temporary.write_bytes(content)
+        before = {"to": "float16", "weights_sha256": record["weights_sha256"]}
+        digest = hashlib.sha256(content).hexdigest()
+        save_record(copies[-1], record | {"weights_sha256": digest, "rounded": before})
         return copies
     for file, copy in zip(files, copies, strict=True):
         if file.suffix == ".json":
@@ -69,21 +77,18 @@ def package(
     return copies
 
 
-def round_weights(weights: Path, copy: Path) -> dict:
-    """Write the weights rounded to float16; what their record says instead."""
-    tensors = safetensors.numpy.load_file(weights)
-    if not all(np.isfinite(t.astype(np.float16)).all() for t in tensors.values()):
+def rounded(weights: Path, record: dict) -> bytes:
+    """The file of these weights, rounded to float16."""
+    if "rounded" in record:
+        raise CheckpointError(f"{weights}: these weights are rounded already: leave out --float16")
+    with np.errstate(over="ignore"):
+        tensors = {
+            name: tensor.astype(np.float16)
+            for name, tensor in safetensors.numpy.load_file(weights).items()
+        }
+    if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
         raise CheckpointError(f"{weights}: it has weights beyond the range of float16")
-    content = safetensors.numpy.save({k: t.astype(np.float16) for k, t in tensors.items()})
-    with written_whole(copy) as temporary:
-        temporary.write_bytes(content)
-    return {
-        "weights_sha256": hashlib.sha256(content).hexdigest(),
-        "rounded": {
-            "to": "float16",
-            "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
-        },
-    }
+    return safetensors.numpy.save(tensors)
 
 
 if __name__ == "__main__":

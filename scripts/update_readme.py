@@ -1,10 +1,11 @@
-"""Put what finished runs found into the documentation.
+"""Put what finished runs found into the documentation; what has not been run stays as it is.
 
-Into README.md go the headline table, a picture and the rule graph of the default experiment, the
-performance table of benchmarks/engines.csv and, where it has been run, the rows of
-config/paper.yaml with their sign tests and audits. Into docs/controls.md go sentences on the
-default experiment and, where they have been run, the table of config/ablations.yaml and the spread
-of config/training_seeds.yaml.
+Into README.md go the headline table, a picture, the memory and the rule graph of the default
+experiment, the performance table of benchmarks/engines.csv, and the rows of config/paper.yaml and
+config/wide.yaml, of as many networks as were run: their agreement seed by seed is kept in
+docs/agreement/, from which those tables, sign tests and audits are made. Into docs/controls.md go
+sentences on the default experiment, the table of config/ablations.yaml and the spread of
+config/training_seeds.yaml.
 """
 
 import re
@@ -13,25 +14,81 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
+import yaml
 
 from patchmosaic.datasets import REGISTRY
-from patchmosaic.headline import format_interval, load_expected
-from patchmosaic.statistics import bootstrap_median
+from patchmosaic.headline import (
+    COLUMNS,
+    CONFIGURATION,
+    MACHINES,
+    format_interval,
+    headline,
+    load_expected,
+)
+from patchmosaic.statistics import bootstrap_median, paired_differences
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results"
-PICTURE = RESULTS / "figures/pairs-fashion_mnist-resnet-zeros-150.png"
-VARIANTS = RESULTS / "ablations/tables/variants.csv"
-PAPER = RESULTS / "paper/tables"
-SPREAD = RESULTS / "training_seeds/tables/training_seeds.csv"
+AGREEMENT = ROOT / "docs/agreement"
+EXPERIMENTS = ("paper", "wide")  # whose agreement is kept, of so many seeds or more
+SEEDS = 50
+PICTURE = "figures/pairs-fashion_mnist-resnet-zeros-150.png"
 
 
-def headline_table(headline: pd.DataFrame) -> str:
-    """The medians as a Markdown table, a row a network and number of steps."""
-    lines = [
-        "| dataset | network | network steps | seeds | ELS | LS | IS | paper's ELS | difference |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
+def keep_agreement(results: Path, kept: Path) -> None:
+    """Keep the agreement, seed by seed, of networks of the paper's tables; never fewer seeds."""
+    for experiment in EXPERIMENTS:
+        names = networks_of(experiment)
+        for path in tables(results / experiment / "agreement"):
+            seeds, before = (
+                pd.read_csv(each)["seed"].nunique() if each.exists() else 0
+                for each in (path, kept / path.name)
+            )
+            if path.stem.rsplit("-", 1)[0] in names and seeds >= max(before, SEEDS):
+                shutil.copyfile(path, kept / path.name)
+            else:
+                print(f"not kept: {path}, {seeds} seeds")
+    medians = pd.read_csv(kept / "medians.csv", dtype=str)
+    names = medians["network"] + "-" + medians["network_steps"]
+    again = names.isin([path.stem for path in tables(kept)])
+    medians[~again].to_csv(kept / "medians.csv", index=False)
+
+
+def tables(folder: Path) -> list[Path]:
+    """The tables of agreement seed by seed in a folder, one a network and number of steps."""
+    return sorted(folder.glob("*-[0-9]*.csv"))
+
+
+def kept_agreement(kept: Path) -> pd.DataFrame:
+    """All that is kept: a row a network, number of steps, machine and seed."""
+    return pd.concat(map(pd.read_csv, tables(kept)), ignore_index=True)
+
+
+def kept_headline(kept: Path, paper: pd.DataFrame) -> pd.DataFrame:
+    """The medians of what is kept; of other networks those of medians.csv, which has r alone."""
+    medians = pd.read_csv(kept / "medians.csv").reindex(columns=COLUMNS)
+    medians["difference"] = medians["pearson_r"] - medians["paper"]
+    table = pd.concat([headline(kept_agreement(kept), paper), medians])
+    order = table["machine"].map(MACHINES.index)
+    keys = [*CONFIGURATION, "network", "network_steps", "order"]
+    return table.assign(order=order).sort_values(keys, ignore_index=True).drop(columns="order")
+
+
+def networks_of(*configs: str) -> list[str]:
+    """The networks that these configs evaluate."""
+    texts = ((ROOT / f"config/{config}.yaml").read_text() for config in configs)
+    return [name for text in texts for name in yaml.safe_load(text)["configurations"]]
+
+
+def headline_table(headline: pd.DataFrame, determination: bool = False) -> str:
+    """The medians as a Markdown table, a row a network and number of steps.
+
+    With ``determination`` also R² of ELS, where it is known.
+    """
+    extra = ["R² of ELS"] * determination
+    titles = ["dataset", "network", "network steps", "seeds", "ELS", "LS", "IS", *extra]
+    titles += ["paper's ELS", "difference"]
+    lines = ["| " + " | ".join(titles) + " |", "|---" * len(titles) + "|"]
     names = headline["architecture"].where(
         headline["padding"] == "zeros", headline["architecture"] + ", " + headline["padding"]
     )
@@ -45,6 +102,9 @@ def headline_table(headline: pd.DataFrame) -> str:
             for r in (by_machine.loc[m] for m in ("els", "ls", "is"))
         ]
         cells = [dataset, name, steps, els.seeds, *medians]
+        if determination:
+            ends = (els[f"r2_determination{end}"] for end in ("", "_low", "_high"))
+            cells.append(format_interval(*ends, 2))
         difference = f"{els.difference:+.2f}"
         cells += [f"{els.paper:.2f}", "0.00" if difference[1:] == "0.00" else difference]
         lines.append("| " + " | ".join(map(str, cells)) + " |")
@@ -61,8 +121,8 @@ def without_images(paper: pd.DataFrame, datasets: Iterable[str]) -> str:
     absent = [name for name in set(paper["dataset"]) - set(datasets) if REGISTRY[name].only_local]
     rows = paper[paper["dataset"].isin(absent)]
     return "\n".join(
-        f"| {row.dataset} | {row.architecture} | {row.network_steps} | 0 | bring the images | | | "
-        f"{row.els:.2f} | |"
+        f"| {row.dataset} | {row.architecture} | {row.network_steps} | 0 | bring the images "
+        f"| | | | {row.els:.2f} | |"
         for row in rows.sort_values(["dataset", "architecture", "network_steps"]).itertuples()
     )
 
@@ -76,7 +136,7 @@ def sign_tests(paired: pd.DataFrame) -> str:
         f"In {closer} of {len(rows)} rows ELS is closer than IS to the network; in the least clear "
         f"one, {least['network']} in\n{least['network_steps']} steps, in {least['positive']} of "
         f"{least['seeds']} seeds (exact sign test p = {least['p_value']:.2g}; "
-        "`results/paper/tables/paired.csv`)."
+        "`tables/paired.csv` of the results)."
     )
 
 
@@ -227,45 +287,61 @@ def replaced(text: str, begin: str, end: str, content: str) -> str:
     return text
 
 
-if __name__ == "__main__":
-    readme = ROOT / "README.md"
-    table = headline_table(pd.read_csv(RESULTS / "tables/headline.csv"))
-    graph = (RESULTS / "figures/rulegraph.mmd").read_text().strip()
-    text = readme.read_text()
-    text = replaced(text, "<!-- headline: make readme -->", "<!-- headline: end -->", table)
-    text = replaced(text, "```mermaid", "```", graph)
-    most = memory(RESULTS / "benchmarks")
-    text = replaced(text, "<!-- memory: make readme -->", "<!-- memory: end -->", most)
-    table = performance_table(pd.read_csv(ROOT / "benchmarks/engines.csv"))
-    text = replaced(text, "<!-- performance: make readme -->", "<!-- performance: end -->", table)
-    if VARIANTS.exists():
-        content = controls(pd.read_csv(VARIANTS))
-        text = replaced(text, "<!-- controls: make readme -->", "<!-- controls: end -->", content)
-    if PAPER.exists():
-        rows = pd.read_csv(PAPER / "headline.csv")
-        paper = load_expected(ROOT / "tests/expected.yaml").paper
-        table = f"{headline_table(rows)}\n{without_images(paper, rows['dataset'])}"
-        text = replaced(text, "<!-- paper: make readme -->", "<!-- paper: end -->", table)
-        tests = sign_tests(pd.read_csv(PAPER / "paired.csv"))
-        text = replaced(text, "<!-- sign tests: make readme -->", "<!-- sign tests: end -->", tests)
-        errors = audits(pd.read_csv(PAPER / "agreement.csv"))
-        text = replaced(text, "<!-- audits: make readme -->", "<!-- audits: end -->", errors)
-    readme.write_text(text)
-    shutil.copyfile(PICTURE, ROOT / "docs/pairs.png")
-    page = ROOT / "docs/controls.md"
-    sentence = siblings(pd.read_csv(RESULTS / "tables/siblings.csv"))
-    begin, end = "<!-- siblings: make readme -->", "<!-- siblings: end -->"
-    text = replaced(page.read_text(), begin, end, sentence)
-    curves = sorted((RESULTS / "learning").glob("*.csv"))
-    table = learning_table(pd.concat(map(pd.read_csv, curves)))
-    begin, end = "<!-- learning: make readme -->", "<!-- learning: end -->"
-    text = replaced(text, begin, end, table)
-    if SPREAD.exists():
-        table = training_spread(pd.read_csv(SPREAD))
-        begin, end = "<!-- training seeds: make readme -->", "<!-- training seeds: end -->"
-        text = replaced(text, begin, end, table)
-    if VARIANTS.exists():
-        table = variants_table(pd.read_csv(VARIANTS))
-        begin, end = "<!-- variants: make readme -->", "<!-- variants: end -->"
-        text = replaced(text, begin, end, table)
+def readme_blocks(results: Path, kept: Path) -> dict[str, str]:
+    """What was run says this in README.md, by the name of its place."""
+    blocks = {}
+    if (table := results / "tables/headline.csv").exists():
+        blocks["headline"] = headline_table(pd.read_csv(table))
+        blocks["memory"] = memory(results / "benchmarks")
+    if (table := results / "ablations/tables/variants.csv").exists():
+        blocks["controls"] = controls(pd.read_csv(table))
+    blocks["performance"] = performance_table(pd.read_csv(ROOT / "benchmarks/engines.csv"))
+    paper = load_expected(ROOT / "tests/expected.yaml").paper
+    medians = kept_headline(kept, paper)
+    narrow = medians[medians["network"].isin(networks_of("paper"))]
+    wide = medians[medians["network"].isin(networks_of("wide"))]
+    absent = without_images(paper, narrow["dataset"])
+    blocks["paper"] = "\n".join(filter(None, [headline_table(narrow, True), absent]))
+    if len(wide):
+        blocks["wide"] = headline_table(wide, True)
+    if narrow["r2_determination"].notna().all():  # seed by seed there is nothing of the others
+        agreement = kept_agreement(kept)
+        agreement = agreement[agreement["network"].isin(narrow["network"])]
+        blocks["sign tests"] = sign_tests(paired_differences(agreement, [("els", "is")]))
+        blocks["audits"] = audits(agreement)
+    return blocks
+
+
+def controls_blocks(results: Path) -> dict[str, str]:
+    """What was run says this in docs/controls.md, by the name of its place."""
+    blocks = {}
+    if (table := results / "tables/siblings.csv").exists():
+        blocks["siblings"] = siblings(pd.read_csv(table))
+    if curves := sorted((results / "learning").glob("*.csv")):
+        blocks["learning"] = learning_table(pd.concat(map(pd.read_csv, curves)))
+    if (table := results / "training_seeds/tables/training_seeds.csv").exists():
+        blocks["training seeds"] = training_spread(pd.read_csv(table))
+    if (table := results / "ablations/tables/variants.csv").exists():
+        blocks["variants"] = variants_table(pd.read_csv(table))
+    return blocks
+
+
+def put(page: Path, blocks: dict[str, str]) -> None:
+    """Put each text into its place in a page."""
+    text = page.read_text()
+    for name, content in blocks.items():
+        begin, end = f"<!-- {name}: make readme -->", f"<!-- {name}: end -->"
+        text = replaced(text, begin, end, content)
     page.write_text(text)
+
+
+if __name__ == "__main__":
+    keep_agreement(RESULTS, AGREEMENT)
+    put(ROOT / "README.md", readme_blocks(RESULTS, AGREEMENT))
+    put(ROOT / "docs/controls.md", controls_blocks(RESULTS))
+    if (graph := RESULTS / "figures/rulegraph.mmd").exists():
+        page = ROOT / "README.md"
+        text = replaced(page.read_text(), "```mermaid", "```", graph.read_text().strip())
+        page.write_text(text)
+    if (RESULTS / PICTURE).exists():
+        shutil.copyfile(RESULTS / PICTURE, ROOT / "docs/pairs.png")

@@ -42,7 +42,7 @@ def test_machines_agree(name, engine, channels, boundary, candidates):
 @pytest.mark.parametrize("boundary", ["zeros", "circular"])
 @pytest.mark.parametrize("name", ["ls", "els"])
 def test_far_queries_lose_what_rounding_takes(name, boundary):
-    """As in test_machines.py, whose queries these are."""
+    """As in test_machines.py."""
     bank, x = images(3), torch.randn(3, 3, 12, 12, generator=torch.Generator().manual_seed(3))
     a_bar = alpha_bar(0.05)
     expected = MACHINES[name](bank, boundary=boundary, engine="dense").posterior_sums(x, a_bar, 5)

@@ -68,9 +68,8 @@ def test_els_is_brute_force(engine, boundary, candidates, channels, patch_size):
 def test_far_queries_lose_what_rounding_takes(name, boundary):
     """Noise where images are meant: log-weights down to -10^4, and two roundings of them are 10^-3.
 
-    The exact engine is then beyond its 1e-4 at some pixels, but within those roundings.
+    The exact engine may then be beyond its 1e-4, but stays within those roundings.
     """
-    worst = 0.0
     for seed in range(6):
         generator = torch.Generator().manual_seed(seed)
         bank = torch.rand(40, 3, 12, 12, generator=generator) * 2 - 1
@@ -81,8 +80,7 @@ def test_far_queries_lose_what_rounding_takes(name, boundary):
         )
         error = (exact.mean - dense.mean).abs().amax(1)
         assert (error <= 2**-23 * dense.log_max.abs()).all()
-        worst = max(worst, error.max().item())
-    assert worst > TOLERANCE["exact"]
+        assert dense.log_max.min() < -2000
 
 
 @pytest.mark.parametrize("engine", ENGINES)

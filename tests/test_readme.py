@@ -6,6 +6,7 @@ import subprocess
 import sys
 from graphlib import CycleError
 
+import pandas as pd
 import pytest
 import torch
 from configs import DEFAULT, ROOT, merged, read
@@ -96,45 +97,97 @@ def test_rule_graph_keeps_paths_and_the_order_of_the_work():
 
 
 def table(marker):
-    """The cells of the table under a marker, by dataset, network and number of steps."""
+    """Text by title, for each dataset, network and number of steps in the table of a marker."""
     block = re.search(f"<!-- {marker}: make readme -->\n(.*?)<!-- {marker}: end -->", README, re.S)
-    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in block[1].splitlines()]
-    assert all(len(row) == 9 for row in rows)
-    return {tuple(row[:3]): row[3:] for row in rows[2:]}
+    titles, _, *rows = (
+        [cell.strip() for cell in line.split("|")[1:-1]] for line in block[1].splitlines()
+    )
+    return {tuple(row[:3]): dict(zip(titles, row, strict=True)) for row in rows}
+
+
+def place(row, network):
+    """Where the row of a network stands in a table."""
+    circular = ", circular" if network["padding"] == "circular" else ""
+    return network["dataset"], network["architecture"] + circular, str(row["network_steps"])
 
 
 def test_every_row_of_the_paper_is_there_or_says_what_it_needs():
     rows = table("paper")
     for row in read("tests/expected.yaml")["paper"]:
-        dataset = row["dataset"].replace("cifar10", "cifar10_jpeg")
-        circular = ", circular" if row["padding"] == "circular" else ""
-        key = (dataset, row["architecture"] + circular, str(row["network_steps"]))
-        seeds, els, _, _, paper, _ = rows.pop(key)
-        assert float(paper) == row["els"]
-        expected = ("0", "bring the images") if dataset == "celeba" else ("100", els)
-        assert (seeds, els) == expected, key
+        row["dataset"] = row["dataset"].replace("cifar10", "cifar10_jpeg")
+        found = rows.pop(place(row, row))
+        assert float(found["paper's ELS"]) == row["els"]
+        expected = (
+            ("0", "bring the images") if row["dataset"] == "celeba" else ("100", found["ELS"])
+        )
+        assert (found["seeds"], found["ELS"]) == expected, row
     assert not rows
 
 
 @pytest.mark.parametrize(
     ("marker", "experiment", "override"),
-    [("headline", "default", {}), ("paper", "paper", read("config/paper.yaml"))],
+    [
+        ("headline", "default", {}),
+        ("paper", "paper", read("config/paper.yaml")),
+        ("wide", "wide", read("config/wide.yaml")),
+    ],
 )
 def test_tables_are_of_the_committed_numbers(marker, experiment, override):
-    """The ELS medians in the README are the committed ones, to two decimals."""
-    committed = read("tests/expected.yaml")["committed"][experiment]
+    """The medians in the README are the committed ones, to two decimals."""
     networks = merged(DEFAULT, override)["networks"]
-    expected = {}
-    for row in committed:
-        if row["machine"] == "els":
-            network = networks[row["network"]]
-            circular = network["padding"] == "circular"
-            name = network["architecture"] + (", circular" if circular else "")
-            key = (network["dataset"], name, str(row["network_steps"]))
-            expected[key] = f"{row['pearson_r']:.2f}"
-    assert len(expected) >= 8
-    found = {key: els.split()[0] for key, (seeds, els, *_) in table(marker).items() if seeds != "0"}
-    assert found == expected
+    committed = {
+        (*place(row, networks[row["network"]]), row["machine"].upper()): f"{row['pearson_r']:.2f}"
+        for row in read("tests/expected.yaml")["committed"][experiment]
+    }
+    found = {
+        (*where, machine): row[machine].split()[0]
+        for where, row in table(marker).items()
+        for machine in ("ELS", "LS", "IS")
+        if row["seeds"] != "0"
+    }
+    assert len(found) >= 6
+    assert found == committed
+
+
+KEPT = sorted((ROOT / "docs/agreement").glob("*-[0-9]*.csv"))
+
+
+@pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)
+def test_kept_seeds_make_the_committed_numbers(path):
+    """Each median of Pearson's r, from the agreement of every seed."""
+    rows = pd.read_csv(path)
+    network, steps = path.stem.rsplit("-", 1)
+    assert set(rows["network"]) == {network}
+    assert set(rows["network_steps"]) == {int(steps)}
+    committed = read("tests/expected.yaml")["committed"]
+    expected = {
+        row["machine"]: row["pearson_r"]
+        for row in committed["paper"] + committed["wide"]
+        if (row["network"], row["network_steps"]) == (network, int(steps))
+    }
+    assert len(expected) == 3
+    for machine, each in rows.groupby("machine"):
+        assert sorted(each["seed"]) == list(range(len(each)))
+        assert len(each) >= 50
+        median = each["pearson_r"].fillna(0).median()
+        assert median == pytest.approx(expected.pop(machine), abs=6e-5)
+    assert not expected
+
+
+def test_paper_s_tables_are_what_make_readme_writes():
+    """From what is kept, R² included; medians.csv has r of networks whose seeds are not kept."""
+    blocks = script("update_readme").readme_blocks(ROOT / "no results", ROOT / "docs/agreement")
+    assert {"paper", "wide"} <= set(blocks)
+    for name, text in blocks.items():
+        begin, end = f"<!-- {name}: make readme -->\n", f"\n<!-- {name}: end -->"
+        assert README.partition(begin)[2].partition(end)[0] == text, f"run make readme: {name}"
+    kept = {path.stem for path in KEPT}
+    medians = pd.read_csv(ROOT / "docs/agreement/medians.csv", dtype=str)
+    medians = set(medians["network"] + "-" + medians["network_steps"])
+    assert kept
+    assert not kept & medians
+    names = script("update_readme").networks_of("paper", "wide")
+    assert kept | medians == {f"{name}-{steps}" for name in names for steps in (20, 150)}
 
 
 def test_rows_without_images_are_those_that_make_readme_writes():
@@ -148,8 +201,7 @@ def test_rows_without_images_are_those_that_make_readme_writes():
 def test_what_make_readme_writes_has_its_place():
     source = (ROOT / "scripts/update_readme.py").read_text()
     pages = README + (ROOT / "docs/controls.md").read_text()
-    markers = set(re.findall(r"<!-- [\w ]+: (?:make readme|end) -->", source))
-    assert len(markers) >= 16
-    for marker in markers:
-        assert pages.count(marker) == 1, marker
-    assert set(re.findall(r"<!-- [\w ]+: (?:make readme|end) -->", pages)) == markers
+    names = set(re.findall(r"blocks\[\"([\w ]+)\"\]", source))
+    assert len(names) >= 9
+    for kind in ("make readme", "end"):
+        assert sorted(re.findall(rf"<!-- ([\w ]+): {kind} -->", pages)) == sorted(names)

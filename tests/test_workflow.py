@@ -327,6 +327,13 @@ def test_network_is_packaged_with_rounded_weights(own_results):
         assert torch.equal(rounded.state_dict()[name], weight.half().float())
     refused = subprocess.run([*command, "--snapshots"], cwd=folder, env=environment)
     assert refused.returncode == 2
+    (folder / "rounded/networks").mkdir(parents=True)
+    for file in (folder / "checkpoints").glob(f"{network}.*"):
+        shutil.copy(file, folder / "rounded/networks")
+    command[2] = "rounded"
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "rounded already: leave out --float16" in done.stderr
 
 
 RAW = "own data/raw/tiny/provenance.json"
