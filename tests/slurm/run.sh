@@ -54,6 +54,9 @@ stop() {
     for attempt in $(seq 90); do # the last steps end after their job: late where the machine is busy
         left=$(processes_of_work)
         [ -z "$left" ] && break
+        [ "$attempt" -lt 20 ] || for process in $left; do # without slurmctld these may wait long
+            [ "$(cat "/proc/$process/comm" 2>/dev/null)" != slurmstepd ] || kill -KILL "$process" 2>/dev/null
+        done
         sleep 1
     done
     if [ -n "$left" ]; then
