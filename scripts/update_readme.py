@@ -2,7 +2,7 @@
 
 Into README.md go the headline table, a picture, the memory and the rule graph of the default
 experiment, the performance table of benchmarks/engines.csv, and the rows of config/paper.yaml and
-config/wide.yaml, of as many networks as were run: their agreement seed by seed is kept in
+config/wide*.yaml, of as many networks as were run: their agreement seed by seed is kept in
 docs/agreement/, from which those tables, sign tests and audits are made. Into docs/controls.md go
 sentences on the default experiment, the table of config/ablations.yaml and the spread of
 config/training_seeds.yaml.
@@ -30,7 +30,11 @@ from patchmosaic.statistics import bootstrap_median, paired_differences
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results"
 AGREEMENT = ROOT / "docs/agreement"
-EXPERIMENTS = ("paper", "wide")  # whose agreement is kept, of so many seeds or more
+EXPERIMENTS = (
+    "paper",
+    "wide",
+    "wide_circular",
+)  # whose agreement is kept, of so many seeds or more
 SEEDS = 50
 PICTURE = "figures/pairs-fashion_mnist-resnet-zeros-150.png"
 
@@ -299,7 +303,7 @@ def readme_blocks(results: Path, kept: Path) -> dict[str, str]:
     paper = load_expected(ROOT / "tests/expected.yaml").paper
     medians = kept_headline(kept, paper)
     narrow = medians[medians["network"].isin(networks_of("paper"))]
-    wide = medians[medians["network"].isin(networks_of("wide"))]
+    wide = medians[medians["network"].isin(networks_of("wide", "wide_circular"))]
     absent = without_images(paper, narrow["dataset"])
     blocks["paper"] = "\n".join(filter(None, [headline_table(narrow, True), absent]))
     if len(wide):
