@@ -177,6 +177,18 @@ def test_kept_seeds_make_the_committed_numbers(path):
     assert not expected
 
 
+def test_wide_and_narrow_resnet_are_compared_seed_by_seed():
+    found = []
+    for steps in (20, 150):
+        r = []
+        for name in ("cifar10_jpeg-resnet-zeros-256", "cifar10_jpeg-resnet-zeros"):
+            rows = pd.read_csv(ROOT / f"docs/agreement/{name}-{steps}.csv")
+            r.append(rows[rows["machine"] == "els"].set_index("seed")["pearson_r"])
+        found.append(int((r[0] > r[1]).sum()))
+    text = " ".join(README.split())
+    assert f"in {found[0]} of 100 seeds in 20 steps and in {found[1]} in 150" in text
+
+
 def test_paper_s_tables_are_what_make_readme_writes():
     """From what is kept, R² included; medians.csv has r of networks whose seeds are not kept."""
     blocks = script("update_readme").readme_blocks(ROOT / "no results", ROOT / "docs/agreement")
