@@ -33,7 +33,7 @@ AGREEMENT = ROOT / "docs/agreement"
 EXPERIMENTS = (
     "paper",
     "wide",
-    "wide_circular",
+    "wide_mnist",
 )  # whose agreement is kept, of so many seeds or more
 SEEDS = 50
 PICTURE = "figures/pairs-fashion_mnist-resnet-zeros-150.png"
@@ -303,7 +303,7 @@ def readme_blocks(results: Path, kept: Path) -> dict[str, str]:
     paper = load_expected(ROOT / "tests/expected.yaml").paper
     medians = kept_headline(kept, paper)
     narrow = medians[medians["network"].isin(networks_of("paper"))]
-    wide = medians[medians["network"].isin(networks_of("wide", "wide_circular"))]
+    wide = medians[medians["network"].isin(networks_of("wide", "wide_mnist"))]
     absent = without_images(paper, narrow["dataset"])
     blocks["paper"] = "\n".join(filter(None, [headline_table(narrow, True), absent]))
     if len(wide):

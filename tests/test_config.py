@@ -38,7 +38,7 @@ def test_tables_and_figures_know_every_machine():
 
 def test_shipped_configs_are_valid(tmp_path):
     validate()
-    for name in ("ci", "train", "ablations", "training_seeds", "wide_circular"):
+    for name in ("ci", "train", "ablations", "training_seeds", "wide_mnist"):
         validate(read(f"config/{name}.yaml"))
     faces = {"datasets": {"celeba": {"local": str(tmp_path)}}}
     for name in ("paper_width", "celeba"):
@@ -48,7 +48,7 @@ def test_shipped_configs_are_valid(tmp_path):
         validate(read(f"config/{name}.yaml"), brought)
 
 
-@pytest.mark.parametrize("name", ["ci", "paper", "wide", "wide_circular", "training_seeds"])
+@pytest.mark.parametrize("name", ["ci", "paper", "wide", "wide_mnist", "training_seeds"])
 def test_packaged_networks_are_what_their_config_says(name):
     """By the record of the training: the network, its recipe and the images that it has seen."""
     config = merged(DEFAULT, read(f"config/{name}.yaml"))

@@ -130,7 +130,7 @@ def test_every_row_of_the_paper_is_there_or_says_what_it_needs():
         ("headline", "default", {}),
         ("paper", "paper", read("config/paper.yaml")),
         ("wide", "wide", read("config/wide.yaml")),
-        ("wide", "wide_circular", read("config/wide_circular.yaml")),
+        ("wide", "wide_mnist", read("config/wide_mnist.yaml")),
     ],
 )
 def test_tables_are_of_the_committed_numbers(marker, experiment, override):
@@ -165,7 +165,7 @@ def test_kept_seeds_make_the_committed_numbers(path):
     committed = read("tests/expected.yaml")["committed"]
     expected = {
         row["machine"]: row["pearson_r"]
-        for row in committed["paper"] + committed["wide"] + committed["wide_circular"]
+        for row in committed["paper"] + committed["wide"] + committed["wide_mnist"]
         if (row["network"], row["network_steps"]) == (network, int(steps))
     }
     assert len(expected) == 3
@@ -201,7 +201,7 @@ def test_paper_s_tables_are_what_make_readme_writes():
     medians = set(medians["network"] + "-" + medians["network_steps"])
     assert kept
     assert not kept & medians
-    names = script("update_readme").networks_of("paper", "wide", "wide_circular")
+    names = script("update_readme").networks_of("paper", "wide", "wide_mnist")
     assert kept | medians == {f"{name}-{steps}" for name in names for steps in (20, 150)}
 
 
