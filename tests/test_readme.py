@@ -177,6 +177,35 @@ def test_kept_seeds_make_the_committed_numbers(path):
     assert not expected
 
 
+def test_short_answer_is_that_of_the_table():
+    """The highest machine of each row, and how far the medians are from the paper's."""
+    expected = load_expected(ROOT / "tests/expected.yaml")
+    config = merged(DEFAULT, read("config/paper.yaml"))["networks"]
+    paper = {
+        (row.dataset.replace("cifar10", "cifar10_jpeg"), row.architecture, row.padding, steps): row
+        for row in expected.paper.itertuples()
+        for steps in [row.network_steps]
+    }
+    rows = {}
+    for row in read("tests/expected.yaml")["committed"]["paper"]:
+        rows.setdefault((row["network"], row["network_steps"]), {})[row["machine"]] = row[
+            "pearson_r"
+        ]
+    assert all(r["els"] > r["is"] for r in rows.values())
+    others = {where: r["ls"] - r["els"] for where, r in rows.items() if r["els"] < r["ls"]}
+    assert {network for network, _ in others} == {"mnist-unet-zeros"}
+    assert {round(difference, 2) for difference in others.values()} == {0.01}
+    differences = {}
+    for (name, steps), r in rows.items():
+        keys = (config[name][key] for key in ("dataset", "architecture", "padding"))
+        differences[name, steps] = r["els"] - paper[*keys, steps].els
+    far = {where: value for where, value in differences.items() if abs(value) > 0.04}
+    circular = {("mnist-resnet-circular", steps) for steps in (20, 150)}
+    assert set(far) == circular | {("cifar10_jpeg-unet_attention-zeros", 150)}
+    assert min(far.values()) > 0
+    assert f"{len(rows) - len(far)} of {len(rows)} medians are within 0.04" in README
+
+
 def test_wide_and_narrow_resnet_are_compared_seed_by_seed():
     found = []
     for steps in (20, 150):
