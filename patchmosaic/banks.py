@@ -14,11 +14,11 @@ def choose_bank(images: Images, count: int | None, by_class: bool) -> Images:
     bank has no labels, so that machines see one pool.
 
     Raises:
-        DatasetError: if classes are asked for and the images have none, or there are fewer images
-            than asked for.
+        DatasetError: if classes are asked for and the images have none, or none of one class, or
+            there are fewer images than asked for.
     """
-    if by_class and images.labels is None:
-        raise DatasetError("a class-conditional network needs labels, and these images have none")
+    if by_class:
+        require_classes(images, "the bank")
     groups = [np.arange(len(images))]
     if by_class:
         groups = [np.flatnonzero(images.labels == c) for c in range(len(images.class_names))]
@@ -34,6 +34,21 @@ def choose_bank(images: Images, count: int | None, by_class: bool) -> Images:
         images.class_names,
         {**images.record, "bank_images": len(chosen), "training_set_sha256": images.digest},
     )
+
+
+def require_classes(images: Images, where: str) -> None:
+    """Raise DatasetError unless there are images of every class; ``where`` says for whom.
+
+    Class-conditional networks need them: a class with test images alone has none.
+    """
+    if images.labels is None:
+        raise DatasetError(f"{where}: a class-conditional network, and its images have no classes")
+    counts = np.bincount(images.labels, minlength=len(images.class_names))
+    if counts.min() == 0:
+        empty = ", ".join(images.class_names[c] for c in np.flatnonzero(counts == 0))
+        raise DatasetError(
+            f"{where}: a class-conditional network, and there are no training images of {empty}"
+        )
 
 
 def part_of_bank(bank: Images, count: int, by_class: bool) -> Images:

@@ -29,7 +29,7 @@ def band_agreement(machine: ArrayLike, network: ArrayLike) -> pd.DataFrame:
         One row an image and band: image (position), low, high (cycles an image; low < f <= high),
         r (nan where an image has nothing in the band), power (share of the network's variance).
     """
-    a, b = (np.fft.fft2(np.asarray(x, np.float64)) for x in (machine, network))
+    a, b = (np.fft.fft2(_without_constants(x)) for x in (machine, network))
     if a.shape != b.shape or a.ndim != 4 or a.shape[2] != a.shape[3]:
         raise ValueError(f"images have shapes {a.shape} and {b.shape}: expected one, square")
     side = a.shape[-1]
@@ -50,3 +50,9 @@ def band_agreement(machine: ArrayLike, network: ArrayLike) -> pd.DataFrame:
             pd.DataFrame({"image": range(len(x)), "low": low, "high": high, "r": r, "power": power})
         )
     return pd.concat(rows, ignore_index=True)
+
+
+def _without_constants(images: ArrayLike) -> NDArray[np.float64]:
+    """The images, with zeros for channels of a single value, which rounding gives frequencies."""
+    x = np.asarray(images, np.float64)
+    return np.where(np.ptp(x, axis=(-2, -1), keepdims=True) == 0, 0.0, x)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from itertools import product
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ CLAIMS = {
     "zeros_above_circular": "ELS agrees better with zero-padded than with circular ResNets",
     "circular_mnist_lowest": "ELS agrees less with the circular ResNet of MNIST than with others",
 }
+LOWEST = ("mnist", "resnet", "circular")  # with which ELS is said to agree least
 
 
 class _Run(NamedTuple):
@@ -29,7 +30,9 @@ class _Run(NamedTuple):
     machine: str
 
 
-def orderings(agreement: pd.DataFrame, paper: pd.DataFrame) -> pd.DataFrame:
+def orderings(
+    agreement: pd.DataFrame, paper: pd.DataFrame, kinds: Mapping[str, Hashable]
+) -> pd.DataFrame:
     """Every pair of medians that one of the paper's orderings is about.
 
     Seeds are paired: both sides start from the same noise where their images have the same shape.
@@ -38,6 +41,7 @@ def orderings(agreement: pd.DataFrame, paper: pd.DataFrame) -> pd.DataFrame:
     Args:
         agreement: the per-seed rows of tables/agreement.csv.
         paper: rows of the paper's tables, as :func:`patchmosaic.headline.load_expected` reads them.
+        kinds: what each network is beside its padding; those of one kind differ in that alone.
 
     Returns:
         claim (a key of CLAIMS), a and b (what is compared, a said to be above), seeds, difference
@@ -57,7 +61,7 @@ def orderings(agreement: pd.DataFrame, paper: pd.DataFrame) -> pd.DataFrame:
         if run.machine in theirs
     }
     rows = []
-    for claim, a, b in _pairs(sorted(values), names):
+    for claim, a, b in _pairs(sorted(values), names, kinds):
         seeds = values[a].index.intersection(values[b].index)
         found = paired_difference(values[a][seeds], values[b][seeds])._asdict()
         row = {"claim": claim, "a": _words(a), "b": _words(b), "seeds": len(seeds)}
@@ -70,7 +74,9 @@ def orderings(agreement: pd.DataFrame, paper: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*columns, "ties", "p_value", "paper", "verdict"])
 
 
-def _pairs(runs: list[_Run], names: pd.DataFrame) -> Iterator[tuple[str, _Run, _Run]]:
+def _pairs(
+    runs: list[_Run], names: pd.DataFrame, kinds: Mapping[str, Hashable]
+) -> Iterator[tuple[str, _Run, _Run]]:
     """Claims with the two runs that each is about, in the order of CLAIMS."""
     known, els = set(runs), [run for run in runs if run.machine == "els"]
     resnets = [run for run in els if names.at[run.network, "architecture"] == "resnet"]
@@ -83,17 +89,17 @@ def _pairs(runs: list[_Run], names: pd.DataFrame) -> Iterator[tuple[str, _Run, _
         for other in fewer:
             yield "more_steps", run, other
     for a, b in product(resnets, resnets):
-        of_a, of_b = (names.loc[run.network].to_dict() for run in (a, b))
-        paddings = of_a.pop("padding"), of_b.pop("padding")
+        paddings = tuple(names.loc[[a.network, b.network], "padding"])
         if (
             paddings == ("zeros", "circular")
-            and of_a == of_b
+            and kinds[a.network] == kinds[b.network]
             and a.network_steps == b.network_steps
         ):
             yield "zeros_above_circular", a, b
-    for a, b in product(els, resnets):
-        lowest = tuple(names.loc[b.network, ["dataset", "padding"]]) == ("mnist", "circular")
-        if lowest and a.network != b.network and a.network_steps == b.network_steps:
+    columns = ["dataset", "architecture", "padding"]
+    lowest = [run for run in els if tuple(names.loc[run.network, columns]) == LOWEST]
+    for a, b in product(els, lowest):
+        if a not in lowest and a.network_steps == b.network_steps:
             yield "circular_mnist_lowest", a, b
 
 

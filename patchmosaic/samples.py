@@ -122,7 +122,8 @@ def require_same_noise(samples: Mapping[str, Samples]) -> None:
 def join_shards(paths: list[Path]) -> Samples:
     """Shards joined in the order of ``paths``; of one file of noise, their seeds all different.
 
-    The record is the first one's, with all their ``audits``.
+    The record is the first one's, with the ``engines``, of each image, and the ``audits`` of those
+    shards that the adaptive engine made: where another sampled again, what was audited is gone.
     """
     shards = [load_samples(path) for path in paths]
     if len({shard.record.get("noise_sha256") for shard in shards}) > 1:
@@ -134,5 +135,7 @@ def join_shards(paths: list[Path]) -> Samples:
     if shards[0].labels is not None:
         labels = np.concatenate([shard.labels for shard in shards])
     images = np.concatenate([shard.images for shard in shards])
-    audits = [shard.record.get("audit") for shard in shards]
-    return Samples(images, seeds, labels, {**shards[0].record, "audits": audits})
+    engines = [shard.record.get("engine") for shard in shards for _ in shard.seeds]
+    audits = [s.record.get("audit") for s in shards if s.record.get("engine") == "adaptive"]
+    record = shards[0].record | {"engines": engines, "audits": audits}
+    return Samples(images, seeds, labels, record)

@@ -24,6 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 Values = NDArray[np.float64]
 
 
+MOST_DRAWN = 2**22  # values that the bootstrap draws at once
 NORMAL_95 = NormalDist().inv_cdf(0.975)  # 1.96: half of the interval that holds 95%
 
 
@@ -169,8 +170,11 @@ def bootstrap_median(
     if values.ndim != 1 or len(values) == 0 or not np.isfinite(values).all():
         raise ValueError(f"values of shape {values.shape}: expected a finite, non-empty (n,)")
     _check_level(level)
-    drawn = np.random.default_rng(seed).integers(len(values), size=(resamples, len(values)))
-    medians = np.median(values[drawn], axis=1)
+    random, n = np.random.default_rng(seed), len(values)
+    step = max(1, MOST_DRAWN // n)
+    parts = (min(step, resamples - first) for first in range(0, resamples, step))
+    drawn = (values[random.integers(n, size=(part, n))] for part in parts)
+    medians = np.concatenate([np.median(part, axis=1) for part in drawn])
     low, high = np.quantile(medians, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(np.median(values)), float(low), float(high))
 
@@ -264,7 +268,10 @@ def clear_sign(low: float, high: float, p_value: float) -> int:
 def _sign_test(positive: int, negative: int) -> float:
     """Chance of a split at least as uneven in either direction, if both signs are as likely."""
     n = positive + negative
-    tail = sum(math.comb(n, k) for k in range(min(positive, negative) + 1))
+    tail = term = 1  # binomials of n over k, summed up to the rarer sign
+    for k in range(1, min(positive, negative) + 1):
+        term = term * (n - k + 1) // k
+        tail += term
     return min(1.0, 2 * tail / 2**n)
 
 

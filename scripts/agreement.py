@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from patchmosaic.audit import pooled
@@ -18,17 +19,20 @@ if __name__ == "__main__":
             for name in snakemake.params.machines
         }
         require_same_noise({snakemake.wildcards.network: network, **machines})
-        audits = {name: pooled(s.record["audits"]) for name, s in machines.items()}
-        tables = [
-            agreement(s.images, network.images, machines["is"].images, s.seeds, s.labels).assign(
-                network=snakemake.wildcards.network,
-                **settings,
-                network_steps=steps,
-                machine=name,
-                engine=s.record["engine"],
-                audited_rms=audits[name][0],
-                audited_rows=audits[name][1],
+        tables = []
+        for name, s in machines.items():
+            table = agreement(s.images, network.images, machines["is"].images, s.seeds, s.labels)
+            rms, rows = pooled(s.record["audits"])
+            is_audited = np.array(s.record["engines"]) == "adaptive"
+            tables.append(
+                table.assign(
+                    network=snakemake.wildcards.network,
+                    **settings,
+                    network_steps=steps,
+                    machine=name,
+                    engine=s.record["engines"],
+                    audited_rms=np.where(is_audited, rms, np.nan),
+                    audited_rows=np.where(is_audited, rows, 0),
+                )
             )
-            for name, s in machines.items()
-        ]
         pd.concat(tables).to_csv(snakemake.output[0], index=False)

@@ -9,5 +9,6 @@ from patchmosaic.orderings import orderings
 if __name__ == "__main__":
     with logged(snakemake.log[0]):
         expected = load_expected(snakemake.input.expected)
-        table = orderings(pd.read_csv(snakemake.input.agreement), expected.paper)
+        agreement = pd.read_csv(snakemake.input.agreement)
+        table = orderings(agreement, expected.paper, snakemake.params.kinds)
         table.to_csv(snakemake.output[0], index=False)

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import torch
 
+from patchmosaic.banks import require_classes
 from patchmosaic.console import logged
 from patchmosaic.datasets import load_images, to_float
 from patchmosaic.datasets.content import sha256_of
 from patchmosaic.own import PROBE_IMAGES, load_own, probe
-from patchmosaic.records import CheckpointError, save_record
+from patchmosaic.records import save_record
 
 if __name__ == "__main__":
     with logged(snakemake.log[0]):
@@ -20,11 +21,8 @@ if __name__ == "__main__":
         shutil.copyfile(given.module, made.module)
         digest, images = sha256_of(Path(made.module)), load_images(given.images)
         network = load_own(Path(given.module), Path(given.weights), settings.predicts, digest)
-        if settings.conditional and images.labels is None:
-            raise CheckpointError(
-                f"networks.{snakemake.wildcards.network}.conditional: the images of "
-                f"{settings.dataset} have no classes"
-            )
+        if settings.conditional:
+            require_classes(images, f"networks.{snakemake.wildcards.network}.conditional")
         labels = torch.from_numpy(images.labels[:PROBE_IMAGES]) if settings.conditional else None
         errors = probe(network, to_float(images.images[:PROBE_IMAGES]), labels)
         record = {

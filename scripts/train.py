@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from patchmosaic.banks import require_classes
 from patchmosaic.checkpoints import save_checkpoint
 from patchmosaic.console import logged
 from patchmosaic.datasets import load_images, to_float
@@ -18,6 +19,8 @@ if __name__ == "__main__":
         signal.signal(signal.SIGTERM, lambda *_: stop_requests.append(True))
         torch.set_num_threads(snakemake.threads)
         network, images = snakemake.params.network, load_images(snakemake.input.images)
+        if network["conditional"]:
+            require_classes(images, f"networks.{snakemake.wildcards.network}.conditional")
         config = NetworkConfig(
             architecture=network["architecture"],
             image_channels=images.images.shape[1],

@@ -83,6 +83,11 @@ def test_interior_candidates_of_a_variant_need_patches_that_fit():
     validate(circular, interior)
     with pytest.raises(ConfigError, match="33 exceeds the image size 32"):
         validate(circular, interior, {"calibration": {"patch_sizes": [3, 33]}})
+    everywhere = {"bank": {"candidates": "interior"}}
+    too_large = {"variants": {"p": {"kind": "ablation", "patch_size": 35}}}
+    validate(circular, too_large)
+    with pytest.raises(ConfigError, match=r"variants\.p\.patch_size: 35 exceeds the image size"):
+        validate(circular, everywhere, too_large)
 
 
 def test_networks_that_differ_in_their_training_seed_are_repeats():
@@ -275,6 +280,23 @@ def test_packaged_scales_are_not_for_a_network_trained_here():
     validate(PACKAGED_SCALES)
     with pytest.raises(ConfigError, match="packaged, but mnist-unet-zeros is trained here"):
         validate(PACKAGED_SCALES, trained)
+
+
+def test_packaged_scales_of_other_candidates_are_refused():
+    circular = PACKAGED_SCALES | {"configurations": ["mnist-resnet-circular"]}
+    interior = {"bank": {"candidates": "interior"}}
+    validate(circular)
+    validate(PACKAGED_SCALES, interior)  # with zeros there is no choice
+    with pytest.raises(ConfigError, match=r"bank\.candidates: interior, but .* with wrapped ones"):
+        validate(circular, interior)
+    validate(circular, interior, {"calibration": {"source": "computed"}})
+
+
+@pytest.mark.parametrize("name", ["nan", "null", "Mine", "a\n"])
+def test_names_that_tables_would_lose_are_refused(name):
+    mine = {"networks": {name: DEFAULT["networks"]["mnist-unet-zeros"]}}
+    with pytest.raises(ConfigError, match="networks"):
+        validate(mine)
 
 
 def test_packaged_scales_of_other_weights_are_refused(tmp_path):

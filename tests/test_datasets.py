@@ -987,6 +987,17 @@ def test_image_folder_with_splits_and_classes(tmp_path):
     assert train.images[:, 0, 0, 0].tolist() == [20, 0, 10]
 
 
+def test_links_to_folders_are_refused(tmp_path):
+    """They would be left out without a word; links to images are read."""
+    folder = lay_out(tmp_path / "folder", {"dog/1.png": encoded(1)})
+    other = lay_out(tmp_path / "other", {"1.png": encoded(2)})
+    (folder / "dog/2.png").symlink_to(other / "1.png")
+    assert len(collected("image_folder", folder, tmp_path / "raw", size=4).ids) == 2
+    (folder / "cat").symlink_to(other)
+    with pytest.raises(DatasetError, match=r"folder: 'cat' is a link to a folder"):
+        fetch("image_folder", tmp_path / "again", local=folder, **QUICK)
+
+
 def test_images_beside_class_folders_are_refused(tmp_path):
     folder = lay_out(tmp_path / "folder", {"cat/1.png": encoded(1), "stray.png": encoded(1)})
     with pytest.raises(DatasetError, match=r"stray\.png lies beside class folders"):

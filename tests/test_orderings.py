@@ -34,11 +34,16 @@ ZEROS = runs("mnist-resnet-zeros", 0.9, 0.8, 0.5)
 CIRCULAR = runs("mnist-resnet-circular", 0.7, 0.7, 0.1, padding="circular")
 UNET = runs("mnist-unet-zeros", 0.6, 0.9, 0.7, architecture="unet")
 AGREEMENT = pd.concat([ZEROS, CIRCULAR, UNET])
+KINDS = {
+    "mnist-resnet-zeros": "ResNet of 64 channels",
+    "mnist-resnet-circular": "ResNet of 64 channels",
+    "mnist-unet-zeros": "UNet of 24",
+}
 
 
 @pytest.fixture(scope="module")
 def table():
-    return orderings(AGREEMENT, PAPER)
+    return orderings(AGREEMENT, PAPER, KINDS)
 
 
 def test_every_claim_is_asked_of_the_networks_that_it_is_about(table):
@@ -84,9 +89,24 @@ def test_differences_are_paired_and_stand_beside_the_paper_s(table):
 def test_seeds_of_one_side_only_and_undefined_ones():
     fewer = ZEROS[(ZEROS["machine"] == "els") | (ZEROS["seed"] < 5)].copy()
     fewer.loc[(fewer["machine"] == "is") & (fewer["seed"] == 0), "pearson_r"] = math.nan
-    found = orderings(fewer, PAPER).set_index("claim").loc["els_above_is"]
+    found = orderings(fewer, PAPER, KINDS).set_index("claim").loc["els_above_is"]
     assert found["seeds"].tolist() == [5, 5]
     assert found["positive"].tolist() == [5, 5]  # r = 0 where undefined
+
+
+def test_networks_of_other_widths_are_not_taken_for_each_other():
+    wide = [
+        runs("mnist-resnet-zeros-256", 0.9, 0.8, 0.5),
+        runs("mnist-resnet-circular-256", 0.6, 0.6, 0.1, padding="circular"),
+    ]
+    kinds = KINDS | {table["network"].iloc[0]: "ResNet of 256 channels" for table in wide}
+    found = orderings(pd.concat([AGREEMENT, *wide]), PAPER, kinds).set_index("claim")
+    paddings = found.loc["zeros_above_circular"]
+    assert len(paddings) == 2 * 2  # each width with itself, in both numbers of steps
+    assert (paddings["a"].str.contains("256") == paddings["b"].str.contains("256")).all()
+    lowest = found.loc["circular_mnist_lowest"]
+    assert len(lowest) == 2 * 2 * 3
+    assert not lowest["a"].str.contains("circular").any()
 
 
 def test_tally_counts_and_leaves_out_what_was_not_compared(table):
@@ -94,6 +114,6 @@ def test_tally_counts_and_leaves_out_what_was_not_compared(table):
     assert counts.loc[CLAIMS["els_above_is"]].tolist() == [6, 4, 0, 2, 6, 6]
     assert counts.loc[CLAIMS["els_above_ls"]].tolist() == [4, 3, 1, 0, 4, 4]
     assert counts.loc[CLAIMS["more_steps"]].tolist() == [3, 3, 0, 0, 2, 3]  # .94 and .94
-    alone = tally(orderings(UNET[UNET["network_steps"] == 20], PAPER))
+    alone = tally(orderings(UNET[UNET["network_steps"] == 20], PAPER, KINDS))
     assert alone["text"].tolist() == [CLAIMS["els_above_is"]]
-    assert tally(orderings(UNET[UNET["machine"] == "is"], PAPER)).empty
+    assert tally(orderings(UNET[UNET["machine"] == "is"], PAPER, KINDS)).empty

@@ -51,6 +51,8 @@ def test_bands_are_told_apart():
     assert found["power"].tolist() == pytest.approx([1 / 14, 0, 4 / 14, 9 / 14, 0], abs=1e-12)
     blank = band_agreement(np.zeros_like(machine), network)
     assert blank["r"].isna().all()
+    constant = np.full((1, 1, 28, 28), -1.0)  # whose other frequencies are not 0 but rounding
+    assert band_agreement(constant, RNG.normal(size=(1, 1, 28, 28)))["r"].isna().all()
 
 
 def test_bands_add_up_to_pearson_r():

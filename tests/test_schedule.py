@@ -115,6 +115,13 @@ def test_shards_join_in_order_and_must_not_overlap(tmp_path):
     for path, (first, last) in zip(paths, [(0, 3), (3, 6)], strict=True):
         save_samples(path, whole.part(first, last))
     assert np.array_equal(join_shards(paths).images, images)
+    for path, engine in zip(paths, ("adaptive", "exact"), strict=True):
+        record = {"engine": engine, "audit": {"rows": 40}}
+        shard = load_samples(path)
+        save_samples(path, Samples(shard.images, shard.seeds, None, record))
+    record = join_shards(paths).record
+    assert record["engines"] == ["adaptive"] * 3 + ["exact"]
+    assert record["audits"] == [{"rows": 40}]  # of those that were kept
     with pytest.raises(SamplesError, match="seeds occur twice"):
         join_shards([paths[0], paths[0]])
     other = Samples(images[3:], np.arange(3, 4), None, {"noise_sha256": "of another stream"})

@@ -188,6 +188,13 @@ def test_bootstrap_interval_is_scipys():
     assert ours.estimate == np.median(values)
 
 
+def test_bootstrap_in_parts_is_the_same(monkeypatch):
+    values = np.random.default_rng(6).normal(size=101)
+    whole = bootstrap_median(values, resamples=1000)
+    monkeypatch.setattr("patchmosaic.statistics.MOST_DRAWN", 700)
+    assert bootstrap_median(values, resamples=1000) == whole
+
+
 def test_bootstrap_interval_covers_the_median():
     """600 samples of 51 draws: the true median lies inside about 95% of the intervals.
 

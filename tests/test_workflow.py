@@ -391,6 +391,18 @@ def test_changed_local_images_are_prepared_anew(own_images):
     assert planned(snakemake(own_images, "-n", *raw)) == {"download": 1}
 
 
+def test_downloading_again_keeps_where_the_files_came_from(finished, tmp_path):
+    folder = copy_project(tmp_path)
+    shutil.copytree(finished[0] / "data/raw/mnist", folder / "data/raw/mnist")
+    provenance = folder / "data/raw/mnist/provenance.json"
+    record = json.loads(provenance.read_text())
+    for entry in record["files"].values():
+        entry["source"] = "far away"
+    provenance.write_text(json.dumps(record))
+    snakemake(folder, "--force", "data/raw/mnist/provenance.json")
+    assert json.loads(provenance.read_text()) == record
+
+
 def test_environment_in_a_folder_with_a_space(own_images):
     """Jobs start with the interpreter that runs snakemake, wherever it lies."""
     environment = own_images / "an environment"

@@ -201,7 +201,8 @@ def _check_network(name: str, config: dict, checkpoints: Path) -> None:
         wanted = "needs" if network["architecture"] == "resnet" else "is not used by"
         raise ConfigError(f"{where}.layers: {wanted} a {network['architecture']}")
     if network["padding"] == "circular" and config["bank"]["candidates"] == "interior":
-        _check_interior(network, config)
+        largest = config["calibration"]["patch_sizes"][-1]
+        _check_interior("calibration.patch_sizes", largest, network, config)
     if is_own:
         _check_own_files(where, network)
     else:
@@ -219,12 +220,11 @@ def _check_network(name: str, config: dict, checkpoints: Path) -> None:
         )
 
 
-def _check_interior(network: dict, config: dict) -> None:
+def _check_interior(where: str, patch_size: int, network: dict, config: dict) -> None:
     size = config["datasets"][network["dataset"]]["size"]
-    largest = config["calibration"]["patch_sizes"][-1]
-    if largest > size:
+    if patch_size > size:
         raise ConfigError(
-            f"calibration.patch_sizes: {largest} exceeds the image size {size}, so a circular "
+            f"{where}: {patch_size} exceeds the image size {size}, so a circular "
             "machine has no interior candidates"
         )
 
@@ -238,6 +238,15 @@ def recipe_of(config: dict, network: dict) -> dict:
     """The recipe that a network of the config is trained by, with its own seed if it has one."""
     recipe = config["recipes"][network["recipe"]]
     return recipe | {"seed": network.get("training_seed", recipe["seed"])}
+
+
+def kind_of(config: dict, name: str) -> str:
+    """What a network of the config is and how it was trained, beside its padding, as JSON."""
+    network = config["networks"][name]
+    kept = {k: v for k, v in network.items() if k not in ("padding", "checkpoint", "scales_of")}
+    if "recipe" in network:
+        kept["recipe"] = recipe_of(config, network) | {"snapshots": None}
+    return json.dumps(kept, sort_keys=True)
 
 
 def repeats_of(config: dict) -> list[list[str]]:
@@ -310,10 +319,14 @@ def _check_variants(config: dict, checkpoints: Path) -> None:
             raise ConfigError(f"{where}: patch_size and scales_shift exclude each other")
         for dataset, other in changes.get("bank_dataset", {}).items():
             _check_bank(f"{where}.bank_dataset", dataset, other, config)
-        if changes.get("candidates") == "interior":
+        if changes.get("candidates", config["bank"]["candidates"]) == "interior":
+            given = "patch_size" in changes
+            key = f"{where}.patch_size" if given else "calibration.patch_sizes"
+            largest = size if given else config["calibration"]["patch_sizes"][-1]
             for name in config["configurations"]:
-                if variant in variants_of(config, name):
-                    _check_interior(config["networks"][name], config)
+                network = config["networks"][name]
+                if network["padding"] == "circular" and variant in variants_of(config, name):
+                    _check_interior(key, largest, network, config)
     for name in config["configurations"]:
         checkpoint = config["networks"][name]["checkpoint"]
         trained = checkpoint == "trained"
@@ -381,7 +394,8 @@ def _check_scales(name: str, config: dict, checkpoints: Path) -> None:
             raise ConfigError(f"{where} {path} does not exist")
     path, weights = (checkpoints / f"{name}.{kind}" for kind in ("scales.csv", "safetensors"))
     try:
-        calibrated_for = load_record(path).get("weights_sha256")
+        record = load_record(path)
+        calibrated_for, candidates = record.get("weights_sha256"), record.get("candidates")
         found = load_record(weights).get("weights_sha256")
         times = read_scales(path)
     except CheckpointError as error:
@@ -390,6 +404,12 @@ def _check_scales(name: str, config: dict, checkpoints: Path) -> None:
         raise ConfigError(
             f"{where} {path} is for weights with SHA-256 {calibrated_for}, and {weights} has "
             f"{found}; set calibration.source to computed"
+        )
+    wanted = config["bank"]["candidates"]
+    if config["networks"][name]["padding"] == "circular" and candidates != wanted:
+        raise ConfigError(
+            f"bank.candidates: {wanted}, but the packaged scales {path} were found with "
+            f"{candidates} ones; set calibration.source to computed, or make it a variant"
         )
     if len(times) != steps or any(abs(t * steps - i - 1) > 1e-6 for i, t in enumerate(times)):
         raise ConfigError(

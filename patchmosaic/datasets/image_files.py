@@ -160,7 +160,13 @@ def _folder_images(root: Path) -> Iterator[tuple[str, Path]]:
     def refuse(error: OSError) -> None:
         raise error
 
-    for folder, _, files in os.walk(root, onerror=refuse):
+    for folder, folders, files in os.walk(root, onerror=refuse):
+        for link in (Path(folder, name) for name in folders if not name.startswith(".")):
+            if link.is_symlink():
+                raise DatasetError(
+                    f"{root}: {link.relative_to(root).as_posix()!r} is a link to a folder, which "
+                    "is not followed; put the folder itself there"
+                )
         for file in (Path(folder, name) for name in files):
             name = file.relative_to(root).as_posix()
             if _is_image(name):

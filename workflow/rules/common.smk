@@ -33,6 +33,7 @@ from validation import (
     UNCHANGED,
     ConfigError,
     has_snapshots,
+    kind_of,
     recipe_of,
     repeats_of,
     validate_config,

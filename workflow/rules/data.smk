@@ -4,7 +4,7 @@
 rule download:
     """Fetch a dataset's raw files from the first source that has them, and verify them."""
     output:
-        DATA / "raw/{dataset}/provenance.json",
+        update(DATA / "raw/{dataset}/provenance.json"),  # which tells where files that are there came from
     log:
         DATA / "logs/download-{dataset}.log",
     benchmark:

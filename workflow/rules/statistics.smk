@@ -151,6 +151,7 @@ rule orderings:
         mem_mb=500,
         runtime=5,
     params:
+        kinds={name: kind_of(config, name) for name in NETWORKS},
         code=code(
             "orderings.py", "headline.py", "statistics.py", "datasets/registry.py"
         ),
