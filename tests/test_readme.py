@@ -206,6 +206,25 @@ def test_short_answer_is_that_of_the_table():
     assert f"{len(rows) - len(far)} of {len(rows)} medians are within 0.04" in README
 
 
+def test_how_far_els_is_above_ls():
+    rows = {}
+    for row in read("tests/expected.yaml")["committed"]["paper"]:
+        rows.setdefault((row["network"], row["network_steps"]), {})[row["machine"]] = row[
+            "pearson_r"
+        ]
+    apart = {where: round(r["els"] - r["ls"], 2) for where, r in rows.items()}
+    gray = [d for (name, _), d in apart.items() if "mnist-unet" in name]
+    assert len(gray) == 4
+    assert max(map(abs, gray)) <= 0.02
+    color = [d for (name, _), d in apart.items() if re.match("cifar10_jpeg-.*zeros$", name)]
+    assert len(color) == 6
+    assert (min(color), max(color)) == (0.02, 0.04)
+    circular = [apart["cifar10_jpeg-resnet-circular", steps] for steps in (20, 150)]
+    assert f"the circular ResNet {circular[0]:.2f} and {circular[1]:.2f}." in " ".join(
+        README.split()
+    )
+
+
 def test_wide_and_narrow_resnet_are_compared_seed_by_seed():
     found = []
     for steps in (20, 150):
