@@ -16,7 +16,6 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -257,19 +256,14 @@ def test_damaged_file_is_named_and_nothing_made_of_it(finished, tmp_path, damage
     assert not (folder / made).exists()
 
 
-def test_cores_do_not_change_a_file(finished, tmp_path):
+def test_cores_do_not_change_a_file(own_run, tmp_path):
     """With the same weights the whole experiment is the same bytes on one core and on two."""
-
-    def found(cores):
-        folder = shutil.copytree(finished, tmp_path / cores)
-        (folder / "fast.yaml").write_text("engine: adaptive\nadaptive: {tolerance: 0.01}\n")
-        for part in ("calibration", "samples", "agreement", "tables"):
-            shutil.rmtree(folder / "own results" / part)
-        snakemake(folder, *CONFIG, "fast.yaml", "--cores", cores)
-        return contents(folder)
-
-    with ThreadPoolExecutor() as pool:
-        on_one, on_two = pool.map(found, ("1", "2"))
+    on_two = contents(own_run.folder)
+    folder = shutil.copytree(own_run.folder, tmp_path / "one core")
+    for part in ("calibration", "samples", "agreement", "tables"):
+        shutil.rmtree(folder / "own results" / part)
+    snakemake(folder, "--configfile", *own_run.configs, "--cores", "1")
+    on_one = contents(folder)
     assert {"report/index.html", "manifest.json", "explorer/index.html"} <= set(on_one)
     assert on_one == on_two
 

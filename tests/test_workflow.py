@@ -185,42 +185,20 @@ KEPT = (  # for the next run, by Snakemake and Matplotlib
     "XDG_CACHE_HOME/snakemake/",
     "XDG_CACHE_HOME/matplotlib/fontlist-",
 )
-ELSEWHERE = ("HOME", "XDG_CACHE_HOME", "TMPDIR")
 
 
 @pytest.fixture(scope="module")
-def own_run(tmp_path_factory):
-    """A project, in a folder with spaces and more in its path, in which tiny.yaml has been run.
-
-    Also the files that the run left: in the project, and where ELSEWHERE points to.
-    """
-    folder = project_with_pictures(tmp_path_factory.mktemp("own images, é"))
-    elsewhere = tmp_path_factory.mktemp("elsewhere")
-    before = files_below(folder)
-    for name in ELSEWHERE:
-        (elsewhere / name).mkdir()
-    snakemake(
-        folder, "--configfile", "tiny.yaml", **{name: str(elsewhere / name) for name in ELSEWHERE}
-    )
-    return folder, files_below(folder) - before, files_below(elsewhere)
-
-
-def files_below(folder):
-    return {p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.is_dir()}
-
-
-@pytest.fixture(scope="module")
-def own_results(own_run):
-    return own_run[0]
+def own_results(own_run, tmp_path_factory):
+    """A copy of that project, for the tests of this file to change."""
+    return shutil.copytree(own_run.folder, tmp_path_factory.mktemp("own images") / "copy é")
 
 
 def test_nothing_is_written_outside_results_and_data(own_run):
     """Nor is anything left in the home, cache and temporary folders, but caches of libraries."""
-    _, here, elsewhere = own_run
-    assert "own results/manifest.json" in here
+    assert "own results/manifest.json" in own_run.left
     ours = ("own results/", "own data/", ".snakemake/")
-    assert [n for n in here if not n.startswith(ours) and "__pycache__/" not in n] == []
-    assert [n for n in elsewhere if not n.startswith(KEPT)] == []
+    assert [n for n in own_run.left if not n.startswith(ours) and "__pycache__/" not in n] == []
+    assert [n for n in own_run.left_elsewhere if not n.startswith(KEPT)] == []
 
 
 def test_braces_in_the_name_of_the_folder_are_refused(tmp_path):
