@@ -17,7 +17,7 @@ import pytest
 import torch
 import yaml
 from configs import DEFAULT, merged, read
-from projects import ROOT, planned, project_with_pictures, snakemake
+from projects import ROOT, planned, snakemake
 from safetensors.torch import save_file
 from torch import nn
 from validation import validate_config
@@ -304,22 +304,20 @@ def test_record_that_describes_no_own_network_is_named(own, brought_in):
 # ---------------------------------------------------------------------------- the whole chain
 
 TRAINED = "tiny-resnet-circular"
-CONFIG = ("--configfile", "tiny.yaml", "own.yaml")
+CONFIG = ("--configfile", "tiny.yaml", "fast.yaml", "own.yaml")
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory):
+def project(own_run, tmp_path_factory):
     """Own images; a network trained on them, and the same in disguise as an own network."""
-    folder = project_with_pictures(tmp_path_factory.mktemp("own network"))
+    folder = tmp_path_factory.mktemp("own network")
+    shutil.copytree(own_run.folder, folder, dirs_exist_ok=True)
     weights = folder / f"own results/networks/{TRAINED}.safetensors"
-    target = weights.relative_to(folder).as_posix()
-    snakemake(folder, target, "--configfile", "tiny.yaml")
     (folder / "my files").mkdir()
     shutil.copy(weights, folder / "my files/mine.safetensors")
     override = {
         "configurations": [TRAINED, "own-x0"],
         "networks": {f"own-{predicts}": own_network(predicts) for predicts in PREDICTIONS},
-        "machines": ["is", "els"],
     }
     config = 'channels=4, layers=1, size=8, padding="circular", classes=2'
     for predicts in PREDICTIONS:
