@@ -17,45 +17,36 @@ import pandas as pd
 import yaml
 
 from patchmosaic.datasets import REGISTRY
-from patchmosaic.headline import (
-    COLUMNS,
-    CONFIGURATION,
-    MACHINES,
-    format_interval,
-    headline,
-    load_expected,
-)
+from patchmosaic.headline import format_interval, headline, load_expected
 from patchmosaic.statistics import bootstrap_median, paired_differences
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results"
 AGREEMENT = ROOT / "docs/agreement"
-EXPERIMENTS = (
-    "paper",
-    "wide",
-    "wide_mnist",
-)  # whose agreement is kept, of so many seeds or more
-SEEDS = 50
+KEPT = (  # experiment, folder of its results, folder of docs/agreement
+    ("paper", "agreement", ""),
+    ("wide", "agreement", ""),
+    ("wide_mnist", "agreement", ""),
+)
+SEEDS = 50  # the fewest that are kept
 PICTURE = "figures/pairs-fashion_mnist-resnet-zeros-150.png"
 
 
 def keep_agreement(results: Path, kept: Path) -> None:
     """Keep the agreement, seed by seed, of networks of the paper's tables; never fewer seeds."""
-    for experiment in EXPERIMENTS:
-        names = networks_of(experiment)
-        for path in tables(results / experiment / "agreement"):
+    for experiment, kind, folder in KEPT:
+        place = kept / folder
+        place.mkdir(exist_ok=True)
+        for path in tables(results / experiment / kind):
             seeds, before = (
                 pd.read_csv(each)["seed"].nunique() if each.exists() else 0
-                for each in (path, kept / path.name)
+                for each in (path, place / path.name)
             )
-            if path.stem.rsplit("-", 1)[0] in names and seeds >= max(before, SEEDS):
-                shutil.copyfile(path, kept / path.name)
+            name = path.stem.rsplit("-", 1)[0]
+            if name in networks_of(experiment) and seeds >= max(before, SEEDS):
+                shutil.copyfile(path, place / path.name)
             else:
                 print(f"not kept: {path}, {seeds} seeds")
-    medians = pd.read_csv(kept / "medians.csv", dtype=str)
-    names = medians["network"] + "-" + medians["network_steps"]
-    again = names.isin([path.stem for path in tables(kept)])
-    medians[~again].to_csv(kept / "medians.csv", index=False)
 
 
 def tables(folder: Path) -> list[Path]:
@@ -64,18 +55,9 @@ def tables(folder: Path) -> list[Path]:
 
 
 def kept_agreement(kept: Path) -> pd.DataFrame:
-    """All that is kept: a row a network, number of steps, machine and seed."""
-    return pd.concat(map(pd.read_csv, tables(kept)), ignore_index=True)
-
-
-def kept_headline(kept: Path, paper: pd.DataFrame) -> pd.DataFrame:
-    """The medians of what is kept; of other networks those of medians.csv, which has r alone."""
-    medians = pd.read_csv(kept / "medians.csv").reindex(columns=COLUMNS)
-    medians["difference"] = medians["pearson_r"] - medians["paper"]
-    table = pd.concat([headline(kept_agreement(kept), paper), medians])
-    order = table["machine"].map(MACHINES.index)
-    keys = [*CONFIGURATION, "network", "network_steps", "order"]
-    return table.assign(order=order).sort_values(keys, ignore_index=True).drop(columns="order")
+    """All that a folder keeps: a row a network, number of steps, machine or variant, and seed."""
+    rows = pd.concat(map(pd.read_csv, tables(kept)))
+    return rows.sort_values(["network", "network_steps"], kind="stable", ignore_index=True)
 
 
 def networks_of(*configs: str) -> list[str]:
@@ -87,7 +69,7 @@ def networks_of(*configs: str) -> list[str]:
 def headline_table(headline: pd.DataFrame, determination: bool = False) -> str:
     """The medians as a Markdown table, a row a network and number of steps.
 
-    With ``determination`` also R² of ELS, where it is known.
+    With ``determination`` also R² of ELS.
     """
     extra = ["R² of ELS"] * determination
     titles = ["dataset", "network", "network steps", "seeds", "ELS", "LS", "IS", *extra]
@@ -301,18 +283,16 @@ def readme_blocks(results: Path, kept: Path) -> dict[str, str]:
         blocks["controls"] = controls(pd.read_csv(table))
     blocks["performance"] = performance_table(pd.read_csv(ROOT / "benchmarks/engines.csv"))
     paper = load_expected(ROOT / "tests/expected.yaml").paper
-    medians = kept_headline(kept, paper)
+    agreement = kept_agreement(kept)
+    medians = headline(agreement, paper)
     narrow = medians[medians["network"].isin(networks_of("paper"))]
     wide = medians[medians["network"].isin(networks_of("wide", "wide_mnist"))]
     absent = without_images(paper, narrow["dataset"])
     blocks["paper"] = "\n".join(filter(None, [headline_table(narrow, True), absent]))
-    if len(wide):
-        blocks["wide"] = headline_table(wide, True)
-    if narrow["r2_determination"].notna().all():  # seed by seed there is nothing of the others
-        agreement = kept_agreement(kept)
-        agreement = agreement[agreement["network"].isin(narrow["network"])]
-        blocks["sign tests"] = sign_tests(paired_differences(agreement, [("els", "is")]))
-        blocks["audits"] = audits(agreement)
+    blocks["wide"] = headline_table(wide, True)
+    agreement = agreement[agreement["network"].isin(narrow["network"])]
+    blocks["sign tests"] = sign_tests(paired_differences(agreement, [("els", "is")]))
+    blocks["audits"] = audits(agreement)
     return blocks
 
 
