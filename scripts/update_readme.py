@@ -4,8 +4,8 @@ Into README.md go the headline table, a picture, the memory and the rule graph o
 experiment, the performance table of benchmarks/engines.csv, and the rows of config/paper.yaml and
 config/wide*.yaml, of as many networks as were run: their agreement seed by seed is kept in
 docs/agreement/, from which those tables, sign tests and audits are made. Into docs/controls.md go
-sentences on the default experiment, the table of config/ablations.yaml and the spread of
-config/training_seeds.yaml.
+sentences on the default experiment, the table of config/ablations.yaml, the two banks of circular
+MNIST (config/interior.yaml, kept likewise) and the spread of config/training_seeds.yaml.
 """
 
 import re
@@ -18,7 +18,7 @@ import yaml
 
 from patchmosaic.datasets import REGISTRY
 from patchmosaic.headline import format_interval, headline, load_expected
-from patchmosaic.statistics import bootstrap_median, paired_differences
+from patchmosaic.statistics import bootstrap_median, paired_difference, paired_differences
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results"
@@ -27,6 +27,7 @@ KEPT = (  # experiment, folder of its results, folder of docs/agreement
     ("paper", "agreement", ""),
     ("wide", "agreement", ""),
     ("wide_mnist", "agreement", ""),
+    ("interior", "agreement", "interior"),
 )
 SEEDS = 50  # the fewest that are kept
 PICTURE = "figures/pairs-fashion_mnist-resnet-zeros-150.png"
@@ -55,7 +56,7 @@ def tables(folder: Path) -> list[Path]:
 
 
 def kept_agreement(kept: Path) -> pd.DataFrame:
-    """All that a folder keeps: a row a network, number of steps, machine or variant, and seed."""
+    """All that a folder keeps: a row a network, number of steps, machine and seed."""
     rows = pd.concat(map(pd.read_csv, tables(kept)))
     return rows.sort_values(["network", "network_steps"], kind="stable", ignore_index=True)
 
@@ -196,6 +197,31 @@ def _with_difference(row: pd.Series) -> str:
     return text if pd.isna(row.difference) else f"{text} ({row.difference:+.3f})"
 
 
+def banks_table(interior: pd.DataFrame, usual: pd.DataFrame, paper: pd.DataFrame) -> str:
+    """Circular networks' ELS with interior and with wrapped patches, a row a number of steps.
+
+    Args:
+        interior, usual: agreement seed by seed, with either bank.
+        paper: the paper's tables, as `load_expected` reads them.
+    """
+    titles = ["network", "network steps", "seeds", "wrapped", "interior", "difference"]
+    titles += ["seeds with less", "paper's ELS"]
+    lines = ["| " + " | ".join(titles) + " |", "|---" * len(titles) + "|"]
+    keys = ["network", "network_steps", "machine", "seed"]
+    wrapped = usual.set_index(keys)["pearson_r"].fillna(0.0)
+    reported = headline(interior, paper).set_index(keys[:3])["paper"]
+    els = interior[interior["machine"] == "els"].fillna({"pearson_r": 0.0})
+    for (network, steps), rows in els.groupby(keys[:2]):
+        before = wrapped[rows.set_index(keys).index]
+        change = paired_difference(rows["pearson_r"], before)
+        cells = [network, steps, len(rows)]
+        cells += [format_interval(*bootstrap_median(r), 2) for r in (before, rows["pearson_r"])]
+        cells += [format_interval(change.estimate, change.low, change.high, 3), change.negative]
+        cells.append(f"{reported[network, steps, 'els']:.2f}")
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
+    return "\n".join(lines)
+
+
 def controls(rows: pd.DataFrame) -> str:
     """A sentence on the controls, at the largest number of network steps."""
     rows = rows[(rows["network_steps"] == rows["network_steps"].max())]
@@ -296,9 +322,12 @@ def readme_blocks(results: Path, kept: Path) -> dict[str, str]:
     return blocks
 
 
-def controls_blocks(results: Path) -> dict[str, str]:
+def controls_blocks(results: Path, kept: Path) -> dict[str, str]:
     """What was run says this in docs/controls.md, by the name of its place."""
     blocks = {}
+    paper = load_expected(ROOT / "tests/expected.yaml").paper
+    interior, usual = (kept_agreement(kept / folder) for folder in ("interior", ""))
+    blocks["circular banks"] = banks_table(interior, usual, paper)
     if (table := results / "tables/siblings.csv").exists():
         blocks["siblings"] = siblings(pd.read_csv(table))
     if curves := sorted((results / "learning").glob("*.csv")):
@@ -322,7 +351,7 @@ def put(page: Path, blocks: dict[str, str]) -> None:
 if __name__ == "__main__":
     keep_agreement(RESULTS, AGREEMENT)
     put(ROOT / "README.md", readme_blocks(RESULTS, AGREEMENT))
-    put(ROOT / "docs/controls.md", controls_blocks(RESULTS))
+    put(ROOT / "docs/controls.md", controls_blocks(RESULTS, AGREEMENT))
     if (graph := RESULTS / "figures/rulegraph.mmd").exists():
         page = ROOT / "README.md"
         text = replaced(page.read_text(), "```mermaid", "```", graph.read_text().strip())

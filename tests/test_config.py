@@ -38,7 +38,7 @@ def test_tables_and_figures_know_every_machine():
 
 def test_shipped_configs_are_valid(tmp_path):
     validate()
-    for name in ("ci", "train", "ablations", "training_seeds", "wide_mnist"):
+    for name in ("ci", "train", "ablations", "interior", "training_seeds", "wide_mnist"):
         validate(read(f"config/{name}.yaml"))
     faces = {"datasets": {"celeba": {"local": str(tmp_path)}}}
     for name in ("paper_width", "celeba"):
