@@ -267,6 +267,10 @@ def test_circular_banks_are_what_make_readme_writes():
     page = (ROOT / "docs/controls.md").read_text()
     begin, end = (f"<!-- circular banks: {word} -->" for word in ("make readme", "end"))
     assert page.partition(begin)[2].partition(end)[0].strip() == blocks["circular banks"]
+    rows = read("tests/expected.yaml")["committed"]["interior"]
+    short, long = (f"{row['pearson_r']:.2f}" for row in rows if row["machine"] == "els")
+    says = f"at {short} in 20 steps, below the paper's 0.73, and at {long} in 150, nearer to"
+    assert says in " ".join(README.split())
 
 
 def test_rows_without_images_are_those_that_make_readme_writes():
