@@ -29,7 +29,7 @@ KEPT = (  # experiment, folder of its results, folder of docs/agreement
     ("wide_mnist", "agreement", ""),
     ("interior", "agreement", "interior"),
 )
-SEEDS = 50  # the fewest that are kept
+SEEDS = 20  # the fewest that are kept
 PICTURE = "figures/pairs-fashion_mnist-resnet-zeros-150.png"
 
 
