@@ -15,13 +15,13 @@ CRATE ?= dist/results.zip
 
 reproduce: .venv/ready
 	$(BIN)/snakemake --cores all; status=$$?; \
-	$(BIN)/python scripts/show_headline.py && exit $$status
+	$(BIN)/python tools/show_headline.py && exit $$status
 
 test: .venv/triton lint
 	$(BIN)/python -m pytest
 
 test-slurm: .venv/slurm
-	PATCHMOSAIC_SLURM="$${PATCHMOSAIC_SLURM:-always}" $(BIN)/python -m pytest -s tests/test_slurm.py
+	PATCHMOSAIC_SLURM="$${PATCHMOSAIC_SLURM:-always}" $(BIN)/python -m pytest -s tests/workflow/test_slurm.py
 
 report: .venv/ready
 	$(BIN)/snakemake --cores all results/report/index.html
@@ -33,28 +33,28 @@ lint: .venv/ready
 
 # Compare results with their manifest: make verify RESULTS=results/ci
 verify: .venv/ready
-	$(BIN)/python scripts/verify_results.py '$(RESULTS)'
+	$(BIN)/python tools/verify.py '$(RESULTS)'
 
 # Pack results that verify into an RO-Crate.
 crate: .venv/ready
-	$(BIN)/python scripts/pack_results.py '$(RESULTS)' '$(CRATE)'
+	$(BIN)/python tools/pack.py '$(RESULTS)' '$(CRATE)'
 
 # Put what finished runs found into README.md and docs/.
 readme: .venv/ready
-	$(BIN)/python scripts/update_readme.py
+	$(BIN)/python tools/docs.py
 
 # The environment is complete when the file .venv/ready is there.
 .venv/ready: pyproject.toml constraints.txt setup.py build_backend.py \
 		patchmosaic/engines/build_native.py $(wildcard patchmosaic/engines/*.c)
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	@$(BIN)/python scripts/check_engine.py
+	@$(BIN)/python tools/check_engine.py
 	@touch $@
 
 # Without a graphics card the fused engine is tested by Triton's interpreter; PyTorch for CUDA has a Triton.
 .venv/triton: .venv/ready
 	@$(BIN)/python -c 'import triton' 2>/dev/null || $(BIN)/pip install --quiet --no-deps triton==3.9.0 \
-		|| echo 'no Triton for this machine: tests/test_fused.py will be skipped'
+		|| echo 'no Triton for this machine: tests/engines/test_fused.py will be skipped'
 	@touch $@
 
 .venv/slurm: .venv/ready

@@ -16,12 +16,12 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/networks.smk"
 include: "workflow/rules/calibrate.smk"
 include: "workflow/rules/sample.smk"
-include: "workflow/rules/statistics.smk"
+include: "workflow/rules/agreement.smk"
 include: "workflow/rules/variants.smk"
 include: "workflow/rules/gallery.smk"
 include: "workflow/rules/analysis.smk"
 include: "workflow/rules/figures.smk"
-include: "workflow/rules/manifest.smk"
+include: "workflow/rules/report.smk"
 
 
 rule all:

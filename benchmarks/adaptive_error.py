@@ -14,10 +14,10 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from patchmosaic.datasets import load_images, to_float
-from patchmosaic.machines import EquivariantLocalScoreMachine
-from patchmosaic.records import read_scales
-from patchmosaic.sampling import machine_x0, sample, scale_at, seed_noise
+from patchmosaic.datasets.images import load_images, to_float
+from patchmosaic.machines.local import EquivariantLocalScoreMachine
+from patchmosaic.sampling.sampler import machine_x0, sample, seed_noise
+from patchmosaic.sampling.scales import read_scales, scale_at
 
 HERE = Path(__file__).parent
 SEEDS = range(3_000_000, 3_000_004)  # neither evaluation nor calibration

@@ -32,12 +32,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from patchmosaic.datasets import load_images, to_float
+from patchmosaic.datasets.images import load_images, to_float
 from patchmosaic.engines.adaptive import pairs
-from patchmosaic.machines import EquivariantLocalScoreMachine
-from patchmosaic.records import read_scales
-from patchmosaic.sampling import machine_x0, sample, seed_noise
-from patchmosaic.schedule import alpha_bar, reverse_times
+from patchmosaic.machines.local import EquivariantLocalScoreMachine
+from patchmosaic.sampling.sampler import machine_x0, sample, seed_noise
+from patchmosaic.sampling.scales import read_scales
+from patchmosaic.sampling.schedule import alpha_bar, reverse_times
 
 HERE = Path(__file__).parent
 FIRST_SEED = 3_000_000  # neither evaluation nor calibration

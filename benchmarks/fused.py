@@ -24,10 +24,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from patchmosaic.datasets import load_images, to_float
-from patchmosaic.machines import EquivariantLocalScoreMachine
-from patchmosaic.sampling import seed_noise
-from patchmosaic.schedule import alpha_bar
+from patchmosaic.datasets.images import load_images, to_float
+from patchmosaic.machines.local import EquivariantLocalScoreMachine
+from patchmosaic.sampling.sampler import seed_noise
+from patchmosaic.sampling.schedule import alpha_bar
 
 HERE = Path(__file__).parent
 FIRST_SEED = 3_000_000  # neither evaluation nor calibration

@@ -78,7 +78,7 @@ if __name__ == "__main__":
 
     from safetensors.torch import save_file
 
-    from patchmosaic.datasets import load_images, to_float
+    from patchmosaic.datasets.images import load_images, to_float
 
     images, weights = sys.argv[1:]
     network = train(to_float(load_images(images)), steps=2000)

@@ -5,7 +5,7 @@ from unittest.mock import patch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
-from patchmosaic.figures import style
+from patchmosaic.figures.style import style
 
 
 def words(figure):

@@ -17,6 +17,7 @@ PARTS = [
     "config",
     "workflow",
     "scripts",
+    "tools",
     "profiles",
     "envs",
     "checkpoints",
@@ -32,8 +33,8 @@ def copy_project(folder):
     shutil.copytree(
         ROOT / "patchmosaic", folder / "patchmosaic", ignore=shutil.ignore_patterns("__pycache__")
     )
-    (folder / "tests").mkdir()
-    shutil.copyfile(ROOT / "tests/expected.yaml", folder / "tests/expected.yaml")
+    (folder / "numbers").mkdir()
+    shutil.copyfile(ROOT / "numbers/expected.yaml", folder / "numbers/expected.yaml")
     return folder
 
 

@@ -13,9 +13,12 @@ import yaml
 from jsonschema import Draft202012Validator, validators
 from jsonschema.exceptions import ValidationError, best_match
 
-from patchmosaic.datasets import REGISTRY, DatasetError, find_dataset
-from patchmosaic.network_config import NetworkConfig
-from patchmosaic.records import CheckpointError, load_record, read_scales, snapshots_path
+from patchmosaic.datasets.content import DatasetError
+from patchmosaic.datasets.registry import REGISTRY, find_dataset
+from patchmosaic.networks.config import NetworkConfig
+from patchmosaic.networks.records import snapshots_path
+from patchmosaic.sampling.scales import read_scales
+from patchmosaic.system.records import RecordError, load_record
 
 SCHEMA = Path(__file__).parent / "schemas" / "config.schema.yaml"
 MOST_SHARDS = 1000
@@ -398,7 +401,7 @@ def _check_scales(name: str, config: dict, checkpoints: Path) -> None:
         calibrated_for, candidates = record.get("weights_sha256"), record.get("candidates")
         found = load_record(weights).get("weights_sha256")
         times = read_scales(path)
-    except CheckpointError as error:
+    except RecordError as error:
         raise ConfigError(f"{where} {error}") from None
     if calibrated_for != found:
         raise ConfigError(
@@ -453,7 +456,7 @@ def _check_checkpoint(
             for key, value in recipe_of(config, network).items()
             if record["training"].get(key) != value
         ]
-    except CheckpointError as error:
+    except RecordError as error:
         raise ConfigError(f"{where}.checkpoint: packaged, but {error}") from None
     except KeyError as error:
         raise ConfigError(f"{where}.checkpoint: the record of {path} lacks {error}") from None

@@ -9,17 +9,12 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from patchmosaic.datasets.content import (
-    DatasetError,
-    RawFile,
-    SourceError,
-    sha256_of,
-)
+from patchmosaic.datasets.content import DatasetError, RawFile, SourceError, sha256_of
 from patchmosaic.datasets.image_files import collection_digest
 from patchmosaic.datasets.readers import COLLECTION_LINK
 from patchmosaic.datasets.registry import Dataset, find_dataset
 from patchmosaic.datasets.sources import LocalPath, Source, Transfer
-from patchmosaic.files import written_whole
+from patchmosaic.system.files import written_whole
 
 log = logging.getLogger(__name__)
 

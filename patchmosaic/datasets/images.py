@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from patchmosaic.arrays import ArrayError, read_arrays
 from patchmosaic.datasets.content import DatasetError
-from patchmosaic.files import written_whole
-from patchmosaic.memory import require_memory
+from patchmosaic.system.arrays import ArrayError, read_arrays
+from patchmosaic.system.files import written_whole
+from patchmosaic.system.memory import require_memory
 
 if TYPE_CHECKING:
     import torch

@@ -15,12 +15,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from patchmosaic.datasets.content import DatasetError
-from patchmosaic.datasets.image_files import (
-    ARCHIVE_FAULTS,
-    image_names,
-    open_tar,
-    read_images,
-)
+from patchmosaic.datasets.image_files import ARCHIVE_FAULTS, image_names, open_tar, read_images
 
 IDX_UINT8 = 0x08
 IDX_MOST_DIMENSIONS = 4

@@ -1,1 +1,1 @@
-"""Engines: ways to compute the same posterior sums, from the most readable to the fastest."""
+"""How sums over candidates are computed: dense, native, adaptive, fused."""

@@ -13,7 +13,7 @@ mean whose root-mean-square error over the image's pixels is within a tolerance:
   whose patches cut the border have few candidates: these are computed exactly.
 * ``exact``: the whole bank, where neither is cheaper, as in small banks.
 
-Estimates can fail where something rare dominates, so :mod:`patchmosaic.machines` audits them.
+Estimates can fail where something rare dominates, so :mod:`patchmosaic.machines.base` audits them.
 Random choices depend on the noise level and the pixel alone: results do not depend on the batch.
 """
 
@@ -30,9 +30,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from patchmosaic.engines import native
+from patchmosaic.engines.base import PosteriorSums
 from patchmosaic.engines.patch_index import LARGEST_PATCH, MOST_VALUES, Draws, PatchIndex, Workspace
-from patchmosaic.memory import require_memory
-from patchmosaic.posterior import PosteriorSums
+from patchmosaic.system.memory import require_memory
 
 GROUPS = 8  # of a subset, whose differences tell its error
 PILOT = 256  # images of the first subset

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from patchmosaic.posterior import PosteriorSums
+from patchmosaic.engines.base import PosteriorSums
 
 BLOCK = 2**24  # weights in one block: 128 MiB in float64
 

@@ -7,7 +7,8 @@ sums; nothing of size queries x patches exists. All in float32, without TF32; th
 the bank are merged in float64.
 
 Importing this module needs Triton, which comes with PyTorch for CUDA. With ``TRITON_INTERPRET=1``
-in the environment Triton runs the kernel on the CPU, slowly: so tests/test_fused.py checks it.
+in the environment Triton runs the kernel on the CPU, slowly: so
+tests/engines/test_fused.py checks it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from patchmosaic.posterior import PosteriorSums
+from patchmosaic.engines.base import PosteriorSums
 
 PROGRAMS = 4096  # parts of the work, over queries and bank: many more than a card has processors
 MOST_IMAGES = 128  # of a part: float32 sums stay short

@@ -10,8 +10,8 @@ Numerics: distances, weights and the sums over one tile of images in float32 (bo
 non-negative terms only, nothing cancels), sums over tiles in float64. All neglected candidates
 together weigh less than ``NEGLECTED`` of the whole. The posterior mean of noisy images is within
 1e-4 of a float64 evaluation at every variance from ``LEAST_VARIANCE`` to 1 (measured in
-tests/test_native.py); of queries so far from all images that log-weights are thousands, within two
-roundings of the log-weight (tests/test_machines.py).
+tests/engines/test_native.py); of queries so far from all images that log-weights are thousands,
+within two roundings of the log-weight (tests/machines/test_machines.py).
 """
 
 from __future__ import annotations

@@ -104,3 +104,15 @@ def legend(figure: Figure, machines: Sequence[str], more: Sequence[Line2D]) -> N
         if machine in machines
     ]
     figure.legend(handles=[*keys, *more], loc="outside upper center", ncols=len(keys) + len(more))
+
+
+HELD_OUT = "held-out images"  # the yardstick of novelty
+
+
+CURVE_COLOURS = (BLUE, VERMILLION, GREEN, BLACK, ORANGE, PURPLE, SKY)
+
+
+CURVE_DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)))
+
+
+CURVE_MARKERS = "os^Dv<>"

@@ -23,11 +23,11 @@ rule jacobians:
         seeds=JACOBIAN_SEEDS,
         moments=7,
         steps=config["sampling"]["machine_steps"],
-        code=[NETWORK_CODE, code("jacobians.py")],
+        code=code("analysis/jacobians.py"),
     message:
         "Taking the input gradients of {wildcards.network}"
     script:
-        "../../scripts/jacobians.py"
+        "../../scripts/analysis/jacobians.py"
 
 
 rule bands:
@@ -49,11 +49,11 @@ rule bands:
         runtime=10,
     params:
         machines=config["machines"],
-        code=code("frequencies.py", "samples.py"),
+        code=code("analysis/bands.py"),
     message:
         "Comparing frequency bands of {wildcards.network} in {wildcards.steps} steps"
     script:
-        "../../scripts/bands.py"
+        "../../scripts/analysis/bands.py"
 
 
 rule prepare_held_out:
@@ -76,11 +76,11 @@ rule prepare_held_out:
         source=lambda w: config["datasets"][w.dataset]["source"],
         channels=lambda w: config["datasets"][w.dataset].get("channels"),
         split="test",
-        code=code("datasets"),
+        code=code("data/prepare.py"),
     message:
         "Preparing the test images of {wildcards.dataset}"
     script:
-        "../../scripts/prepare.py"
+        "../../scripts/data/prepare.py"
 
 
 rule novelty:
@@ -108,11 +108,11 @@ rule novelty:
     params:
         sources=SOURCES,
         held_out=1000,
-        code=code("novelty.py", "samples.py"),
+        code=code("analysis/novelty.py"),
     message:
         "Measuring how new the samples of {wildcards.network} are"
     script:
-        "../../scripts/novelty.py"
+        "../../scripts/analysis/novelty.py"
 
 
 rule nearest_patches:
@@ -149,11 +149,11 @@ rule nearest_patches:
         images=500,
         most_seeds=PATCH_SEEDS,
         held_out=40,
-        code=[MACHINE_CODE, code("banks.py", "nearest_patches.py", "samples.py")],
+        code=code("analysis/nearest_patches.py"),
     message:
         "Measuring how far the patches of {wildcards.network} are from training patches"
     script:
-        "../../scripts/nearest_patches.py"
+        "../../scripts/analysis/nearest_patches.py"
 
 
 rule trajectories:
@@ -180,11 +180,11 @@ rule trajectories:
         steps=config["sampling"]["machine_steps"],
         start=config["sampling"]["machine_start"],
         seeds=TRAJECTORY_SEEDS,
-        code=[NETWORK_CODE, code("trajectories.py", "samples.py")],
+        code=code("analysis/trajectories.py"),
     message:
         "Following {wildcards.network} step by step"
     script:
-        "../../scripts/trajectories.py"
+        "../../scripts/analysis/trajectories.py"
 
 
 rule trajectory_tables:
@@ -216,11 +216,11 @@ rule trajectory_tables:
         runtime=10,
     params:
         networks=NETWORKS,
-        code=code("trajectories.py", "statistics.py", "frequencies.py"),
+        code=code("analysis/trajectory_tables.py"),
     message:
         "Tabulating the agreement over time"
     script:
-        "../../scripts/trajectory_tables.py"
+        "../../scripts/analysis/trajectory_tables.py"
 
 
 rule consistency:
@@ -251,20 +251,11 @@ rule consistency:
         images=500,
         every=2,
         tolerance=0.2,
-        code=[
-            MACHINE_CODE,
-            code(
-                "banks.py",
-                "consistency.py",
-                "nearest_patches.py",
-                "trajectories.py",
-                "samples.py",
-            ),
-        ],
+        code=code("analysis/consistency.py"),
     message:
         "Measuring local consistency along the trajectories of {wildcards.network}"
     script:
-        "../../scripts/consistency.py"
+        "../../scripts/analysis/consistency.py"
 
 
 rule explorer_data:
@@ -297,18 +288,8 @@ rule explorer_data:
         images=300,
         moments=7,
         top=6,
-        code=[
-            MACHINE_CODE,
-            NETWORK_CODE,
-            code(
-                "explorer.py",
-                "explorer_page.py",
-                "provenance.py",
-                "trajectories.py",
-                "samples.py",
-            ),
-        ],
+        code=code("analysis/explorer_data.py"),
     message:
         "Finding the training patches behind the pixels of {wildcards.network}"
     script:
-        "../../scripts/explorer_data.py"
+        "../../scripts/analysis/explorer_data.py"

@@ -33,11 +33,11 @@ rule calibrate:
         candidates=config["bank"]["candidates"],
         engine="auto" if config["engine"] == "adaptive" else config["engine"],
         steps=config["sampling"]["machine_steps"],
-        code=[MACHINE_CODE, NETWORK_CODE, code("calibration.py")],
+        code=code("calibrate/calibrate.py"),
     message:
         "Calibrating the locality scales of {wildcards.network}"
     script:
-        "../../scripts/calibrate.py"
+        "../../scripts/calibrate/calibrate.py"
 
 
 rule packaged_scales:
@@ -63,7 +63,9 @@ rule packaged_scales:
     resources:
         mem_mb=500,
         runtime=5,
+    params:
+        code=code("calibrate/packaged_scales.py"),
     message:
         "Using the packaged locality scales of {wildcards.network}"
     script:
-        "../../scripts/packaged_scales.py"
+        "../../scripts/calibrate/packaged_scales.py"

@@ -1,6 +1,5 @@
 """What the rules share: the validated config, its folders, and digests of the code."""
 
-import hashlib
 import shlex
 import sys
 from itertools import combinations
@@ -19,13 +18,11 @@ BESIDE = shlex.quote(str(workflow.basedir))
 shell.prefix(f"export PYTHONPATH={BESIDE}${{{{PYTHONPATH:+:$PYTHONPATH}}}}; ")
 sys.path[:0] = [str(workflow.basedir), str(Path(workflow.basedir) / "workflow")]
 
-from patchmosaic.datasets import DatasetError, collection_stamp, find_dataset
-from patchmosaic.manifest import (
-    content_digest,
-    git_state,
-    portable_config,
-    source_digests,
-)
+from patchmosaic.datasets.content import DatasetError
+from patchmosaic.datasets.image_files import collection_stamp
+from patchmosaic.datasets.registry import find_dataset
+from patchmosaic.publish.manifest import content_digest, git_state, portable_config, source_digests
+from code_digest import code_digest
 from sharing import MOST_THREADS, memory_for, threads_each
 from validation import (
     MACHINE_CHANGES,
@@ -44,7 +41,7 @@ from validation import (
 sys.executable = shlex.quote(sys.executable)
 
 CHECKPOINTS = Path(workflow.basedir) / "checkpoints"
-EXPECTED = Path(workflow.basedir) / "tests/expected.yaml"
+EXPECTED = Path(workflow.basedir) / "numbers/expected.yaml"
 
 try:
     validate_config(config, CHECKPOINTS)
@@ -76,15 +73,9 @@ wildcard_constraints:
     purpose="evaluation|calibration",
 
 
-def code(*modules):
-    """SHA-256 of the package files that define a result, so that a change to them reruns it."""
-    package, digest = Path(workflow.basedir) / "patchmosaic", hashlib.sha256()
-    for module in sorted(modules):
-        path = package / module
-        for file in sorted(path.glob("*.[pc]*")) if path.is_dir() else [path]:
-            digest.update(file.name.encode())
-            digest.update(file.read_bytes())
-    return digest.hexdigest()
+def code(script):
+    """Digest of what a script of a rule rests on, so that a change to it reruns the rule."""
+    return code_digest(Path(workflow.basedir), Path("scripts") / script)
 
 
 def network(wildcards):
@@ -287,7 +278,3 @@ SIBLINGS = [
 REPEATS = repeats_of(config)  # networks that differ in the seed of their training
 VARIANTS = {name: variants_of(config, name) for name in NETWORKS}
 CALIBRATED = sorted({scales_of(name) for name in NETWORKS})
-MACHINE_CODE = code(
-    "audit.py", "machines.py", "posterior.py", "engines", "schedule.py", "sampling.py"
-)
-NETWORK_CODE = code("network_config.py", "networks.py", "schedule.py", "sampling.py")

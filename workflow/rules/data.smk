@@ -19,10 +19,11 @@ rule download:
         source=lambda w: config["datasets"][w.dataset]["source"],
         local=lambda w: config["datasets"][w.dataset].get("local"),
         content=local_content,
+        code=code("data/download.py"),
     message:
         "Downloading {wildcards.dataset}"
     script:
-        "../../scripts/download.py"
+        "../../scripts/data/download.py"
 
 
 rule prepare:
@@ -45,11 +46,11 @@ rule prepare:
         source=lambda w: config["datasets"][w.dataset]["source"],
         channels=lambda w: config["datasets"][w.dataset].get("channels"),
         split="train",
-        code=code("datasets"),
+        code=code("data/prepare.py"),
     message:
         "Preparing {wildcards.dataset} at {wildcards.size} x {wildcards.size} pixels"
     script:
-        "../../scripts/prepare.py"
+        "../../scripts/data/prepare.py"
 
 
 rule bank:
@@ -69,8 +70,8 @@ rule bank:
         mem_mb=2000,
         runtime=10,
     params:
-        code=code("banks.py"),
+        code=code("data/bank.py"),
     message:
         "Making the bank of {wildcards.images} images of {wildcards.dataset} ({wildcards.kind})"
     script:
-        "../../scripts/bank.py"
+        "../../scripts/data/bank.py"

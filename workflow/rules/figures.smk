@@ -28,11 +28,11 @@ rule figure_pairs:
         runtime=10,
     params:
         machines=config["machines"],
-        code=code("figures", "samples.py"),
+        code=code("figures/figure_pairs.py"),
     message:
         "Drawing pairs of {wildcards.network} in {wildcards.steps} steps"
     script:
-        "../../scripts/figure_pairs.py"
+        "../../scripts/figures/figure_pairs.py"
 
 
 rule figure_scatter:
@@ -58,11 +58,11 @@ rule figure_scatter:
         mem_mb=1000,
         runtime=10,
     params:
-        code=code("figures", "statistics.py"),
+        code=code("figures/figure_scatter.py"),
     message:
         "Drawing the agreement of every seed"
     script:
-        "../../scripts/figure_scatter.py"
+        "../../scripts/figures/figure_scatter.py"
 
 
 rule figure_scales:
@@ -88,11 +88,11 @@ rule figure_scales:
         mem_mb=1000,
         runtime=10,
     params:
-        code=code("figures"),
+        code=code("figures/figure_scales.py"),
     message:
         "Drawing the locality scales"
     script:
-        "../../scripts/figure_scales.py"
+        "../../scripts/figures/figure_scales.py"
 
 
 rule figure_headline:
@@ -118,11 +118,11 @@ rule figure_headline:
         mem_mb=1000,
         runtime=10,
     params:
-        code=code("figures", "statistics.py"),
+        code=code("figures/figure_headline.py"),
     message:
         "Drawing the headline numbers"
     script:
-        "../../scripts/figure_headline.py"
+        "../../scripts/figures/figure_headline.py"
 
 
 rule figure_garments:
@@ -155,11 +155,11 @@ rule figure_garments:
         runtime=10,
     params:
         machines=config["machines"],
-        code=code("figures", "garments.py", "samples.py", "statistics.py"),
+        code=code("figures/figure_garments.py"),
     message:
         "Drawing inconsistent garments of {wildcards.network} in {wildcards.steps} steps"
     script:
-        "../../scripts/figure_garments.py"
+        "../../scripts/figures/figure_garments.py"
 
 
 rule figure_architectures:
@@ -191,11 +191,11 @@ rule figure_architectures:
         runtime=10,
     params:
         machines=LOCAL_MACHINES,
-        code=code("figures", "samples.py", "statistics.py"),
+        code=code("figures/figure_architectures.py"),
     message:
         "Drawing ResNet and UNet of {wildcards.dataset} side by side"
     script:
-        "../../scripts/figure_architectures.py"
+        "../../scripts/figures/figure_architectures.py"
 
 
 rule figure_sharpness:
@@ -225,11 +225,11 @@ rule figure_sharpness:
         runtime=10,
     params:
         networks=CALIBRATED,
-        code=code("figures"),
+        code=code("figures/figure_sharpness.py"),
     message:
         "Drawing how sharp the optimum of P is"
     script:
-        "../../scripts/figure_sharpness.py"
+        "../../scripts/figures/figure_sharpness.py"
 
 
 rule figure_siblings:
@@ -255,11 +255,11 @@ rule figure_siblings:
         mem_mb=1000,
         runtime=10,
     params:
-        code=code("figures", "statistics.py"),
+        code=code("figures/figure_siblings.py"),
     message:
         "Drawing networks with each other"
     script:
-        "../../scripts/figure_siblings.py"
+        "../../scripts/figures/figure_siblings.py"
 
 
 rule figure_training_seeds:
@@ -292,11 +292,11 @@ rule figure_training_seeds:
             for names in REPEATS
             for name in names
         },
-        code=code("figures", "statistics.py"),
+        code=code("figures/figure_training_seeds.py"),
     message:
         "Drawing trainings from several seeds"
     script:
-        "../../scripts/figure_training_seeds.py"
+        "../../scripts/figures/figure_training_seeds.py"
 
 
 rule figure_variants:
@@ -323,11 +323,11 @@ rule figure_variants:
         runtime=10,
     params:
         unchanged=UNCHANGED,
-        code=code("figures", "statistics.py"),
+        code=code("figures/figure_variants.py"),
     message:
         "Drawing controls and ablations"
     script:
-        "../../scripts/figure_variants.py"
+        "../../scripts/figures/figure_variants.py"
 
 
 rule figure_learning:
@@ -353,11 +353,11 @@ rule figure_learning:
         mem_mb=1000,
         runtime=10,
     params:
-        code=code("figures", "statistics.py"),
+        code=code("figures/figure_learning.py"),
     message:
         "Drawing the agreement during the training"
     script:
-        "../../scripts/figure_learning.py"
+        "../../scripts/figures/figure_learning.py"
 
 
 rule figure_jacobians:
@@ -385,11 +385,11 @@ rule figure_jacobians:
         runtime=10,
     params:
         networks=NETWORKS,
-        code=code("figures", "jacobians.py"),
+        code=code("figures/figure_jacobians.py"),
     message:
         "Drawing the Jacobians of the networks"
     script:
-        "../../scripts/figure_jacobians.py"
+        "../../scripts/figures/figure_jacobians.py"
 
 
 rule figure_measures:
@@ -416,11 +416,11 @@ rule figure_measures:
         mem_mb=1000,
         runtime=10,
     params:
-        code=code("figures", "headline.py", "statistics.py"),
+        code=code("figures/figure_measures.py"),
     message:
         "Drawing r, r^2 and R^2"
     script:
-        "../../scripts/figure_measures.py"
+        "../../scripts/figures/figure_measures.py"
 
 
 rule figure_bands:
@@ -446,11 +446,11 @@ rule figure_bands:
         mem_mb=1000,
         runtime=10,
     params:
-        code=code("figures", "statistics.py"),
+        code=code("figures/figure_bands.py"),
     message:
         "Drawing the agreement by spatial frequency"
     script:
-        "../../scripts/figure_bands.py"
+        "../../scripts/figures/figure_bands.py"
 
 
 rule figure_novelty:
@@ -476,11 +476,11 @@ rule figure_novelty:
         mem_mb=1000,
         runtime=10,
     params:
-        code=code("figures", "statistics.py"),
+        code=code("figures/figure_novelty.py"),
     message:
         "Drawing how new the samples are"
     script:
-        "../../scripts/figure_novelty.py"
+        "../../scripts/figures/figure_novelty.py"
 
 
 rule figure_nearest_patches:
@@ -507,11 +507,11 @@ rule figure_nearest_patches:
         mem_mb=1000,
         runtime=10,
     params:
-        code=code("figures", "statistics.py"),
+        code=code("figures/figure_nearest_patches.py"),
     message:
         "Drawing how far samples are from training patches"
     script:
-        "../../scripts/figure_nearest_patches.py"
+        "../../scripts/figures/figure_nearest_patches.py"
 
 
 rule figure_provenance:
@@ -547,11 +547,11 @@ rule figure_provenance:
         start=config["sampling"]["machine_start"],
         images=150,
         moments=[0.4, 0.7, 1.0],
-        code=[MACHINE_CODE, code("figures", "provenance.py", "samples.py")],
+        code=code("figures/figure_provenance.py"),
     message:
         "Drawing where the pixels of the ELS machine of {wildcards.network} come from"
     script:
-        "../../scripts/figure_provenance.py"
+        "../../scripts/figures/figure_provenance.py"
 
 
 rule figure_trajectories:
@@ -577,11 +577,11 @@ rule figure_trajectories:
         mem_mb=1000,
         runtime=10,
     params:
-        code=code("figures", "statistics.py"),
+        code=code("figures/figure_trajectories.py"),
     message:
         "Drawing the agreement over time"
     script:
-        "../../scripts/figure_trajectories.py"
+        "../../scripts/figures/figure_trajectories.py"
 
 
 rule figure_trajectory_bands:
@@ -607,11 +607,11 @@ rule figure_trajectory_bands:
         mem_mb=1000,
         runtime=10,
     params:
-        code=code("figures", "statistics.py"),
+        code=code("figures/figure_trajectory_bands.py"),
     message:
         "Drawing the agreement over time by spatial frequency"
     script:
-        "../../scripts/figure_trajectory_bands.py"
+        "../../scripts/figures/figure_trajectory_bands.py"
 
 
 rule figure_denoising:
@@ -638,11 +638,11 @@ rule figure_denoising:
         runtime=10,
     params:
         seeds=ANIMATED_SEEDS,
-        code=code("figures", "trajectories.py", "statistics.py"),
+        code=code("figures/figure_denoising.py"),
     message:
         "Animating {wildcards.network} and the ELS machine"
     script:
-        "../../scripts/figure_denoising.py"
+        "../../scripts/figures/figure_denoising.py"
 
 
 rule figure_consistency:
@@ -668,11 +668,11 @@ rule figure_consistency:
         mem_mb=1000,
         runtime=10,
     params:
-        code=code("figures", "statistics.py"),
+        code=code("figures/figure_consistency.py"),
     message:
         "Drawing local consistency over time"
     script:
-        "../../scripts/figure_consistency.py"
+        "../../scripts/figures/figure_consistency.py"
 
 
 rule figure_borders:
@@ -696,11 +696,11 @@ rule figure_borders:
         mem_mb=1000,
         runtime=10,
     params:
-        code=code("figures", "reference.py"),
+        code=code("figures/figure_borders.py"),
     message:
         "Drawing the border dictionaries"
     script:
-        "../../scripts/figure_borders.py"
+        "../../scripts/figures/figure_borders.py"
 
 
 rule figure_mosaics:
@@ -728,19 +728,11 @@ rule figure_mosaics:
         patch_sizes=[3, 5, 9],
         steps=[5, 10, 20, 100, 1000],
         seeds=8,
-        code=[
-            MACHINE_CODE,
-            code(
-                "figures",
-                "consistency.py",
-                "nearest_patches.py",
-                "trajectories.py",
-            ),
-        ],
+        code=code("figures/figure_mosaics.py"),
     message:
         "Drawing mosaics of two images"
     script:
-        "../../scripts/figure_mosaics.py"
+        "../../scripts/figures/figure_mosaics.py"
 
 
 rule explorer:
@@ -764,17 +756,11 @@ rule explorer:
         networks=NETWORKS,
         boundaries=[config["networks"][n]["padding"] for n in NETWORKS],
         most_bytes=20_000_000,
-        code=code(
-            "explorer_page.py",
-            "explorer.html.j2",
-            "page.css.j2",
-            "report.py",
-            "statistics.py",
-        ),
+        code=code("report/explorer.py"),
     message:
         "Writing the mosaic explorer"
     script:
-        "../../scripts/explorer.py"
+        "../../scripts/report/explorer.py"
 
 
 rule rulegraph:
@@ -796,10 +782,12 @@ rule rulegraph:
     resources:
         mem_mb=500,
         runtime=5,
+    params:
+        code=code("report/rulegraph.py"),
     message:
         "Drawing the rule graph"
     script:
-        "../../scripts/rulegraph.py"
+        "../../scripts/report/rulegraph.py"
 
 
 rule report:
@@ -845,17 +833,8 @@ rule report:
         figures=GALLERY,
         tables=TABLES,
         explorer=bool(EXPLORER),
-        code=code(
-            "report.py",
-            "report.html.j2",
-            "datasets/registry.py",
-            "page.css.j2",
-            "headline.py",
-            "manifest.py",
-            "orderings.py",
-            "statistics.py",
-        ),
+        code=code("report/report.py"),
     message:
         "Writing the report"
     script:
-        "../../scripts/report.py"
+        "../../scripts/report/report.py"

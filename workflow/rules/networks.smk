@@ -26,11 +26,11 @@ rule train:
         network=network,
         recipe=lambda w: recipe_of(config, network(w)),
         state=lambda w: DATA / f"training/{w.network}",
-        code=code("network_config.py", "networks.py", "training.py", "schedule.py"),
+        code=code("networks/train.py"),
     message:
         "Training {wildcards.network}"
     script:
-        "../../scripts/train.py"
+        "../../scripts/networks/train.py"
 
 
 rule packaged_checkpoint:
@@ -54,10 +54,12 @@ rule packaged_checkpoint:
     resources:
         mem_mb=500,
         runtime=5,
+    params:
+        code=code("networks/packaged_checkpoint.py"),
     message:
         "Using the packaged network {wildcards.network}"
     script:
-        "../../scripts/packaged_checkpoint.py"
+        "../../scripts/networks/packaged_checkpoint.py"
 
 
 rule packaged_snapshots:
@@ -80,10 +82,12 @@ rule packaged_snapshots:
     resources:
         mem_mb=500,
         runtime=5,
+    params:
+        code=code("networks/packaged_snapshots.py"),
     message:
         "Using the packaged snapshots of {wildcards.network}"
     script:
-        "../../scripts/packaged_snapshots.py"
+        "../../scripts/networks/packaged_snapshots.py"
 
 
 rule own_checkpoint:
@@ -112,8 +116,8 @@ rule own_checkpoint:
         dataset=dataset_of,
         predicts=lambda w: network(w)["predicts"],
         conditional=lambda w: network(w)["conditional"],
-        code=code("own.py", "schedule.py"),
+        code=code("networks/own_checkpoint.py"),
     message:
         "Asking the own network {wildcards.network}"
     script:
-        "../../scripts/own_checkpoint.py"
+        "../../scripts/networks/own_checkpoint.py"

@@ -20,11 +20,11 @@ rule noise:
     params:
         first=lambda w: config["seeds"][w.purpose]["first"],
         seeds=lambda w: config["seeds"][w.purpose]["count"],
-        code=code("sampling.py"),
+        code=code("sample/noise.py"),
     message:
         "Drawing the {wildcards.purpose} noise for {wildcards.dataset}"
     script:
-        "../../scripts/noise.py"
+        "../../scripts/sample/noise.py"
 
 
 rule sample_machine:
@@ -63,11 +63,11 @@ rule sample_machine:
         patch_size=None,
         scales_shift=0,
         followed=TRAJECTORY_SEEDS,
-        code=[MACHINE_CODE, code("trajectories.py")],
+        code=code("sample/sample_machine.py"),
     message:
         "Sampling the {wildcards.machine} machine of {wildcards.network}, shard {wildcards.shard}"
     script:
-        "../../scripts/sample_machine.py"
+        "../../scripts/sample/sample_machine.py"
 
 
 rule sample_network:
@@ -92,8 +92,8 @@ rule sample_network:
         shard_size=SEEDS["shard_size"],
         start=config["sampling"]["network_start"],
         weights="",
-        code=NETWORK_CODE,
+        code=code("sample/sample_network.py"),
     message:
         "Sampling {wildcards.network} in {wildcards.steps} steps, shard {wildcards.shard}"
     script:
-        "../../scripts/sample_network.py"
+        "../../scripts/sample/sample_network.py"

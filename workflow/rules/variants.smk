@@ -33,7 +33,7 @@ use rule sample_machine as sample_variant_machine with:
         patch_size=lambda w: variant(w, "patch_size"),
         scales_shift=lambda w: variant(w, "scales_shift", 0),
         followed=0,
-        code=MACHINE_CODE,
+        code=code("sample/sample_machine.py"),
     message:
         "Sampling the {wildcards.machine} machine of {wildcards.network}, {wildcards.variant}, shard {wildcards.shard}"
 
@@ -58,7 +58,7 @@ use rule sample_network as sample_variant_network with:
         shard_size=SEEDS["shard_size"],
         start=lambda w: variant(w, "network_start", config["sampling"]["network_start"]),
         weights=lambda w: variant(w, "weights", ""),
-        code=NETWORK_CODE,
+        code=code("sample/sample_network.py"),
     message:
         "Sampling {wildcards.network} in {wildcards.steps} steps, {wildcards.variant}, shard {wildcards.shard}"
 
@@ -89,11 +89,11 @@ rule variants:
     params:
         compared=compared,
         variants=lambda w: VARIANTS[w.network],
-        code=code("variants.py", "statistics.py", "samples.py"),
+        code=code("variants/variants.py"),
     message:
         "Comparing ELS and {wildcards.network} in {wildcards.steps} steps under every variant"
     script:
-        "../../scripts/variants.py"
+        "../../scripts/variants/variants.py"
 
 
 rule variants_table:
@@ -123,11 +123,11 @@ rule variants_table:
         runtime=10,
     params:
         unchanged=UNCHANGED,
-        code=code("variants.py", "statistics.py"),
+        code=code("variants/variants_table.py"),
     message:
         "Taking the medians of controls and ablations"
     script:
-        "../../scripts/variants_table.py"
+        "../../scripts/variants/variants_table.py"
 
 
 rule learning_curve:
@@ -154,8 +154,8 @@ rule learning_curve:
         conditional=lambda w: network(w)["conditional"],
         start=config["sampling"]["network_start"],
         steps=LEARNING_STEPS,
-        code=[NETWORK_CODE, code("statistics.py", "samples.py", "checkpoints.py")],
+        code=code("variants/learning_curve.py"),
     message:
         "Following {wildcards.network} through its training"
     script:
-        "../../scripts/learning_curve.py"
+        "../../scripts/variants/learning_curve.py"

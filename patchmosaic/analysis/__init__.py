@@ -1,0 +1,1 @@
+"""What samples say: agreement, its intervals, and where it comes from."""

@@ -1,0 +1,62 @@
+"""Controls and ablations: agreement of ELS and network with one thing of the chain changed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from patchmosaic.analysis.agreement import pearson_r
+from patchmosaic.analysis.intervals import bootstrap_median, paired_difference
+from patchmosaic.sampling.samples import Samples, require_same_noise
+
+
+def variant_agreement(
+    machine: Samples, network: Samples, clamped: bool = False, shuffled: bool = False
+) -> pd.DataFrame:
+    """Pearson's r of two sets of samples, a row a seed: seed, pearson_r.
+
+    Args:
+        machine, network: samples of the same seeds.
+        clamped: compare images clamped to [-1, 1].
+        shuffled: compare each of the machine's images with the network's of the next seed (the last
+            with the first), which agree only in what all images have in common.
+    """
+    require_same_noise({"machine": machine, "network": network})
+    images = [each.clip(-1, 1) if clamped else each for each in (machine.images, network.images)]
+    if shuffled:
+        images[1] = np.roll(images[1], -1, axis=0)
+    return pd.DataFrame({"seed": machine.seeds, "pearson_r": pearson_r(*images)})
+
+
+def variants_table(agreement: pd.DataFrame, unchanged: str) -> pd.DataFrame:
+    """Median r of each variant and median paired difference from the unchanged chain.
+
+    As in the headline, an undefined r (a constant image) counts as 0.
+
+    Args:
+        agreement: network, network_steps, variant, kind, seed, pearson_r.
+        unchanged: the name of the chain as it is, among the variants.
+
+    Returns:
+        One row a network, number of steps and variant, in the given order: network, network_steps,
+        variant, kind, seeds, pearson_r, low, high (95% bootstrap), difference, difference_low,
+        difference_high, p_value (exact sign test); no difference for the unchanged chain itself.
+    """
+    rows = []
+    for (network, steps), run in agreement.groupby(["network", "network_steps"], sort=False):
+        by_variant = {
+            name: group.set_index("seed")["pearson_r"].fillna(0.0)
+            for name, group in run.groupby("variant", sort=False)
+        }
+        usual = by_variant[unchanged]
+        kinds = run.drop_duplicates("variant").set_index("variant")["kind"]
+        for name, r in by_variant.items():
+            row = {"network": network, "network_steps": steps, "variant": name}
+            row |= {"kind": kinds[name], "seeds": len(r)}
+            row |= dict(zip(("pearson_r", "low", "high"), bootstrap_median(r), strict=True))
+            if name != unchanged:
+                paired = paired_difference(r, usual.loc[r.index])
+                row |= {"difference": paired.estimate, "difference_low": paired.low}
+                row |= {"difference_high": paired.high, "p_value": paired.p_value}
+            rows.append(row)
+    return pd.DataFrame(rows)

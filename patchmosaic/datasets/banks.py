@@ -1,0 +1,58 @@
+"""Patch banks: which training images a machine compares with."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from patchmosaic.datasets.content import DatasetError
+from patchmosaic.datasets.images import Images
+
+
+def choose_bank(images: Images, count: int | None, by_class: bool) -> Images:
+    """The first ``count`` images (None: all), of each class where ``by_class``.
+
+    The order of the training set is kept, and ``ids`` names the images. Without ``by_class`` the
+    bank has no labels, so that machines see one pool.
+
+    Raises:
+        DatasetError: if classes are asked for and the images have none, or none of one class, or
+            there are fewer images than asked for.
+    """
+    if by_class:
+        require_classes(images, "the bank")
+    groups = [np.arange(len(images))]
+    if by_class:
+        groups = [np.flatnonzero(images.labels == c) for c in range(len(images.class_names))]
+    fewest = min(len(group) for group in groups)
+    if count is not None and count > fewest:
+        what = "images of the rarest class" if by_class else "training images"
+        raise DatasetError(f"the bank asks for {count} images, but there are {fewest} {what}")
+    chosen = np.sort(np.concatenate([group[:count] for group in groups]))
+    return Images(
+        images.images[chosen],
+        images.labels[chosen] if by_class else None,
+        images.ids[chosen],
+        images.class_names,
+        {**images.record, "bank_images": len(chosen), "training_set_sha256": images.digest},
+    )
+
+
+def require_classes(images: Images, where: str) -> None:
+    """Raise DatasetError unless there are images of every class; ``where`` says for whom.
+
+    Class-conditional networks need them: a class with test images alone has none.
+    """
+    if images.labels is None:
+        raise DatasetError(f"{where}: a class-conditional network, and its images have no classes")
+    counts = np.bincount(images.labels, minlength=len(images.class_names))
+    if counts.min() == 0:
+        empty = ", ".join(images.class_names[c] for c in np.flatnonzero(counts == 0))
+        raise DatasetError(
+            f"{where}: a class-conditional network, and there are no training images of {empty}"
+        )
+
+
+def part_of_bank(bank: Images, count: int, by_class: bool) -> Images:
+    """The first ``count`` images of a bank, of each class where ``by_class``, or all there are."""
+    fewest = np.bincount(bank.labels).min() if by_class else len(bank)
+    return choose_bank(bank, min(count, fewest), by_class)

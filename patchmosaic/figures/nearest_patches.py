@@ -1,0 +1,86 @@
+"""How far the patches of samples are from training patches."""
+
+from __future__ import annotations
+
+import math
+from itertools import cycle
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from patchmosaic.analysis.intervals import median_intervals
+from patchmosaic.figures.style import (
+    COLUMN_INCHES,
+    HELD_OUT,
+    MACHINE_LOOKS,
+    NETWORK_LOOK,
+    PAGE_INCHES,
+    source_key,
+    style,
+)
+
+
+@style()
+def nearest_patches(patches: pd.DataFrame, images: pd.DataFrame) -> Figure:
+    """How far the patches of samples are from training patches, beside whole images.
+
+    A panel for each network; medians over images with their 95% intervals.
+
+    Args:
+        patches: network, source (as for :func:`novelty`), and the columns of
+            :func:`patchmosaic.analysis.nearest_patches.patch_distances`.
+        images: as for :func:`novelty`, in the order of the images of each source; the first ones,
+            as many as there are in `patches`, are drawn.
+    """
+    whole = "whole"
+    sample = ["network", "source"]
+    counts = patches.groupby(sample)["image"].nunique().rename("count")
+    images = images.join(counts, on=sample)
+    images = images[images.groupby(sample).cumcount() < images["count"]]  # the same ones
+    table = pd.concat([patches, images.assign(patch_size=whole)])
+    networks = list(table.groupby("network", sort=False))
+    sizes = [*sorted(patches["patch_size"].unique()), whole]
+    sources = list(dict.fromkeys(patches["source"]))
+    drawn = [source for source in sources if source not in {HELD_OUT, *MACHINE_LOOKS}]
+    looks = {HELD_OUT: ("0.45", "X"), **MACHINE_LOOKS}
+    looks |= {s: (NETWORK_LOOK[0], m) for s, m in zip(drawn, cycle("v<>*"), strict=False)}
+    columns = min(2, len(networks))
+    lines = math.ceil(len(networks) / columns)
+    width = COLUMN_INCHES if columns == 1 else PAGE_INCHES
+    figure = Figure((width, 0.8 + 1.9 * lines), layout="constrained")
+    grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
+    spread = (np.arange(len(sources)) - (len(sources) - 1) / 2) * 0.7 / len(sources)
+    for axes, (network, group) in zip(grid.flat, networks, strict=False):
+        for source, shift in zip(sources, spread, strict=True):
+            rows = group[group["source"] == source]
+            medians = median_intervals(rows, "patch_size", "distance").reindex(sizes)
+            middle = medians["estimate"]
+            axes.errorbar(
+                np.arange(len(sizes)) + shift,
+                middle,
+                yerr=[middle - medians["low"], medians["high"] - middle],
+                color=looks[source][0],
+                fmt=looks[source][1],
+                elinewidth=0.8,
+                markersize=3.5,
+            )
+        one = group[group["patch_size"] == sizes[0]]
+        counts = one.groupby(one["source"] == HELD_OUT)["image"].nunique()
+        n = f"n = {counts[False]}" + (f", held-out {counts[True]}" if True in counts else "")
+        axes.set_title(f"{network}\n{n}")
+        for boundary in np.arange(1, len(sizes)) - 0.5:
+            axes.axvline(boundary, color="0.88", linewidth=0.5)
+        axes.grid(True, axis="y")
+    names = [*(f"{size} x {size}" for size in sizes[:-1]), "whole image"]
+    grid[0, 0].set(xlim=(-0.5, len(sizes) - 0.5), xticks=range(len(sizes)), xticklabels=names)
+    grid[0, 0].set_ylim(bottom=-0.03 * grid[0, 0].get_ylim()[1])  # markers at 0 are seen whole
+    for axes in grid.flat[len(networks) :]:
+        axes.set_axis_off()
+    for axes in grid.flat[max(0, len(networks) - columns) : len(networks)]:
+        axes.tick_params(labelbottom=True)
+    figure.supxlabel("what is compared: patches of so many pixels, or whole images", fontsize=7)
+    figure.supylabel("distance to the training set (rms)", fontsize=7)
+    keys = [source_key(s.upper() if s in MACHINE_LOOKS else s, looks[s]) for s in sources]
+    figure.legend(handles=keys, loc="outside upper center", ncols=3 * columns)
+    return figure

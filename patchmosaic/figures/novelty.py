@@ -1,0 +1,63 @@
+"""How far samples and held-out images are from the training images."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from patchmosaic.figures.style import (
+    COLUMN_INCHES,
+    HELD_OUT,
+    MACHINE_LOOKS,
+    PAGE_INCHES,
+    VERMILLION,
+    style,
+)
+
+
+@style()
+def novelty(table: pd.DataFrame) -> Figure:
+    """How far samples and held-out images are from the training images, a panel for each network.
+
+    Args:
+        table: network, source ("held-out images", "network, 20 steps", "els", ...), and the columns
+            of :func:`patchmosaic.analysis.novelty.novelty`.
+    """
+    import seaborn  # which takes two seconds, and other figures do not need
+
+    networks = list(table.groupby("network", sort=False))
+    columns = min(2, len(networks))
+    lines = math.ceil(len(networks) / columns)
+    sources = list(dict.fromkeys(table["source"]))
+    width = COLUMN_INCHES + 0.5 if columns == 1 else PAGE_INCHES
+    figure = Figure((width, 0.4 + lines * (0.35 + 0.22 * len(sources))), layout="constrained")
+    grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
+    reach = 1.35 * table["distance"].max()
+    colours = {source: MACHINE_LOOKS.get(source, (VERMILLION, "o"))[0] for source in sources}
+    colours[HELD_OUT] = "0.45"
+    looks = {"x": "distance", "y": "source", "order": sources, "hue": "source", "palette": colours}
+    for axes, (network, group) in zip(grid.flat, networks, strict=False):
+        options = {**looks, "ax": axes, "legend": False}
+        seaborn.boxplot(group, **options, whis=(5, 95), showfliers=False, fill=False, width=0.6)
+        few = group.groupby("source")["distance"].transform("size") <= 100
+        seaborn.stripplot(group[few], **options, size=2.2, alpha=0.5, jitter=False)
+        axes.set(xlabel="", ylabel="")
+        for i, source in enumerate(sources):
+            rows = group[group["source"] == source]
+            text = f"{rows['copy'].sum()} of {len(rows)}" if len(rows) else ""
+            axes.text(reach * 0.99, i, text, ha="right", va="center", fontsize=6)
+        axes.set_title(network)
+        axes.grid(True, axis="x")
+    names = [source.upper() if source in MACHINE_LOOKS else source for source in sources]
+    grid[0, 0].set(xlim=(0, reach), ylim=(len(sources) - 0.5, -0.5), yticks=range(len(sources)))
+    grid[0, 0].set_yticklabels(names)
+    for axes in grid.flat[len(networks) :]:
+        axes.set_axis_off()
+    figure.supxlabel(
+        "distance to the nearest training image (root mean square, pixels in [-1, 1]); "
+        "right: copies",
+        fontsize=7,
+    )
+    return figure

@@ -1,0 +1,85 @@
+"""Agreement of IS against that of the other machines."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from patchmosaic.analysis.intervals import bootstrap_median
+from patchmosaic.figures.style import (
+    COLUMN_INCHES,
+    MACHINE_LOOKS,
+    PAGE_INCHES,
+    key,
+    legend,
+    style,
+)
+from patchmosaic.tables.headline import MACHINES
+
+
+@style()
+def scatter_is_vs_machine(agreement: pd.DataFrame) -> Figure:
+    """Agreement of IS against that of the machines, a point a seed (the paper's figures 10 to 12).
+
+    A panel for each network and number of steps; points above the diagonal are seeds where the
+    machine agrees better than IS. The large marker is the median with its 95% intervals, in which
+    an undefined correlation counts as 0. Seeds whose correlation is
+    undefined cannot be drawn; the panel says how many.
+
+    Args:
+        agreement: network, network_steps, machine, pearson_r, is_pearson_r; rows of machine "is"
+            are left out.
+    """
+    table = agreement[agreement["machine"] != "is"]
+    if table.empty:
+        raise ValueError("agreement has no machine other than IS")
+    panels = list(table.groupby(["network", "network_steps"]))
+    columns = min(3, len(panels))
+    lines = math.ceil(len(panels) / columns)
+    width = COLUMN_INCHES if columns == 1 else PAGE_INCHES
+    figure = Figure((width, lines * (width / columns + 0.3)), layout="constrained")
+    grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
+    values = table[["pearson_r", "is_pearson_r"]].to_numpy()
+    low = min(0.0, float(np.nanmin(values)) - 0.05)
+    for axes, ((network, steps), group) in zip(grid.flat, panels, strict=False):
+        axes.plot([low, 1], [low, 1], color="0.6", linewidth=0.8, zorder=1)
+        notes = []
+        for machine in (m for m in MACHINES if m in set(group["machine"])):
+            colour, marker = MACHINE_LOOKS[machine]
+            rows = group[group["machine"] == machine]
+            x, y = rows["is_pearson_r"], rows["pearson_r"]
+            axes.scatter(x, y, 9, colour, marker=marker, alpha=0.55, linewidths=0)
+            middle = [bootstrap_median(values.fillna(0.0)) for values in (x, y)]
+            errors = [[[m.estimate - m.low], [m.high - m.estimate]] for m in middle]
+            axes.errorbar(
+                *(m.estimate for m in middle),
+                xerr=errors[0],
+                yerr=errors[1],
+                color=colour,
+                marker=marker,
+                markersize=7,
+                markeredgecolor="white",
+                elinewidth=1,
+                zorder=3,
+            )
+            above = int((y > x).sum())
+            notes.append(f"{machine.upper()} above IS: {above} of {len(rows)}")
+            undefined = int((x.isna() | y.isna()).sum())
+            if undefined:
+                notes.append(f"{undefined} undefined, not drawn")
+        axes.set_title(f"{network}\n{steps} network steps")
+        axes.text(0.98, 0.02, "\n".join(notes), ha="right", va="bottom", transform=axes.transAxes)
+        axes.set(xlim=(low, 1), ylim=(low, 1), aspect="equal")
+        axes.grid(True)
+    for axes in grid.flat[len(panels) :]:
+        axes.set_axis_off()
+    for axes in grid.flat[max(0, len(panels) - columns) : len(panels)]:
+        axes.tick_params(labelbottom=True)  # also where the line below ends earlier
+    figure.supxlabel("IS and network: Pearson r", fontsize=7)
+    figure.supylabel("machine and network: Pearson r", fontsize=7)
+    shown = [m for m in MACHINES if m in set(table["machine"])]
+    legend(figure, shown, [key("none", "o", "large: median and 95% interval")])
+    return figure

@@ -1,0 +1,68 @@
+"""How sharp the optimum of P is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from patchmosaic.figures.style import (
+    COLUMN_INCHES,
+    CURVE_COLOURS,
+    CURVE_MARKERS,
+    PAGE_INCHES,
+    style,
+)
+
+
+@style()
+def sharpness(
+    cosines: Mapping[str, pd.DataFrame],
+    scales_by_network: Mapping[str, Mapping[float, int]],
+    *,
+    moments: tuple[float, ...] = (0.1, 0.3, 0.5, 0.7, 0.9, 1.0),
+) -> Figure:
+    """How much worse every other patch size predicts a network than the best does, at some times.
+
+    Drawn is 1 - cosine of the ELS machine's and the network's predicted noise, the median over
+    trajectories, a curve for each time and a panel for each network. A large marker is the
+    calibrated P, the median over trajectories of the best P of each; where a curve is flat, P is
+    uncertain.
+
+    Args:
+        cosines: for each network a table of t, trajectory, patch_size, cosine.
+        scales_by_network: for each network the calibrated P in pixels at each time.
+        moments: of these times the calibrated ones nearest to them are drawn.
+    """
+    columns = min(3, len(cosines))
+    lines = math.ceil(len(cosines) / columns)
+    width = COLUMN_INCHES if columns == 1 else PAGE_INCHES
+    figure = Figure((width, 0.5 + 2.0 * lines), layout="constrained")
+    grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
+    looks = list(zip(CURVE_COLOURS, CURVE_MARKERS, strict=True))[: len(moments)]
+    for axes, (network, table) in zip(grid.flat, cosines.items(), strict=False):
+        found = scales_by_network[network]
+        misses = 1 - table.groupby(["t", "patch_size"])["cosine"].median()
+        times = [min(found, key=lambda t, m=moment: abs(t - m)) for moment in moments]
+        for t, (colour, marker) in zip(times, looks, strict=True):
+            curve = misses[min(misses.index.levels[0], key=lambda other, t=t: abs(other - t))]
+            axes.plot(curve.index, curve, color=colour, marker=marker, markersize=2)
+            if found[t] in curve.index:
+                axes.plot(found[t], curve[found[t]], marker, color=colour, markersize=6)
+        axes.set_title(f"{network}\nn = {table['trajectory'].nunique()} trajectories", fontsize=6.5)
+        axes.grid(True)
+    grid[0, 0].set(yscale="log")
+    for axes in grid.flat[len(cosines) :]:
+        axes.set_axis_off()
+    figure.supxlabel("patch size P in pixels (large marker: calibrated)", fontsize=7)
+    figure.supylabel("1 - cosine with the network's noise", fontsize=7)
+    keys = [
+        Line2D([], [], color=colour, marker=marker, markersize=3, label=f"t = {t:g}")
+        for t, (colour, marker) in zip(times, looks, strict=True)
+    ]
+    ncols = len(keys) if columns > 1 else 3
+    figure.legend(handles=keys, loc="outside upper center", ncols=ncols)
+    return figure

@@ -1,0 +1,78 @@
+"""Trainings of a network from several seeds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from patchmosaic.analysis.intervals import bootstrap_median
+from patchmosaic.figures.style import (
+    COLUMN_INCHES,
+    MACHINE_LOOKS,
+    PAGE_INCHES,
+    legend,
+    style,
+)
+from patchmosaic.tables.headline import MACHINES
+
+
+@style()
+def training_seeds(
+    agreement: pd.DataFrame,
+    spread: pd.DataFrame,
+    repeats: Sequence[Sequence[str]],
+    seeds: Mapping[str, int],
+) -> Figure:
+    """Agreement with trainings of one network from several seeds, a panel for each number of steps.
+
+    Args:
+        agreement: network, network_steps, machine, seed, pearson_r.
+        spread: network (the first of a group), network_steps, machine and the columns of
+            :func:`patchmosaic.analysis.intervals.training_spread`.
+        repeats: the names of each group of networks.
+        seeds: the training seed of each of them.
+    """
+    steps = sorted(agreement["network_steps"].unique())
+    panels = [(names, count) for names in repeats for count in steps]
+    columns = min(2, len(panels))
+    lines = math.ceil(len(panels) / columns)
+    width = COLUMN_INCHES if columns == 1 else PAGE_INCHES
+    figure = Figure((width, 0.5 + 2.4 * lines), layout="constrained")
+    grid = figure.subplots(lines, columns, squeeze=False, sharey=True)
+    shown = [m for m in MACHINES if m in set(agreement["machine"])]
+    for axes, (names, count) in zip(grid.flat, panels, strict=False):
+        notes = [f"{names[0]}, {count} steps"]
+        for machine, shift in zip(shown, np.linspace(-0.12, 0.12, len(shown)), strict=True):
+            colour, marker = MACHINE_LOOKS[machine]
+            chosen = (agreement["machine"] == machine) & (agreement["network_steps"] == count)
+            wide = agreement[chosen].pivot(index="seed", columns="network", values="pearson_r")
+            wide = wide[list(names)].fillna(0.0)
+            x = np.arange(len(names)) + shift
+            axes.plot(x, wide.T, color=colour, linewidth=0.5, alpha=0.3)
+            middle = [bootstrap_median(wide[name]) for name in names]
+            errors = [[m.estimate - m.low for m in middle], [m.high - m.estimate for m in middle]]
+            medians = [m.estimate for m in middle]
+            axes.errorbar(x, medians, errors, color=colour, marker=marker, linestyle="")
+            row = spread[
+                (spread["network"] == names[0])
+                & (spread["network_steps"] == count)
+                & (spread["machine"] == machine)
+            ].iloc[0]
+            notes.append(
+                f"{machine.upper()}: sd {row['sd_training']:.3f} over trainings, "
+                f"{row['sd_noise']:.3f} over noise, {row['sd_interaction']:.3f} interaction"
+            )
+        axes.set_title("\n".join(notes), fontsize=6.5)
+        axes.set_xticks(range(len(names)), [seeds[name] for name in names])
+        axes.grid(True, axis="y")
+    for axes in grid.flat[len(panels) :]:
+        axes.set_axis_off()
+    n = agreement["seed"].nunique()
+    figure.supxlabel("seed of the training", fontsize=7)
+    figure.supylabel(f"Pearson r, n = {n} noise seeds", fontsize=7)
+    legend(figure, shown, [])
+    return figure

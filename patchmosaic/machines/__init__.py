@@ -1,0 +1,1 @@
+"""The analytic predictors: posterior means without trained weights, and their brute force."""

@@ -1,0 +1,1 @@
+"""Trained networks: architectures, training, checkpoints and their records, external networks."""

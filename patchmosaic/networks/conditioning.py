@@ -1,0 +1,35 @@
+"""How networks are told the time and the class."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+TIME_SCALE = 1000.0
+"""Times are embedded as t * TIME_SCALE (the paper's reference code embeds t in [0, 1] unscaled)."""
+
+
+def conv(inputs: int, outputs: int, padding: str, stride: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, padding_mode=padding)
+
+
+class Conditioning(nn.Module):
+    """Sinusoidal embedding of the time, plus a learned one of the class: (B,) -> (B, width)."""
+
+    def __init__(self, width: int, classes: int) -> None:
+        super().__init__()
+        half = width // 2
+        frequencies = torch.exp(-math.log(10_000.0) * torch.arange(half) / half)
+        self.register_buffer("frequencies", frequencies, persistent=False)
+        self.mlp = nn.Sequential(nn.Linear(2 * half, width), nn.SiLU(), nn.Linear(width, width))
+        self.label = nn.Embedding(classes, width) if classes else None
+
+    def forward(self, t: Tensor, labels: Tensor | None) -> Tensor:
+        angles = TIME_SCALE * t[:, None].float() * self.frequencies  # (B, width / 2)
+        embedding = self.mlp(torch.cat([angles.sin(), angles.cos()], dim=1))
+        if (self.label is None) != (labels is None):
+            wanted = "needs labels" if labels is None else "is unconditional and takes no labels"
+            raise ValueError(f"this network {wanted}")
+        return embedding if labels is None else embedding + self.label(labels)

@@ -1,0 +1,1 @@
+"""What a reader opens: report, explorer, and the manifest of all files."""

@@ -1,0 +1,152 @@
+"""The page of the mosaic explorer, of what :mod:`patchmosaic.publish.explorer` found.
+
+This module needs no torch.
+
+The page needs no other file and asks nothing of the network.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from patchmosaic.analysis.agreement import pearson_r
+from patchmosaic.publish.report import template
+from patchmosaic.system.arrays import read_arrays
+
+COLUMNS = 32  # of the sheet of training images
+
+
+@dataclass(frozen=True, eq=False)
+class Exploration:
+    """Network and machine from one seed, at T times, and the K heaviest candidates of each pixel.
+
+    seed; label: its class, or "" without classes. steps: of the whole reverse process. step: (T,)
+    number of each shown step, from 0. times, patch_sizes: (T,), t and P in pixels. network,
+    machine: (T, 2, C, H, W), x_t and the predicted x_0. part: uint8 (N, C, H, W), the images that
+    are searched. ids: (N,), what names them. bank_images: how many there are to choose from. image,
+    row, col: int (T, K, H, W), candidates among them, the heaviest first. weight: (T, K, H, W),
+    shares of the posterior weight. entropy: (T, H, W), in nats.
+    """
+
+    seed: int
+    label: str
+    steps: int
+    step: np.ndarray
+    times: np.ndarray
+    patch_sizes: np.ndarray
+    network: np.ndarray
+    machine: np.ndarray
+    part: np.ndarray
+    ids: np.ndarray
+    bank_images: int
+    image: np.ndarray
+    row: np.ndarray
+    col: np.ndarray
+    weight: np.ndarray
+    entropy: np.ndarray
+
+
+def save_explorations(path: str | Path, explorations: Sequence[Exploration]) -> None:
+    """Write explorations as .npz without pickle."""
+    arrays = {
+        f"{i} {field.name}": np.asarray(getattr(exploration, field.name))
+        for i, exploration in enumerate(explorations)
+        for field in fields(Exploration)
+    }
+    np.savez(path, allow_pickle=False, **arrays)
+
+
+def load_explorations(path: str | Path) -> list[Exploration]:
+    """What :func:`save_explorations` wrote; raises ArrayError naming a file that is broken."""
+    arrays = read_arrays(path)
+    count = 1 + max(int(key.split()[0]) for key in arrays)
+    found = [
+        Exploration(**{f.name: arrays[f"{i} {f.name}"] for f in fields(Exploration)})
+        for i in range(count)
+    ]
+    scalars = ("seed", "label", "steps", "bank_images")
+    return [replace(e, **{name: getattr(e, name).item() for name in scalars}) for e in found]
+
+
+def render_explorer(
+    experiment: str,
+    explorations: Mapping[str, Sequence[Exploration]],
+    boundaries: Mapping[str, str],
+) -> str:
+    """The page as HTML.
+
+    Args:
+        experiment: its name.
+        explorations: of each configuration, a seed each.
+        boundaries: "zeros" or "circular" for each configuration.
+    """
+    sheets: dict[bytes, int] = {}  # of training images: configurations may share one
+    configurations = []
+    for name, of_seeds in explorations.items():
+        seeds = []
+        for e in of_seeds:
+            sheet = sheets.setdefault(_sheet(e.part, COLUMNS), len(sheets))
+            frames = np.stack([e.network, e.machine], 1)  # (T, 2, 2, C, H, W)
+            levels = ((frames.clip(-1, 1) + 1) * 127.5).round().astype(np.uint8)
+            r = pearson_r(e.machine[:, 1], e.network[:, 1])
+            seeds.append(
+                {
+                    "seed": e.seed,
+                    "label": e.label,
+                    "steps": e.steps,
+                    "step": (e.step + 1).tolist(),
+                    "t": e.times.tolist(),
+                    "patch": e.patch_sizes.tolist(),
+                    "r": [None if np.isnan(v) else round(float(v), 3) for v in r],
+                    "searched": len(e.part),
+                    "bank": e.bank_images,
+                    "ids": e.ids.tolist(),
+                    "sheet": sheet,
+                    "frames": _base64(_sheet(levels.reshape(-1, *levels.shape[3:]), 4)),
+                    "image": _base64(e.image.astype("<u2").tobytes()),
+                    "position": _base64((e.row * e.part.shape[3] + e.col).astype("<u2").tobytes()),
+                    "weight": _base64(e.weight.astype("<f4").tobytes()),
+                    "entropy": _base64(e.entropy.astype("<f4").tobytes()),
+                }
+            )
+        height, width = of_seeds[0].part.shape[2:]
+        configurations.append(
+            {
+                "name": name,
+                "boundary": boundaries[name],
+                "height": height,
+                "width": width,
+                "top": of_seeds[0].image.shape[1],
+                "seeds": seeds,
+            }
+        )
+    data = {
+        "columns": COLUMNS,
+        "sheets": [_base64(sheet) for sheet in sheets],
+        "configurations": configurations,
+    }
+    return template("explorer.html.j2").render(experiment=experiment, data=data)
+
+
+def _sheet(images: np.ndarray, columns: int) -> bytes:
+    """Images, uint8 (N, C, H, W), side by side in rows of so many, as a PNG file."""
+    n, channels, height, width = images.shape
+    rows = -(-n // columns)
+    sheet = np.zeros((rows * columns, channels, height, width), np.uint8)
+    sheet[:n] = images
+    sheet = sheet.reshape(rows, columns, channels, height, width).transpose(0, 3, 1, 4, 2)
+    sheet = sheet.reshape(rows * height, columns * width, channels)
+    file = io.BytesIO()
+    Image.fromarray(sheet[..., 0] if channels == 1 else sheet).save(file, "PNG", optimize=True)
+    return file.getvalue()
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode()

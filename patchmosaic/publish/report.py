@@ -1,0 +1,147 @@
+"""The report: one HTML page that leads from the headline to where each number comes from.
+
+It needs no other file: styles and figures are inside, and nothing is asked of the network.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+
+import jinja2
+import pandas as pd
+
+from patchmosaic.tables.headline import describe_configuration, summary, verdicts
+from patchmosaic.tables.orderings import tally
+from patchmosaic.tables.text import format_interval, format_number
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+@dataclass(frozen=True)
+class ReportFigure:
+    """A figure of the report.
+
+    title: short. caption: what it shows, how it was made, and n. png: the bytes of a PNG file.
+    file: where the figure is on disk, relative to the report. category: figures of one category
+    stand together, in the order in which categories first occur.
+    """
+
+    title: str
+    caption: str
+    png: bytes
+    file: str
+    category: str = "Figures"
+
+    def __post_init__(self) -> None:
+        if not self.png.startswith(PNG_SIGNATURE):
+            raise ValueError(f"figure {self.title!r} is not a PNG file")
+
+    @property
+    def image(self) -> str:
+        """The PNG file as text in base 64."""
+        return base64.b64encode(self.png).decode()
+
+    @property
+    def width(self) -> int:
+        """Width on the page in CSS pixels: half of the file's, which has 300 dots an inch."""
+        return int.from_bytes(self.png[16:20], "big") // 2
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where the numbers come from: a table each, with at least these columns.
+
+    datasets: dataset, images (in the bank), sha256 (of the prepared images), source. checkpoints:
+    network, sha256 (of the weights), images_seen, source (trained, packaged or own). scales:
+    network, trajectories, source. machines: machine, network, engine, audited_error (of the
+    posterior mean, in words). seeds: first, last, seeds.
+    versions: package, version.
+    """
+
+    datasets: pd.DataFrame
+    checkpoints: pd.DataFrame
+    scales: pd.DataFrame
+    machines: pd.DataFrame
+    seeds: pd.DataFrame
+    versions: pd.DataFrame
+
+    def __post_init__(self) -> None:
+        for name, columns in _PROVENANCE_COLUMNS.items():
+            missing = [c for c in columns if c not in getattr(self, name).columns]
+            if missing:
+                raise ValueError(f"provenance of {name} lacks the columns {', '.join(missing)}")
+
+
+_PROVENANCE_COLUMNS = {
+    "datasets": ("dataset", "images", "sha256", "source"),
+    "checkpoints": ("network", "sha256", "images_seen", "source"),
+    "scales": ("network", "trajectories", "source"),
+    "machines": ("machine", "network", "engine", "audited_error"),
+    "seeds": ("first", "last", "seeds"),
+    "versions": ("package", "version"),
+}
+
+
+def template(name: str) -> jinja2.Template:
+    """A page's template of this package; what it shows is escaped, and nothing may be undefined."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("patchmosaic.publish", "."),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(name)
+
+
+def render_report(
+    *,
+    experiment: str,
+    headline: pd.DataFrame,
+    paired: pd.DataFrame,
+    orderings: pd.DataFrame,
+    comparison: pd.DataFrame,
+    figures: Sequence[ReportFigure],
+    provenance: Provenance,
+    tables: Mapping[str, str],
+    paper_source: str,
+) -> str:
+    """The report as HTML.
+
+    Args:
+        experiment: its name.
+        headline: as :func:`patchmosaic.tables.headline.headline` makes it.
+        paired: as :func:`patchmosaic.analysis.agreement.paired_differences` makes it.
+        orderings: as :func:`patchmosaic.tables.orderings.orderings` makes it.
+        comparison: with the committed numbers, from :func:`patchmosaic.tables.expected.compare`.
+        figures: in the order in which they appear.
+        provenance: where the numbers come from.
+        tables: for each csv, its path relative to the report and what it holds.
+        paper_source: where the paper's numbers stand.
+    """
+    categories: dict[str, list[ReportFigure]] = {}
+    for figure in figures:
+        categories.setdefault(figure.category, []).append(figure)
+    return template("report.html.j2").render(
+        experiment=experiment,
+        summary=summary(headline, paired),
+        verdicts=verdicts(headline, paired).to_dict("records"),
+        headline=headline.to_dict("records"),
+        paired=paired.to_dict("records"),
+        orderings=tally(orderings).to_dict("records"),
+        undefined=int(headline["undefined"].sum()),
+        comparison=comparison.to_dict("records"),
+        nothing_committed=comparison["expected"].isna().all(),
+        categories=categories,
+        provenance={
+            field.name: getattr(provenance, field.name).astype(object)
+            for field in fields(provenance)
+        },
+        tables=tables,
+        paper_source=paper_source,
+        describe=describe_configuration,
+        interval=format_interval,
+        number=format_number,
+    )

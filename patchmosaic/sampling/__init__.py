@@ -1,0 +1,1 @@
+"""The reverse process: schedule, noise, samples, trajectories, locality scales."""

@@ -1,0 +1,1 @@
+"""What a job needs of its machine: files, records, arrays, memory, cards."""

@@ -1,0 +1,1 @@
+"""Tables of numbers: ours, the paper's, and what moved."""

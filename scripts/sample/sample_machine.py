@@ -1,0 +1,82 @@
+"""Run a score machine from a shard of the seeds."""
+
+from pathlib import Path
+
+import torch
+
+from patchmosaic.datasets.images import load_images, to_float
+from patchmosaic.machines.audit import describe, summarise
+from patchmosaic.machines.registry import MACHINES
+from patchmosaic.sampling.sampler import machine_x0, sample
+from patchmosaic.sampling.samples import Samples, load_samples, save_samples
+from patchmosaic.sampling.scales import read_scales, shifted_scales
+from patchmosaic.sampling.schedule import reverse_times
+from patchmosaic.sampling.trajectories import gathered, save_trajectories
+from patchmosaic.system.console import logged
+
+if __name__ == "__main__":
+    with logged(snakemake.log[0]):
+        torch.set_num_threads(snakemake.threads)
+        settings, name = snakemake.params, snakemake.wildcards.machine
+        conditional = settings.conditional
+        bank, size = load_images(snakemake.input.bank), settings.shard_size
+        first = int(snakemake.wildcards.shard) * size
+        noise = load_samples(Path(snakemake.input.noise)).part(first, first + size)
+        labels = noise.labels if conditional else None
+        scales = read_scales(Path(snakemake.input.scales)) if snakemake.input.scales else None
+        if scales and settings.patch_size:
+            scales = dict.fromkeys(scales, settings.patch_size)
+        elif scales:
+            scales = shifted_scales(scales, settings.scales_shift)
+        kind = MACHINES[name]
+
+        def run(engine):
+            """The machine, its images, and x_t and x_0 at every step of those that are followed."""
+            visited = []
+            machine = kind(
+                to_float(bank),
+                torch.from_numpy(bank.labels) if conditional else None,
+                boundary=settings.boundary,
+                candidates=settings.candidates,
+                engine=engine if kind.kernel else "dense",
+                threads=snakemake.threads,
+                **({"tolerance": adaptive["tolerance"]} if adaptive else {}),
+            )
+            images = sample(
+                machine_x0(machine, None if labels is None else torch.from_numpy(labels), scales),
+                torch.from_numpy(noise.images),
+                settings.steps,
+                settings.start,
+                description=f"{snakemake.wildcards.network} {name}",
+                observe=lambda _, *pair: visited.append([each[:followed] for each in pair]),
+            )
+            return machine, images, visited
+
+        adaptive, audit = settings.adaptive, None
+        followed = max(settings.followed - first, 0)
+        machine, images, visited = run(settings.engine)
+        if machine.audits:
+            audit = summarise(machine.audits, machine.tolerance)
+            print(f"audited error of the posterior mean: {describe(audit)}")
+            if audit["beyond"] and adaptive["beyond"] == "exact":
+                print("sampling again with the exact engine")
+                machine, images, visited = run("exact")
+        record = {
+            "machine": name,
+            "engine": machine.engine,
+            "audit": audit,
+            "steps": settings.steps,
+            "start": settings.start,
+            "patch_size": settings.patch_size,
+            "scales_shift": settings.scales_shift,
+            "bank_images": len(bank),
+            "bank_sha256": bank.digest,
+            "noise_sha256": noise.record["sha256"],
+        }
+        result = Samples(images.numpy(), noise.seeds, labels, record)
+        save_samples(Path(snakemake.output[0]), result)
+        if settings.followed:
+            times = reverse_times(settings.steps, settings.start)
+            trajectory = gathered(times, visited, images[:followed])
+            seeds = noise.seeds[:followed].tolist()
+            save_trajectories(Path(snakemake.output.trajectories), seeds, {name: trajectory})

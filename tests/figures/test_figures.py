@@ -1,0 +1,247 @@
+"""Figures: what is drawn is what the tables hold, and files are the same every time."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from legibility import assert_legible, texts
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+
+from patchmosaic.figures.headline import headline_chart
+from patchmosaic.figures.pairs import pairs
+from patchmosaic.figures.scales import scales
+from patchmosaic.figures.scatter import scatter_is_vs_machine
+from patchmosaic.figures.siblings import siblings
+from patchmosaic.figures.style import MACHINE_LOOKS, save_figure
+from patchmosaic.figures.training_seeds import training_seeds
+
+N = 12
+
+
+def images(channels=1):
+    return np.random.default_rng(channels).uniform(-2, 2, (N, channels, 4, 5))
+
+
+def agreement(network="a", steps=150):
+    rng = np.random.default_rng(0)
+    is_r = rng.uniform(0.2, 0.6, N)
+    rows = {"network": network, "network_steps": steps, "is_pearson_r": is_r}
+    return pd.concat(
+        pd.DataFrame(rows | {"machine": machine, "pearson_r": is_r + gain})
+        for machine, gain in (("els", 0.3), ("ls", -0.1), ("is", 0))
+    )
+
+
+def medians(**changes):
+    rows = [
+        {
+            "network": network,
+            "network_steps": steps,
+            "machine": machine,
+            "seeds": 32,
+            "pearson_r": r,
+            "pearson_r_low": r - 0.05,
+            "pearson_r_high": r + 0.02,
+            "paper": r - 0.1 if network == "a" else np.nan,
+        }
+        for network in ("a", "b")
+        for steps in (20, 150)
+        for machine, r in (("els", 0.9), ("is", 0.5))
+    ]
+    return pd.DataFrame(rows).assign(**changes)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pairs_shows_every_image_clipped_in_its_place(channels):
+    network, els = images(channels), -images(channels)
+    figure = pairs({"network": network, "ELS": els}, range(N), columns=5)
+    shown = figure.axes[0].images
+    assert len(shown) == 2 * N
+    for i, image in enumerate(shown):
+        source = (network, els)[i % 2][i // 2]
+        expected = (np.clip(source, -1, 1) + 1) / 2
+        drawn = np.moveaxis(np.asarray(image.get_array()), -1, 0)
+        np.testing.assert_allclose(drawn, np.broadcast_to(expected, drawn.shape))
+    # 12 seeds in at most 5 columns are 3 bands of 4; no two images overlap.
+    boxes = [image.get_extent() for image in shown]
+    assert len({box[0] for box in boxes}) == 4
+    assert len({box[3] for box in boxes}) == 3 * 2
+    for i, (left, right, bottom, top) in enumerate(boxes):
+        assert right - left == pytest.approx(bottom - top)
+        for other_left, other_right, other_bottom, other_top in boxes[:i]:
+            apart = left >= other_right or other_left >= right
+            assert apart or top >= other_bottom or other_top >= bottom
+    width, height = figure.get_size_inches()
+    assert max(box[1] for box in boxes) <= width
+    assert max(box[2] for box in boxes) <= height
+
+
+def test_pairs_writes_the_given_correlations_and_labels():
+    r = np.linspace(0.1, 0.98, N)
+    r[3] = np.nan
+    figure = pairs(
+        {"network": images(), "ELS": images()},
+        range(100, 100 + N),
+        "A title",
+        correlations={"ELS": r},
+        labels=["Bag"] * N,
+    )
+    drawn = texts(figure)
+    assert [w for w in drawn if w.startswith("r ")] == [
+        "r undefined" if np.isnan(value) else f"r = {value:.2f}" for value in r
+    ]
+    assert {"A title", "network", "ELS", "seed 100\nBag"} <= set(drawn)
+
+
+@pytest.mark.parametrize(
+    ("rows", "correlations", "message"),
+    [
+        ({}, {}, "no images"),
+        ({"ELS": images()[:3]}, {}, "images of ELS have shape"),
+        ({"ELS": images(2)}, {}, "1 or 3"),
+        ({"ELS": images()}, {"els": np.zeros(N)}, "name of a row"),
+        ({"ELS": images()}, {"ELS": np.zeros(3)}, "one value a seed"),
+    ],
+)
+def test_pairs_refuses(rows, correlations, message):
+    with pytest.raises(ValueError, match=message):
+        pairs(rows, range(N), correlations=correlations)
+
+
+def test_scatter_draws_every_seed_and_the_median():
+    table = pd.concat([agreement("a"), agreement("b", 20)])
+    figure = scatter_is_vs_machine(table)
+    panels = [axes for axes in figure.axes if axes.collections]
+    assert [axes.get_title() for axes in panels] == ["a\n150 network steps", "b\n20 network steps"]
+    els = agreement().query("machine == 'els'")
+    points, median = panels[0].collections[0], panels[0].containers[0].lines[0]
+    np.testing.assert_allclose(points.get_offsets(), els[["is_pearson_r", "pearson_r"]])
+    np.testing.assert_allclose(
+        median.get_xydata(), [[els["is_pearson_r"].median(), els["pearson_r"].median()]]
+    )
+    assert to_hex(points.get_facecolor()[0]).upper() == MACHINE_LOOKS["els"][0]
+    assert f"ELS above IS: {N} of {N}\nLS above IS: 0 of {N}" in texts(figure)
+    low, high = panels[0].get_xlim()
+    assert low <= 0
+    assert high == 1
+
+
+def test_scatter_reports_undefined_seeds():
+    table = agreement()
+    table.iloc[0, table.columns.get_loc("pearson_r")] = np.nan
+    assert any("1 undefined, not drawn" in word for word in texts(scatter_is_vs_machine(table)))
+    with pytest.raises(ValueError, match="no machine other than IS"):
+        scatter_is_vs_machine(table[table["machine"] == "is"])
+
+
+def scales_table(times, sizes, networks):
+    """The same scales for so many networks, and in one of two trajectories a larger best P."""
+    sizes = np.asarray(sizes)
+    columns = {"t": times, "patch_size": sizes, "smallest": sizes, "largest": sizes + 2}
+    table = pd.DataFrame(columns).assign(trajectories=2)
+    return pd.concat([table.assign(network=f"network-{i}") for i in range(networks)])
+
+
+def test_scales_keep_coinciding_curves_apart_near_their_patch_size():
+    times = np.arange(1, 21) / 20
+    sizes = np.arange(3, 42, 2)
+    figure = scales(scales_table(times, sizes, 6))
+    curves = figure.axes[0].lines
+    heights = np.array([curve.get_ydata() for curve in curves])
+    np.testing.assert_array_equal(curves[0].get_xdata(), times)
+    np.testing.assert_allclose(heights.mean(axis=0), np.arange(3, 42, 2), atol=1e-9)
+    assert np.abs(heights - np.arange(3, 42, 2)).max() < 1  # an odd P stays the nearest odd number
+    assert (np.diff(heights, axis=0) > 0.1).all()
+    looks = {(line.get_color(), line.get_marker()) for line in curves}
+    assert len(looks) == 6
+    assert all(tick % 2 == 1 for tick in figure.axes[0].get_yticks())
+    spans = figure.axes[0].collections[0].get_segments()  # of the first network's trajectories
+    lengths = [span[1, 1] - span[0, 1] for span in spans]
+    np.testing.assert_allclose(lengths, 2)
+    assert len(scales(scales_table(times, sizes, 7)).axes) == 2
+
+
+def test_headline_chart_draws_medians_intervals_and_the_papers():
+    figure = headline_chart(medians())
+    assert [axes.get_title() for axes in figure.axes] == ["20 network steps", "150 network steps"]
+    ours, bars = figure.axes[0].containers[0].lines[0], figure.axes[0].containers[0].lines[2][0]
+    np.testing.assert_allclose(ours.get_xdata(orig=False), [0.9, 0.9])
+    np.testing.assert_allclose([bar[:, 0] for bar in bars.get_segments()], [[0.85, 0.92]] * 2)
+    papers = [line for line in figure.axes[0].lines if line.get_marker() == "d"]
+    np.testing.assert_allclose(papers[0].get_xdata(orig=False), [0.8, np.nan])
+    assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == ["a", "b"]
+    assert any("n = 32 seeds" in word for word in texts(figure))
+    assert any("n = 7 to 32" in w for w in texts(headline_chart(medians(seeds=[7] + [32] * 7))))
+
+
+@pytest.mark.parametrize("steps", [(150,), (20, 150)])
+def test_no_words_overlap_or_leave_the_chart(steps):
+    table = medians()
+    table["network"] = "cifar10_jpeg-unet_attention-circular-" + table["network"]
+    figure = headline_chart(table[table["network_steps"].isin(steps)])
+    assert_legible(figure)
+
+
+def test_no_words_overlap_or_leave_other_figures():
+    assert_legible(scatter_is_vs_machine(pd.concat([agreement(n) for n in "abcd"])))
+    assert_legible(scales(scales_table([0.5, 1.0], [3, 33], 9)))
+    rows = {"network, 150 steps": images(), "ELS": images()}
+    r = {"ELS": np.full(N, -0.123)}
+    assert_legible(
+        pairs(rows, range(10**6, 10**6 + N), "T" * 60, correlations=r, labels=["Ankle boot"] * N)
+    )
+
+
+@pytest.mark.parametrize("suffix", [".pdf", ".png"])
+def test_files_are_the_same_every_time_and_undated(tmp_path, suffix):
+    contents = []
+    for name in "ab":
+        save_figure(headline_chart(medians()), tmp_path / (name + suffix))
+        contents.append((tmp_path / (name + suffix)).read_bytes())
+    assert contents[0] == contents[1]
+    assert b"Date" not in contents[0]
+    if suffix == ".pdf":
+        assert b"/FontFile2" in contents[0]  # TrueType, embedded
+        assert b"/Type3" not in contents[0]
+
+
+def test_siblings_stand_beside_els():
+    row = {"a": "mnist-resnet-zeros", "b": "mnist-unet-zeros", "network_steps": 150, "seeds": 20}
+    for i, prefix in enumerate(("", "els_a_", "els_b_")):
+        row |= {prefix.rstrip("_") or "pearson_r": 0.9 - i / 50, f"{prefix}low": 0.8 - i / 50}
+        row[f"{prefix}high"] = 0.95 - i / 50
+    figure = siblings(pd.DataFrame([row, row | {"network_steps": 20}]))
+    middles = [line.get_xdata()[0] for line in figure.axes[0].lines if len(line.get_xdata()) == 1]
+    assert middles == pytest.approx([0.9, 0.88, 0.86] * 2)
+    assert_legible(figure)
+
+
+@pytest.mark.parametrize("machines", [["els", "is"], ["els", "ls", "es", "is"]])
+def test_training_seeds_show_every_training(machines):
+    names, rng = ["mnist-resnet-zeros", "mnist-resnet-zeros-1"], np.random.default_rng(0)
+    index = pd.MultiIndex.from_product(
+        [names, [20, 150], machines, range(5)],
+        names=["network", "network_steps", "machine", "seed"],
+    )
+    table = index.to_frame(index=False)
+    table["pearson_r"] = rng.uniform(0.5, 1, len(table))
+    spread = pd.DataFrame(
+        {"network": names[0], "network_steps": steps, "machine": machine}
+        | {"sd_training": 0.012, "sd_noise": 0.1, "sd_interaction": 0.02}
+        for steps in (20, 150)
+        for machine in machines
+    )
+    figure = training_seeds(table, spread, [names], {names[0]: 0, names[1]: 7})
+    for axes, steps in zip(figure.axes, (20, 150), strict=True):
+        assert [label.get_text() for label in axes.get_xticklabels()] == ["0", "7"]
+        rows = table[(table["network_steps"] == steps) & (table["machine"] == "els")]
+        medians = rows.groupby("network")["pearson_r"].median()
+        points = axes.containers[0].lines[0]
+        np.testing.assert_allclose(points.get_ydata(orig=False), medians)
+        assert len([line for line in axes.lines if len(line.get_xdata()) == 2]) >= 5
+    assert_legible(figure)
+
+
+def test_other_formats_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"one of .pdf, .png"):
+        save_figure(Figure(), tmp_path / "a.svg")

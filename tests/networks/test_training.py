@@ -1,0 +1,343 @@
+"""Networks, their training and their checkpoints."""
+
+import itertools
+import json
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict, replace
+
+import pytest
+import torch
+from damage import empty, flip_bit, flip_first_bit, truncate
+
+from patchmosaic.networks import training
+from patchmosaic.networks.checkpoints import load_checkpoint, save_checkpoint
+from patchmosaic.networks.config import ARCHITECTURES, PADDINGS, NetworkConfig
+from patchmosaic.networks.records import snapshots_path
+from patchmosaic.networks.registry import build_network
+from patchmosaic.networks.training import TrainingDiverged, TrainingRecipe, TrainingStopped, train
+from patchmosaic.sampling.sampler import seed_noise
+from patchmosaic.sampling.scales import read_scales, save_scales_record, verify_scales
+from patchmosaic.system.console import logged
+from patchmosaic.system.files import locked
+from patchmosaic.system.records import RecordError, load_record, record_path, save_record
+
+NETWORK = NetworkConfig("resnet", size=8, channels=8, layers=1, classes=2)
+RECIPE = TrainingRecipe(epochs=40, batch_size=8, learning_rate=1e-3, snapshots=(480,))
+STEPS = 40 * (40 // 8)
+
+
+def made_data():
+    images = torch.rand((40, 1, 8, 8), generator=torch.Generator().manual_seed(0)) * 2 - 1
+    return images, torch.arange(40) % 2
+
+
+def run(folder, **options):
+    images, labels = made_data()
+    weights, _, record = train(NETWORK, RECIPE, images, labels, "digest", folder, **options)
+    return weights, record
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("padding", PADDINGS)
+def test_networks_keep_the_shape_and_use_time_and_class(architecture, padding):
+    torch.manual_seed(0)
+    config = NetworkConfig(
+        architecture, image_channels=3, size=16, channels=8, padding=padding, classes=4
+    )
+    network = build_network(config)
+    x, t, labels = torch.randn(2, 3, 16, 16), torch.tensor([0.1, 0.9]), torch.tensor([0, 3])
+    out = network(x, t, labels)
+    assert out.shape == x.shape
+    assert not torch.allclose(out, network(x, t.flip(0), labels))
+    assert not torch.allclose(out, network(x, t, labels.flip(0)))
+    with pytest.raises(ValueError, match="needs labels"):
+        network(x, t, None)
+
+
+@pytest.mark.parametrize(("layers", "field"), [(6, 17), (2, 9)])
+def test_resnet_sees_its_receptive_field_and_no_more(layers, field):
+    torch.manual_seed(0)
+    config = NetworkConfig("resnet", size=32, channels=8, layers=layers)
+    assert config.receptive_field == field
+    network, half = build_network(config).double(), field // 2
+    x = torch.randn(1, 1, 32, 32, dtype=torch.float64, requires_grad=True)
+    network.conditioning.float()
+    out = network.down(torch.nn.functional.silu(_residual(network, network.up(x))))
+    (gradient,) = torch.autograd.grad(out[0, 0, 16, 16], x)
+    seen = gradient[0, 0].nonzero()
+    assert seen.min().item() == 16 - half
+    assert seen.max().item() == 16 + half
+
+
+def _residual(network, h):
+    for conv in network.layers:
+        h = h + conv(torch.nn.functional.silu(h))
+    return h
+
+
+def test_circular_resnet_is_equivariant():
+    torch.manual_seed(0)
+    network = build_network(NetworkConfig("resnet", size=8, channels=8, padding="circular"))
+    x, t = torch.randn(1, 1, 8, 8), torch.tensor([0.5])
+    moved = network(torch.roll(x, (2, 3), dims=(2, 3)), t)
+    assert torch.allclose(moved, torch.roll(network(x, t), (2, 3), dims=(2, 3)), atol=1e-5)
+
+
+def test_training_lowers_the_loss_and_records_it(tmp_path):
+    weights, record = run(tmp_path)
+    curve = [point["loss"] for point in record["loss_curve"]]
+    assert curve[-1] < 0.8 * curve[0]
+    assert record["images_seen"] == STEPS * 8 == record["loss_curve"][-1]["images_seen"]
+    assert record["network"] == asdict(NETWORK)
+    assert record["training"]["seed"] == 0
+    assert any("-480" in path.name for path in tmp_path.iterdir())
+    json.dumps(record)
+    build_network(NETWORK).load_state_dict(weights)
+
+
+def test_stopped_training_continues_to_the_same_weights(tmp_path):
+    whole, record = run(tmp_path / "whole")
+    calls = []
+    with pytest.raises(TrainingStopped, match="stopped at step 77 of 200"):
+        run(tmp_path / "parts", should_stop=lambda: calls.append(1) or len(calls) == 77)
+    continued, continued_record = run(tmp_path / "parts")
+    assert all(torch.equal(whole[key], continued[key]) for key in whole)
+    assert record["loss_curve"] == continued_record["loss_curve"]
+
+
+def test_killed_training_continues_to_the_same_weights(tmp_path):
+    whole, _ = run(tmp_path / "whole")
+    code = (
+        "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[2])\n"
+        "import conftest\n"  # one thread, as here
+        "import test_training as t; t.training.SAVE_SECONDS = 0\n"
+        "t.run(Path(sys.argv[1]), should_stop=lambda: t.time.sleep(0.5))\n"
+    )
+    parts = tmp_path / "parts"
+    here = str(__file__).rsplit("/", 2)[0]
+    job = subprocess.Popen([sys.executable, "-c", code, str(parts), here])
+    deadline = time.monotonic() + 120
+    while not list(parts.glob("*[0-9a-f].safetensors")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    job.send_signal(signal.SIGKILL)
+    assert job.wait() == -signal.SIGKILL, "the run ended before it was killed"
+    continued, _ = run(parts)
+    assert all(torch.equal(whole[key], continued[key]) for key in whole)
+
+
+def test_two_processes_train_one_run_once(tmp_path, capsys):
+    """The second waits for the first, takes its state, and has nothing left to do."""
+    whole, _ = run(tmp_path / "whole")
+    code = (
+        "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[2])\n"
+        "import conftest\n"  # one thread, as here
+        "import test_training as t\n"
+        "t.run(Path(sys.argv[1]), should_stop=lambda: t.time.sleep(0.01))\n"
+    )
+    shared, here = tmp_path / "shared", __file__.rsplit("/", 2)[0]
+    first = subprocess.Popen([sys.executable, "-c", code, str(shared), here])
+    deadline = time.monotonic() + 120
+    while all(map(locked, shared.glob("*.lock"))) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    capsys.readouterr()
+    weights, _ = run(shared)
+    assert first.wait() == 0
+    said = capsys.readouterr().err
+    assert said.count("another process trains this run; waiting until it frees") == 1
+    assert f"{STEPS}/{STEPS}" in said
+    assert all(torch.equal(whole[key], weights[key]) for key in whole)
+
+
+def test_waiting_for_another_process_can_be_stopped(tmp_path):
+    with pytest.raises(TrainingStopped):
+        run(tmp_path, should_stop=lambda: True)  # so that the name of the lock is known
+    (lock,) = tmp_path.glob("*.lock")
+    with locked(lock), pytest.raises(TrainingStopped, match=rf"another process held .*{lock.name}"):
+        run(tmp_path, should_stop=lambda: True)
+
+
+@pytest.mark.parametrize("damage", [flip_bit, flip_first_bit, truncate, empty])
+def test_damaged_state_is_named_with_its_cure(tmp_path, capsys, damage):
+    with pytest.raises(TrainingStopped):
+        run(tmp_path, should_stop=lambda: True)
+    capsys.readouterr()  # its progress
+    (state,) = tmp_path.glob("*.safetensors")
+    damage(state)
+    with pytest.raises(SystemExit), logged(tmp_path / "job.log"):
+        run(tmp_path)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {state}: ")
+    assert line.endswith("; remove it to train from the start")
+    state.unlink()
+    run(tmp_path)
+
+
+def test_another_recipe_does_not_continue_the_state(tmp_path):
+    run(tmp_path)
+    images, labels = made_data()
+    other = replace(RECIPE, seed=1)
+    weights, *_ = train(NETWORK, other, images, labels, "digest", tmp_path)
+    assert not torch.equal(weights["up.weight"], run(tmp_path)[0]["up.weight"])
+
+
+def test_other_code_does_not_continue_the_state(tmp_path, monkeypatch):
+    run(tmp_path, code_digest="old")
+    monkeypatch.setattr(training, "TIME_LEVELS", 1)
+    changed, record = run(tmp_path, code_digest="new")
+    fresh, _ = run(tmp_path / "fresh", code_digest="new")
+    assert record["code_digest"] == "new"
+    assert all(torch.equal(changed[key], fresh[key]) for key in fresh)
+
+
+def test_divergence_stops_and_says_what_to_do(tmp_path, monkeypatch):
+    images, labels = made_data()
+    monkeypatch.setattr(training, "LOG_STEPS", 5)
+    with pytest.raises(TrainingDiverged, match="lower learning_rate"):
+        train(NETWORK, replace(RECIPE, learning_rate=1e30), images, labels, "d", tmp_path)
+
+
+def test_checkpoints_are_verified(tmp_path):
+    weights, record = run(tmp_path / "state")
+    path = tmp_path / "network.safetensors"
+    save_checkpoint(path, weights, record)
+    network, loaded = load_checkpoint(path)
+    assert torch.equal(network.state_dict()["up.weight"], weights["up.weight"])
+    assert loaded["dataset_digest"] == "digest"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(RecordError, match=r"network.safetensors: expected SHA-256 \w+, found"):
+        load_checkpoint(path)
+    record_path(path).unlink()
+    with pytest.raises(RecordError, match="no readable record"):
+        load_checkpoint(path)
+
+
+def test_snapshots_are_what_a_shorter_training_ends_in(tmp_path):
+    """Averaged weights after 480 of 1,600 images, and the last weights without the average."""
+    images, labels = made_data()
+    first = dict(images=images, labels=labels, dataset_digest="digest", state_dir=tmp_path)
+    weights, snapshots, record = train(NETWORK, RECIPE, **first)
+    assert list(snapshots) == ["480", "raw"]
+    shorter, *_ = train(NETWORK, replace(RECIPE, epochs=12), **first)
+    unaveraged, *_ = train(NETWORK, replace(RECIPE, ema_decay=0.0), **first)
+    path = tmp_path / "network.safetensors"
+    save_checkpoint(path, weights, record, snapshots)
+    torch.manual_seed(RECIPE.seed)
+    untrained = build_network(NETWORK).state_dict()
+    kinds = {"": weights, "480": shorter, "raw": unaveraged, "untrained": untrained}
+    for name, expected in kinds.items():
+        found = load_checkpoint(path, snapshot=name)[0].state_dict()
+        assert all(torch.equal(found[key], expected[key]) for key in expected), name
+    distinct = [load_checkpoint(path, snapshot=name)[0].state_dict()["up.weight"] for name in kinds]
+    assert all(not torch.equal(a, b) for i, a in enumerate(distinct) for b in distinct[:i])
+    with pytest.raises(RecordError, match="no snapshot '500'; it has 480, raw"):
+        load_checkpoint(path, snapshot="500")
+    flip_bit(snapshots_path(path))
+    with pytest.raises(RecordError, match=r"snapshots/network.safetensors: expected SHA-256"):
+        load_checkpoint(path, snapshot="raw")
+    load_checkpoint(path)  # which does not need them
+    snapshots_path(path).unlink()
+    with pytest.raises(RecordError, match="the snapshots of this training are missing"):
+        load_checkpoint(path, snapshot="raw")
+    save_checkpoint(path, weights, {k: v for k, v in record.items() if k != "snapshots"})
+    with pytest.raises(RecordError, match="tells of no snapshots"):
+        load_checkpoint(path, snapshot="raw")
+
+
+def test_records_are_verified(tmp_path):
+    path = tmp_path / "network.json"
+    save_record(path, {"dataset": "mnist", "loss_curve": [0.5, 0.25]})
+    assert load_record(path) == {"dataset": "mnist", "loss_curve": [0.5, 0.25]}
+    content = path.read_text()
+    for altered, said in (
+        (content.replace("0.25", "0.35"), r"expected SHA-256 \w+ of the record, found"),
+        (content.replace("record_sha256", "recorf_sha256"), "damaged: the key record_sha256 reads"),
+        (content[:-5], "no readable record"),
+    ):
+        path.write_text(altered)
+        with pytest.raises(RecordError, match=rf"network\.json: {said}"):
+            load_record(path)
+    path.write_text('{"dataset": "mnist"}')  # written before records had a digest
+    assert load_record(path) == {"dataset": "mnist"}
+
+
+def test_scales_are_verified(tmp_path):
+    record, table = tmp_path / "network.scales.json", tmp_path / "network.scales.csv"
+    table.write_text("t,patch_size\n1.0,3\n")
+    save_scales_record(record, [table], {"weights_sha256": "ours", "steps": 20})
+    assert verify_scales(record, "ours") == [table]
+    assert read_scales(table) == {1.0: 3}
+    with pytest.raises(RecordError, match=r"scales\.json: .* with SHA-256 ours, not for other"):
+        verify_scales(record, "other")
+    table.write_text("t,patch_size\n1.0,5\n")
+    with pytest.raises(RecordError, match=r"scales\.csv: expected SHA-256 \w+, found"):
+        verify_scales(record, "ours")
+    with pytest.raises(RecordError, match=r"scales\.csv: expected SHA-256 \w+, found"):
+        read_scales(table)
+    table.unlink()
+    with pytest.raises(RecordError, match=r"scales\.csv: this table of network.* is missing"):
+        verify_scales(record, "ours")
+    record.unlink()
+    with pytest.raises(RecordError, match=r"scales\.json: no readable record"):
+        verify_scales(record, "ours")
+
+
+def test_scales_are_read_in_the_order_of_the_table(tmp_path):
+    path = tmp_path / "made.scales.csv"
+    path.write_text("t,patch_size,cosine\n0.05,3,0.9\n0.1,5,0.8\n1.0,31,0.7\n")
+    save_scales_record(record_path(path), [path], {})
+    assert list(read_scales(path).items()) == [(0.05, 3), (0.1, 5), (1.0, 31)]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"t,patch_size\n",
+        b"t,size\n1.0,3\n",
+        b"t,patch_size\n1.0\n",
+        b"t,patch_size\n1.0,3.5\n",
+        b"t,patch_size\nnoise,3\n",
+        b"t,patch_size\n0.5,3\n0.5,5\n",
+        b"\xff\x00",
+    ],
+)
+def test_other_tables_than_of_scales_are_named(tmp_path, content):
+    path = tmp_path / "made.scales.csv"
+    path.write_bytes(content)
+    save_scales_record(record_path(path), [path], {})
+    with pytest.raises(RecordError, match=r"made\.scales\.csv: no table of scales: expected"):
+        read_scales(path)
+
+
+def test_bad_networks_and_recipes_are_refused():
+    with pytest.raises(ValueError, match="architecture is 'rnn': choose one of resnet"):
+        NetworkConfig("rnn")
+    with pytest.raises(ValueError, match="size is 30: a UNet"):
+        NetworkConfig("unet", size=30)
+    with pytest.raises(ValueError, match="precision is 'float8'"):
+        TrainingRecipe(precision="float8")
+    images, labels = made_data()
+    with pytest.raises(ValueError, match="class-conditional"):
+        train(NETWORK, RECIPE, images, None, "d", None)
+    with pytest.raises(ValueError, match="batch_size is 64"):
+        train(NETWORK, replace(RECIPE, batch_size=64), images, labels, "d", None)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_noise_of_the_evaluation_is_never_part_of_a_training(seed):
+    """Not of the steps either whose number is that of a usual seed."""
+
+    def neighbours(noise):
+        values = noise.flatten().tolist()
+        return set(itertools.pairwise(values))
+
+    recipe, images = TrainingRecipe(batch_size=64, seed=seed), torch.zeros(64, 1, 32, 32)
+    evaluation = seed_noise([*range(20), *range(1_000_000, 1_000_030)], (1, 32, 32))
+    steps = [training._batch(images, recipe, step)[-1] for step in range(20)]
+    assert len(neighbours(steps[0])) > 65_000
+    assert not neighbours(evaluation) & neighbours(torch.cat(steps))

@@ -1,0 +1,321 @@
+"""The mosaic explorer: its candidates against brute force, and its page in headless Chromium."""
+
+import json
+
+import chromium
+import numpy as np
+import pytest
+import torch
+from damage import empty, flip_bit, truncate
+from origins import brute_force
+
+from patchmosaic.machines import brute_force as reference
+from patchmosaic.machines.local import EquivariantLocalScoreMachine
+from patchmosaic.publish.explorer import explore, random_part
+from patchmosaic.publish.explorer_page import (
+    Exploration,
+    load_explorations,
+    render_explorer,
+    save_explorations,
+)
+from patchmosaic.sampling.schedule import alpha_bar, reverse_times
+from patchmosaic.system.arrays import ArrayError
+
+SIZE, TOP = 6, 4
+TIMES = reverse_times(5)
+SCALES = {1.0: 5, 0.8: 5, 0.6: 3, 0.4: 3, 0.2: 3}
+
+
+def exploration(seed, boundary="zeros", channels=1, label="", images=7):
+    random = np.random.default_rng(seed)
+    part = random.integers(0, 256, (images, channels, SIZE, SIZE), np.uint8)
+    machine = EquivariantLocalScoreMachine(
+        torch.from_numpy(part / 127.5 - 1), boundary=boundary, engine="dense"
+    )
+    noise = torch.from_numpy(random.standard_normal((1, channels, SIZE, SIZE)))
+    found = explore(machine, lambda x, _: 0.5 * x, noise, TIMES, SCALES, 3, TOP)
+    ids = 100 + np.arange(images)
+    return Exploration(seed=seed, label=label, part=part, ids=ids, bank_images=70_000, **found)
+
+
+@pytest.mark.parametrize(("boundary", "channels"), [("zeros", 1), ("circular", 3)])
+def test_candidates_and_prediction_are_those_of_brute_force(boundary, channels):
+    found = exploration(3, boundary, channels)
+    assert found.times.tolist() == [1.0, 0.6, 0.2]
+    assert found.step.tolist() == [0, 2, 4]
+    assert found.patch_sizes.tolist() == [5, 3, 3]
+    bank = found.part / 127.5 - 1
+    for moment, (t, size) in enumerate(zip(found.times, found.patch_sizes, strict=True)):
+        x, mean = found.machine[moment]
+        arguments = (alpha_bar(t), size, boundary, "wrapped")
+        np.testing.assert_allclose(mean, reference.equivariant_local(x, bank, *arguments))
+        named, entropy = zip(*brute_force(x, bank, *arguments, TOP), strict=True)
+        image, row, col, weight = np.array(named).transpose(1, 2, 0).reshape(4, TOP, SIZE, SIZE)
+        np.testing.assert_allclose(found.weight[moment], weight, rtol=1e-3, atol=1e-30)
+        seen = weight > 1e-30
+        for name, values in {"image": image, "row": row, "col": col}.items():
+            np.testing.assert_array_equal(getattr(found, name)[moment][seen], values[seen])
+        np.testing.assert_allclose(
+            found.entropy[moment], np.reshape(entropy, (SIZE, SIZE)), atol=1e-3
+        )
+        # The network is followed from the same noise, at the same times.
+        np.testing.assert_allclose(found.network[moment, 1], 0.5 * found.network[moment, 0])
+    np.testing.assert_array_equal(found.network[0, 0], found.machine[0, 0])
+
+
+def test_saved_explorations_are_the_same(tmp_path):
+    written = [exploration(0, label="Coat"), exploration(1)]
+    save_explorations(tmp_path / "two.npz", written)
+    for a, b in zip(written, load_explorations(tmp_path / "two.npz"), strict=True):
+        for name, value in vars(a).items():
+            np.testing.assert_array_equal(value, getattr(b, name))
+            assert type(value) is type(getattr(b, name))
+
+
+@pytest.mark.parametrize("damage", [flip_bit, truncate, empty])
+def test_damaged_explorations_are_named(tmp_path, damage):
+    path = tmp_path / "one.npz"
+    save_explorations(path, [exploration(0)])
+    damage(path)
+    with pytest.raises(ArrayError, match=r"one\.npz: not a readable npz file"):
+        load_explorations(path)
+
+
+def test_part_is_random_the_same_every_time_and_no_more_than_there_is():
+    numbers = np.arange(100, 1100)
+    part = random_part(numbers, 300)
+    np.testing.assert_array_equal(part, random_part(numbers, 300))
+    assert len(np.unique(part)) == 300
+    assert set(part) <= set(numbers)
+    assert (np.diff(part) > 0).all()
+    assert 550 < part.mean() < 650
+    np.testing.assert_array_equal(random_part(numbers, 2000), numbers)
+
+
+def test_largest_page_is_below_20_megabytes():
+    """Five colour configurations of two seeds, with images that cannot be compressed."""
+    random = np.random.default_rng(0)
+    moments, top, side = 7, 6, 32
+    index = random.integers(0, 300, (moments, top, side, side))
+    position = random.integers(0, side, (moments, top, side, side))
+    images = random.uniform(-1, 1, (moments, 2, 3, side, side))
+
+    def a_seed():
+        return Exploration(
+            seed=0,
+            label="",
+            steps=20,
+            step=np.arange(moments),
+            times=np.linspace(1, 0.05, moments),
+            patch_sizes=np.full(moments, 3),
+            network=images,
+            machine=images,
+            part=random.integers(0, 256, (300, 3, side, side), np.uint8),
+            ids=np.arange(300),
+            bank_images=50_000,
+            image=index,
+            row=position,
+            col=position,
+            weight=random.random((moments, top, side, side)),
+            entropy=random.random((moments, side, side)),
+        )
+
+    names = [f"network-{i}" for i in range(5)]
+    pages = {name: [a_seed(), a_seed()] for name in names}
+    assert 10e6 < len(render_explorer("default", pages, dict.fromkeys(names, "zeros"))) < 20e6
+
+
+FIRST = [exploration(0, label="Coat"), exploration(1, label="Sandal & <b>")]
+SECOND = [exploration(5, "circular", 3)]
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    if chromium.BROWSER is None:
+        pytest.skip("Chromium is not installed: the page is not tested by clicking")
+    path = tmp_path_factory.mktemp("explorer") / "index.html"
+    found = render_explorer(
+        "a <test>",
+        {"a-zeros": FIRST, "b-circular": SECOND},
+        {"a-zeros": "zeros", "b-circular": "circular"},
+    )
+    path.write_text(found, encoding="utf-8")
+    with chromium.chromium() as page:
+        page.open(path.as_uri())
+        page.url = path.as_uri()
+        page.wait("document.body?.dataset.ready !== undefined")
+        yield page
+
+
+@pytest.fixture
+def fresh(page):
+    page.evaluate("document.body.dataset.old = true")
+    page.call("Page.reload")
+    page.wait("document.body && !document.body.dataset.old && 'ready' in document.body.dataset")
+    return page
+
+
+def shown(page, **expected):
+    """Wait until the page shows that."""
+    for name, value in expected.items():
+        page.wait(f"JSON.parse(document.body.dataset.ready).{name} === {value}")
+
+
+def pixels(page, selector):
+    """The gray or colour levels of a canvas, (C, H, W)."""
+    found = page.evaluate(
+        f"(c => JSON.stringify([c.height, c.width, ...c.getContext('2d')"
+        f".getImageData(0, 0, c.width, c.height).data]))(document.querySelector({selector!r}))"
+    )
+    height, width, *levels = json.loads(found)
+    return np.array(levels).reshape(height, width, 4)[..., :3].transpose(2, 0, 1)
+
+
+def point(page, row, col):
+    """Where a pixel of the machine's image is in the window."""
+    left, top, width, height = page.evaluate(
+        "(b => [b.left, b.top, b.width, b.height])($('machine').getBoundingClientRect())"
+    )
+    return left + (col + 0.5) / SIZE * width, top + (row + 0.5) / SIZE * height
+
+
+def levels(images):
+    return np.round((images.clip(-1, 1) + 1) * 127.5)
+
+
+def assert_shows(page, e, moment, row, col, boundary="zeros"):
+    """Images, patches and words are those of the exploration."""
+    shown(page, moment=moment, row=row, col=col)
+    np.testing.assert_allclose(pixels(page, "#network")[:1], levels(e.network[moment, 1])[:1])
+    machine = pixels(page, "#machine")
+    np.testing.assert_allclose(
+        machine, np.broadcast_to(levels(e.machine[moment, 1]), machine.shape)
+    )
+    cards = page.evaluate("[...document.querySelectorAll('.card')].map(c => c.innerText)")
+    weights = e.weight[moment, :, row, col]
+    assert len(cards) == (weights > 0).sum()
+    size = int(e.patch_sizes[moment])
+    for k, card in enumerate(cards):
+        image, r, c = (getattr(e, name)[moment, k, row, col] for name in ("image", "row", "col"))
+        assert f"image {e.ids[image]}\nrow {r}, column {c}" in card
+        if weights[k] > 1e-4:
+            assert float(card.split("%")[0]) == pytest.approx(100 * weights[k], rel=0.06)
+        else:
+            assert "below" in card or float(card.split("%")[0]) < 0.02
+        one = f".card:nth-child({k + 1})"
+        np.testing.assert_array_equal(
+            pixels(page, f"{one} .sample canvas"),
+            np.broadcast_to(e.part[image], (3, SIZE, SIZE)),
+        )
+        drawn, inside = pixels(page, f"{one} > canvas"), np.ones((1, SIZE, SIZE))
+        expected = reference.patch(e.part[image].astype(float), r, c, size, boundary)
+        mask = reference.patch(inside, r, c, size, boundary) > 0  # the rest is beyond the border
+        mask = np.broadcast_to(mask, drawn.shape)
+        np.testing.assert_array_equal(drawn[mask], np.broadcast_to(expected, drawn.shape)[mask])
+    effective = np.exp(e.entropy[moment, row, col])
+    words = page.evaluate("$('chosen').textContent")
+    assert f"Row {row}, column {col}:" in words
+    assert f"{size} \N{MULTIPLICATION SIGN} {size} pixels" in words
+    stated = float(words.split("is fitted by ")[1].split()[0])
+    assert stated == pytest.approx(effective, rel=0.01)
+    assert "7 training images, drawn at random from 70,000" in page.evaluate(
+        "$('searched').textContent"
+    )
+
+
+def test_begins_with_the_last_time_of_the_first(fresh):
+    assert_shows(fresh, FIRST[0], 2, 3, 3)
+    assert fresh.evaluate("$('seed').innerText.split('\\n').length") == 2
+    assert "Sandal & <b>" in fresh.evaluate("$('seed').innerText")
+
+
+def test_pointing_shows_a_pixel_and_a_click_keeps_it(fresh):
+    fresh.mouse("mouseMoved", *point(fresh, 1, 4))
+    assert_shows(fresh, FIRST[0], 2, 1, 4)
+    fresh.mouse("mouseMoved", 5, 5)
+    assert_shows(fresh, FIRST[0], 2, 3, 3)
+    fresh.click(*point(fresh, 0, 5))
+    fresh.mouse("mouseMoved", 5, 5)
+    assert_shows(fresh, FIRST[0], 2, 0, 5)
+
+
+def test_keys_move_through_time_and_over_pixels(fresh):
+    fresh.key("ArrowLeft")
+    assert_shows(fresh, FIRST[0], 1, 3, 3)
+    fresh.key("ArrowLeft")
+    fresh.key("ArrowLeft")  # there is nothing before the first
+    assert_shows(fresh, FIRST[0], 0, 3, 3)
+    fresh.key("ArrowRight")
+    shown(fresh, moment=1)
+    reached = []
+    for _ in range(12):
+        fresh.key("Tab")
+        reached.append(fresh.evaluate("document.activeElement.id"))
+        if reached[-1]:
+            look = (
+                "(s => [s.outlineStyle, s.outlineWidth])(getComputedStyle(document.activeElement))"
+            )
+            assert fresh.evaluate(look) == ["solid", "3px"], reached[-1]
+        if reached[-1] == "machine":
+            break
+    for control in ("configuration", "seed", "view", "earlier", "time", "later", "machine"):
+        assert control in reached
+    fresh.key("ArrowUp")
+    fresh.key("ArrowLeft")
+    assert_shows(fresh, FIRST[0], 1, 2, 2)
+    fresh.key("ArrowRight", modifiers=8)  # by four, but not beyond the border
+    assert_shows(fresh, FIRST[0], 1, 2, 5)
+    fresh.key("Tab", modifiers=8)
+    fresh.key("Tab", modifiers=8)
+    assert fresh.evaluate("document.activeElement.id") == "time"
+    fresh.key("ArrowRight")
+    assert_shows(fresh, FIRST[0], 2, 2, 5)
+
+
+def test_buttons_and_choices(fresh):
+    def click(name):
+        centre = (
+            "(b => [b.left + b.width / 2, b.top + b.height / 2])($('{}').getBoundingClientRect())"
+        )
+        fresh.click(*fresh.evaluate(centre.format(name)))
+
+    click("earlier")
+    assert_shows(fresh, FIRST[0], 1, 3, 3)
+    click("later")
+    assert_shows(fresh, FIRST[0], 2, 3, 3)
+    fresh.evaluate("$('seed').focus()")
+    fresh.key("ArrowDown")
+    shown(fresh, seed=1)
+    assert_shows(fresh, FIRST[1], 2, 3, 3)
+    assert "of the class “Sandal & <b>”" in fresh.evaluate("$('searched').textContent")
+    fresh.evaluate("$('configuration').focus()")
+    fresh.key("ArrowDown")
+    shown(fresh, configuration=1, seed=0)
+    assert_shows(fresh, SECOND[0], 2, 3, 3, "circular")
+    fresh.evaluate("choosePixel(0, 5, true)")  # where patches wrap around
+    assert_shows(fresh, SECOND[0], 2, 0, 5, "circular")
+    fresh.evaluate("$('view').focus()")
+    fresh.key("ArrowDown")
+    noisy = levels(SECOND[0].machine[2, 0])
+    fresh.wait(
+        f"$('machine').getContext('2d').getImageData(0, 0, 1, 1).data[0] === {noisy[0, 0, 0]:.0f}"
+    )
+    np.testing.assert_allclose(pixels(fresh, "#machine"), noisy)
+
+
+@pytest.mark.parametrize("width", [360, 800, 1600])
+def test_nothing_is_wider_than_the_window(fresh, width):
+    fresh.resize(width, 900)
+    assert fresh.evaluate("document.documentElement.scrollWidth") <= width
+    left, top, right, bottom = fresh.evaluate(
+        "(b => [b.left, b.top, b.right, b.bottom])($('machine').getBoundingClientRect())"
+    )
+    assert right - left == pytest.approx(bottom - top)
+    assert left >= 0
+    assert right <= width
+    fresh.resize(1200, 900)
+
+
+def test_no_errors_and_no_requests_after_all_of_that(page):
+    assert page.errors == []
+    assert set(page.requests) == {page.url}

@@ -1,0 +1,101 @@
+"""Jobs start quickly: none imports a large library that it does not use.
+
+Most jobs of an experiment are figures and tables that take less time than it takes to import torch.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PATHS = {path.stem: path for room in ("scripts/*/*.py", "tools/*.py") for path in ROOT.glob(room)}
+SCRIPTS = set(PATHS)
+WITH_TORCH = {  # they run machines or networks, or read what is kept as tensors
+    "calibrate",
+    "check_engine",
+    "consistency",
+    "explorer_data",
+    "figure_denoising",
+    "figure_mosaics",
+    "figure_provenance",
+    "jacobians",
+    "learning_curve",
+    "nearest_patches",
+    "noise",
+    "novelty",
+    "own_checkpoint",
+    "sample_machine",
+    "sample_network",
+    "train",
+    "trajectories",
+    "trajectory_tables",
+}
+WITHOUT_TABLES = {
+    "bank",
+    "download",
+    "manifest",
+    "package_network",
+    "packaged_checkpoint",
+    "packaged_scales",
+    "packaged_snapshots",
+    "prepare",
+    "verify",
+}
+IMPORT = """
+import json, runpy, sys
+libraries, *paths = sys.argv[1:]
+first = {}
+for path in paths:
+    runpy.run_path(path, run_name="imported")
+    for library in libraries.split():
+        if library in sys.modules:
+            first.setdefault(library, path)
+print(json.dumps(first))
+"""
+
+
+def imported(libraries, paths):
+    """Which of the libraries the files import, each with the first file that does."""
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORT, " ".join(libraries), *map(str, paths)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "tools")))},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return json.loads(done.stdout)
+
+
+def files(scripts):
+    return [PATHS[name] for name in sorted(scripts)]
+
+
+def test_libraries_that_are_imported_are_noticed():
+    found = imported(["torch", "scipy"], files({"headline_check", "noise", "train"}))
+    assert found == {"torch": str(ROOT / "scripts/sample/noise.py")}
+
+
+@pytest.mark.parametrize(
+    ("libraries", "scripts"),
+    [
+        (["torch"], SCRIPTS - WITH_TORCH),
+        (["scipy", "seaborn", "matplotlib.pyplot"], SCRIPTS),
+        (["matplotlib"], SCRIPTS - WITH_TORCH - {s for s in SCRIPTS if s.startswith("figure_")}),
+        (["pandas"], WITHOUT_TABLES),
+    ],
+    ids=["torch", "drawing_and_statistics", "matplotlib", "pandas"],
+)
+def test_scripts_import_only_what_they_use(libraries, scripts):
+    assert imported(libraries, files(scripts)) == {}
+
+
+def test_reading_the_workflow_takes_no_large_library():
+    """Its imports: those of workflow/rules/common.smk."""
+    paths = [ROOT / f"patchmosaic/{name}.py" for name in ("datasets/registry", "publish/manifest")]
+    paths.append(ROOT / "workflow/validation.py")
+    assert imported(["torch", "pandas", "matplotlib", "scipy"], paths) == {}

@@ -1,0 +1,103 @@
+"""Pack verified results for publication: one zip file, an RO-Crate.
+
+python tools/pack.py results dist/results.zip
+"""
+
+import mimetypes
+import sys
+from pathlib import Path
+
+import yaml
+from rocrate.model import ContextEntity
+from rocrate.rocrate import ROCrate
+from verify import ROOT, fails, results_parser, summary, verify
+
+from patchmosaic.datasets.content import sha256_of
+from patchmosaic.publish.manifest import NAME, ManifestError, format_differences
+from patchmosaic.system.files import written_whole
+
+LICENCES = "https://spdx.org/licenses/"
+BESIDE = ("CITATION.cff", "LICENSE")
+LEFT_OUT = ("banks/*", "networks/*.safetensors", "networks/snapshots/*")  # images, weights: large
+
+
+def entry(path: Path, description: str) -> dict:
+    """What the crate says of a file."""
+    kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    return {
+        "name": path.name,
+        "description": description,
+        "contentSize": str(path.stat().st_size),
+        "encodingFormat": kind,
+        "sha256": sha256_of(path),
+    }
+
+
+def build_crate(results: Path, manifest: dict, citation: dict) -> ROCrate:
+    """The crate of verified results.
+
+    Under results/ are the files of the manifest, and the manifest, but for patch banks and weights,
+    of which the manifest has the digests; beside it are the workflow and its sources.
+
+    Args:
+        results: the folder.
+        manifest: its manifest.
+        citation: title, licence and authors, as CITATION.cff gives them.
+    """
+    crate = ROCrate()
+    crate.name = f"{citation['title']}: results of the experiment {manifest['experiment']}"
+    crate.description = (
+        "Samples that analytic score machines and trained diffusion networks drew from the same "
+        "noise, with tables, figures and a report of how they agree. "
+        f"results/{NAME} has config, seeds, versions, and the digest and origin of every file."
+    )
+    licence = LICENCES + citation["license"]
+    crate.license = crate.add(
+        ContextEntity(
+            crate, licence, {"@type": "CreativeWork", "name": citation["license"], "url": licence}
+        )
+    )
+    crate.creator = [
+        crate.add(
+            ContextEntity(crate, f"#author-{i}", {"@type": "Organization", "name": author["name"]})
+        )
+        for i, author in enumerate(citation["authors"], start=1)
+    ]
+    crate.root_dataset["version"] = manifest["versions"]["patchmosaic"]
+    for name in sorted(manifest["sources"]):
+        if name == "Snakefile":
+            properties = entry(ROOT / name, "the workflow that made the results")
+            crate.add_workflow(
+                ROOT / name, name, properties=properties, main=True, lang="snakemake"
+            )
+        else:
+            crate.add_file(ROOT / name, name, properties=entry(ROOT / name, "source"))
+    for name in BESIDE:
+        crate.add_file(ROOT / name, name, properties=entry(ROOT / name, "of the workflow"))
+    crate.add_file(results / NAME, f"results/{NAME}", properties=entry(results / NAME, "manifest"))
+    for name, file in sorted(manifest["files"].items()):
+        if not any(Path(name).match(pattern) for pattern in LEFT_OUT):
+            properties = entry(results / name, f"made by rule {file['rule']}")
+            crate.add_file(results / name, f"results/{name}", properties=properties)
+    return crate
+
+
+if __name__ == "__main__":
+    parser = results_parser(__doc__)
+    parser.add_argument("crate", type=Path, help="the zip file to write")
+    arguments = parser.parse_args()
+    try:
+        manifest, differences = verify(arguments.results, arguments.configfile)
+        if fails(differences):
+            table = format_differences(differences)
+            raise ManifestError(
+                f"{summary(arguments.results, manifest, differences)}; only results that verify "
+                f"are packed\n{table}"
+            )
+        citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+        crate = build_crate(arguments.results, manifest, citation)
+        with written_whole(arguments.crate) as temporary:
+            crate.write_zip(temporary)
+    except (ManifestError, OSError) as error:
+        sys.exit(f"error: {error}")
+    print(f"{arguments.crate}: {arguments.crate.stat().st_size / 1e6:.1f} MB")
