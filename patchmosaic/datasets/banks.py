@@ -26,7 +26,10 @@ def choose_bank(images: Images, count: int | None, by_class: bool) -> Images:
     fewest = min(len(group) for group in groups)
     if count is not None and count > fewest:
         what = "images of the rarest class" if by_class else "training images"
-        raise DatasetError(f"the bank asks for {count} images, but there are {fewest} {what}")
+        raise DatasetError(
+            f"the bank asks for {count} images, but there are {fewest} {what}; bank.images, "
+            f"calibration.bank_images and bank_images of variants may be at most {fewest}, or all"
+        )
     chosen = np.sort(np.concatenate([group[:count] for group in groups]))
     return Images(
         images.images[chosen],

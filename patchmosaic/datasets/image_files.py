@@ -1,4 +1,4 @@
-"""Collections of PNG and JPEG images: a folder, or a tar or zip archive that is read in place.
+"""Collections of image files: a folder, or a tar or zip archive that is read in place.
 
 Members are read one by one and never unpacked. A name that is absolute or holds "..", and a link
 inside an archive, are refused all the same: an archive that holds one is not what it claims to be.
@@ -17,16 +17,25 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from typing import BinaryIO
 
 from patchmosaic.datasets.content import DatasetError
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
+# What Pillow reads and tells by its content.
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib", ".gif", ".tif")
+IMAGE_SUFFIXES += (".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".avif", ".apng")
+# Hidden names aside: folders and files that systems keep beside pictures.
+SYSTEM_NAMES = {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "@eadir"}
+SYSTEM_NAMES |= {"#recycle", "$recycle.bin", "system volume information", "lost+found"}
+OF_SYSTEMS = "hidden or of a system"
 
 MOST_IMAGE_BYTES = 1 << 26  # of one image as stored: 64 MiB
 MOST_EXPANSION = 100  # images hardly compress, their tar headers do
@@ -51,16 +60,39 @@ ARCHIVE_FAULTS = (
 Entry = tuple[str, Callable[[], bytes]]
 
 
-def image_names(path: Path) -> list[str]:
-    """Sorted names, with "/" between folders, of the images in a collection.
+@dataclass(frozen=True)
+class Collection:
+    """The images of a collection, and the files that are passed over.
 
-    Hidden files are passed over. Raises DatasetError for a collection that is missing, unreadable
-    or without images, and for unsafe or repeated names.
+    names: of the images, sorted, with "/" between folders. passed_over: numbers of other files by
+    the ending of their names, those that systems keep as OF_SYSTEMS.
     """
-    return _checked(path, (name for name, _ in _entries(path)))
+
+    names: list[str]
+    passed_over: dict[str, int]
 
 
-def read_images(path: Path, wanted: Collection[str]) -> Iterator[tuple[str, bytes]]:
+def survey(path: Path) -> Collection:
+    """What a collection holds, found without reading an image.
+
+    Raises DatasetError for a collection that is missing, unreadable or without images, and for
+    unsafe or repeated names.
+    """
+    names, others = [], Counter()
+    for name, _ in _all_entries(path):
+        if (kind := _passed_as(name)) is None:
+            names.append(name)
+        else:
+            others[kind] += 1
+    return Collection(_checked(path, names, others), dict(sorted(others.items())))
+
+
+def image_names(path: Path) -> list[str]:
+    """The names of the images in a collection; see `survey`."""
+    return survey(path).names
+
+
+def read_images(path: Path, wanted: Container[str]) -> Iterator[tuple[str, bytes]]:
     """(name, encoded image) of the wanted images, in the order in which they are stored."""
     for name, read in _entries(path):
         if name in wanted:
@@ -95,7 +127,7 @@ def collection_stamp(path: Path) -> str:
     files = [path]
     if path.is_dir():
         with _named(path):
-            files = [file for _, file in _folder_images(path)]
+            files = [file for name, file in _folder_files(path) if _is_image(name)]
     digest = hashlib.sha256()
     for file in sorted(files):
         status = file.stat()
@@ -104,10 +136,16 @@ def collection_stamp(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _checked(path: Path, names: Iterable[str]) -> list[str]:
+def _checked(
+    path: Path, names: Iterable[str], others: Mapping[str, int] = MappingProxyType({})
+) -> list[str]:
     names = sorted(names)
     if not names:
-        raise DatasetError(f"{path}: no image in it; allowed: {', '.join(IMAGE_SUFFIXES)}")
+        there = ", ".join(f"{count} {kind}" for kind, count in others.items())
+        raise DatasetError(
+            f"{path}: no image in it{f', but {there}' if there else ''}; allowed: "
+            f"{', '.join(IMAGE_SUFFIXES)}"
+        )
     for first, second in pairwise(names):
         if first == second:
             raise DatasetError(f"{path}: it holds {first} twice")
@@ -115,20 +153,24 @@ def _checked(path: Path, names: Iterable[str]) -> list[str]:
 
 
 def _entries(path: Path) -> Iterator[Entry]:
+    """Names of the images, and how to read each."""
+    for name, read in _all_entries(path):
+        if _is_image(name):
+            yield name, partial(_read, path, name, read)
+
+
+def _all_entries(path: Path) -> Iterator[Entry]:
     if not path.exists():
         raise DatasetError(f"{path}: there is no such file or folder")
     if not path.is_dir() and not path.is_file():
         raise DatasetError(f"{path}: neither a folder nor a file")
     with _named(path):
         if path.is_dir():
-            found = _folder_entries(path.resolve())
+            yield from _folder_entries(path.resolve())
         elif zipfile.is_zipfile(path):
-            found = _zip_entries(path)
+            yield from _zip_entries(path)
         else:
-            found = _tar_entries(path)
-        for name, read in found:
-            if _is_image(name):
-                yield name, partial(_read, path, name, read)
+            yield from _tar_entries(path)
 
 
 @contextmanager
@@ -151,33 +193,44 @@ def _read(path: Path, name: str, read: Callable[[], bytes]) -> bytes:
         raise DatasetError(f"{path}: {name} cannot be read: {error}") from error
 
 
+def _passed_as(name: str) -> str | None:
+    """What kind of file is passed over; None for an image."""
+    path = PurePosixPath(name)
+    if any(part.startswith(".") or part.casefold() in SYSTEM_NAMES for part in path.parts):
+        return OF_SYSTEMS
+    ending = path.suffix.lower()
+    return None if ending in IMAGE_SUFFIXES else ending or "without an ending"
+
+
 def _is_image(name: str) -> bool:
-    hidden = any(part.startswith(".") for part in PurePosixPath(name).parts)
-    return name.lower().endswith(IMAGE_SUFFIXES) and not hidden
+    return _passed_as(name) is None
 
 
-def _folder_images(root: Path) -> Iterator[tuple[str, Path]]:
+def _folder_files(root: Path) -> Iterator[tuple[str, Path]]:
     def refuse(error: OSError) -> None:
         raise error
 
     for folder, folders, files in os.walk(root, onerror=refuse):
-        for link in (Path(folder, name) for name in folders if not name.startswith(".")):
-            if link.is_symlink():
+        for link in (Path(folder, name) for name in folders):
+            name = link.relative_to(root).as_posix()
+            if link.is_symlink() and _passed_as(name) != OF_SYSTEMS:
                 raise DatasetError(
-                    f"{root}: {link.relative_to(root).as_posix()!r} is a link to a folder, which "
-                    "is not followed; put the folder itself there"
+                    f"{root}: {name!r} is a link to a folder, which is not followed; put the "
+                    "folder itself there"
                 )
         for file in (Path(folder, name) for name in files):
             name = file.relative_to(root).as_posix()
             if _is_image(name):
                 if not file.is_file():
                     raise DatasetError(f"{root}: {name!r} is a broken link or no regular file")
-                yield _text_name(root, name), file
+                _text_name(root, name)
+            yield name, file
 
 
 def _folder_entries(root: Path) -> Iterator[Entry]:
-    for name, file in _folder_images(root):
-        _check_size(root, name, file.stat().st_size)
+    for name, file in _folder_files(root):
+        if _is_image(name):
+            _check_size(root, name, file.stat().st_size)
         yield name, file.read_bytes
 
 
@@ -197,12 +250,14 @@ def _zip_entries(path: Path) -> Iterator[Entry]:
         for member in archive.infolist():
             mode = member.external_attr >> 16
             name = _safe_name(path, member.filename, link=stat.S_ISLNK(mode))
-            if _is_image(name) and not member.is_dir():
+            if member.is_dir():
+                continue
+            if _is_image(name):
                 _check_size(path, name, member.file_size)
                 left -= member.file_size
                 if left < 0:
                     raise DatasetError(_inflates_too_far(path))
-                yield name, lambda member=member: archive.read(member)
+            yield name, lambda member=member: archive.read(member)
 
 
 class _Bounded:

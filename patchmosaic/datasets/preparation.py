@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import PIL
-from PIL import Image
+from PIL import Image, ImageColor
 from tqdm import tqdm
 
 from patchmosaic.datasets.content import DatasetError
 from patchmosaic.datasets.fetching import verified_record
 from patchmosaic.datasets.images import CHANNELS, Images
+from patchmosaic.datasets.pictures import REMARKS
 from patchmosaic.datasets.registry import find_dataset
 
 SPLITS = ("train", "test")
 MODES = {1: "L", 3: "RGB"}
+WHITE = (255, 255, 255)
 
 
 def prepare(
@@ -27,7 +30,9 @@ def prepare(
     channels: int | None = None,
     split: str = "train",
     limit: int | None = None,
+    background: str = "white",
     progress: bool = True,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Images:
     """Images (N, channels, size, size) uint8 of one split of a dataset that `fetch` left.
 
@@ -37,6 +42,10 @@ def prepare(
 
     channels: 1 (grayscale) or 3 (RGB), by default the dataset's own, 3 for image_folder. limit: the
     first so many images; with class folders the order takes one image of each class in turn.
+    background: the colour on which transparent pixels are composited, by name or as #rrggbb. say:
+    is called with each line that tells what was understood of a collection of image files: its
+    layout before an image is read, the pictures after; both are in the record.
+
     Raises DatasetError for values that are not allowed and missing, altered or broken raw files.
     """
     dataset, directory = find_dataset(dataset_id), Path(directory)
@@ -48,9 +57,13 @@ def prepare(
     for name, value in (("size", size), ("limit", limit)):
         if value is not None and (type(value) is not int or value < 1):
             raise DatasetError(f"{name} is {value!r}, expected a whole number of at least 1")
+    colour = background_colour(background)
     provenance = verified_record(dataset, directory)
     raw = dataset.reader(directory, split)
+    for line in _understood_lines(raw.understood):
+        say(f"{dataset_id}: {line}")
     count = len(raw.ids) if limit is None else min(limit, len(raw.ids))
+    sides: list[int] = []
     pixels = np.empty((count, channels, size, size), np.uint8)
     pictures = tqdm(
         raw.pictures(count),
@@ -60,8 +73,19 @@ def prepare(
         disable=None if progress else True,
     )
     for position, picture in pictures:
-        prepared = np.asarray(prepared_picture(picture, size, channels))
+        sides.append(min(picture.size))
+        prepared = np.asarray(prepared_picture(picture, size, channels, colour))
         pixels[position] = prepared.reshape(size, size, channels).transpose(2, 0, 1)
+    seen = {kind: raw.remarks[kind] for kind in REMARKS if raw.remarks[kind]}
+    shortest = {
+        "smallest": min(sides),
+        "median": int(np.median(sides)),
+        "largest": max(sides),
+        "enlarged": sum(side < size for side in sides),
+    }
+    if raw.understood:
+        for line in _seen_lines(seen, shortest, size, background):
+            say(f"{dataset_id}: {line}")
     images = Images(
         pixels,
         None if raw.labels is None else raw.labels[:count],
@@ -77,16 +101,33 @@ def prepare(
             "channels": channels,
             "count": count,
             "preparation": "; ".join(
-                filter(None, (preparation_text(size, channels), dataset.remark))
+                filter(None, (preparation_text(size, channels, background), dataset.remark))
             ),
+            **({"understood": raw.understood} if raw.understood else {}),
+            **({"pictures": {"shortest_side": shortest, **seen}} if raw.understood else {}),
             "pillow": PIL.__version__,
             "sources": provenance["files"],
         },
     )
 
 
-def prepared_picture(picture: Image.Image, size: int, channels: int) -> Image.Image:
+def background_colour(background: str) -> tuple[int, int, int]:
+    """Red, green and blue of a colour by name or as #rrggbb; raises DatasetError for others."""
+    try:
+        return ImageColor.getrgb(background)[:3]
+    except (ValueError, AttributeError):
+        raise DatasetError(
+            f"background is {background!r}: use the name of a colour, as white, or #rrggbb"
+        ) from None
+
+
+def prepared_picture(
+    picture: Image.Image, size: int, channels: int, background: tuple[int, int, int] = WHITE
+) -> Image.Image:
     """A picture as `preparation_text` says: size x size, 8 bits, 1 or 3 channels."""
+    if picture.has_transparency_data:
+        below = Image.new("RGBA", picture.size, (*background, 255))
+        picture = Image.alpha_composite(below, picture.convert("RGBA")).convert("RGB")
     picture = picture.convert(MODES[channels])
     side = min(picture.size)
     left, top = (picture.width - side) // 2, (picture.height - side) // 2
@@ -94,11 +135,33 @@ def prepared_picture(picture: Image.Image, size: int, channels: int) -> Image.Im
     return square.resize((size, size), Image.Resampling.BILINEAR)
 
 
-def preparation_text(size: int, channels: int) -> str:
+def preparation_text(size: int, channels: int, background: str = "white") -> str:
     """What `prepare` does to every image, in words, for records and reports."""
-    colour = "grayscale (ITU-R 601-2 luma)" if channels == 1 else "RGB (transparency dropped)"
+    colour = "grayscale (ITU-R 601-2 luma)" if channels == 1 else "RGB"
     return (
-        f"turned upright by its EXIF tag where it has one, converted to {colour}, centre crop to a "
+        "turned upright by its EXIF tag and taken to sRGB by its colour profile where it has one, "
+        f"transparent pixels composited on {background}, converted to {colour}, centre crop to a "
         f"square of the shorter side, resized to {size} x {size} by Pillow's bilinear filter "
         "(antialiased when shrinking), rounded to uint8"
     )
+
+
+def _understood_lines(understood: Mapping[str, object]) -> Iterator[str]:
+    if understood:
+        yield str(understood["layout"])
+    if passed_over := understood.get("passed_over"):
+        yield "passed over: " + ", ".join(f"{n} files {kind}" for kind, n in passed_over.items())
+
+
+def _seen_lines(
+    seen: Mapping[str, int], shortest: Mapping[str, int], size: int, background: str
+) -> Iterator[str]:
+    yield (
+        f"shorter sides of {shortest['smallest']} to {shortest['largest']} pixels, median "
+        f"{shortest['median']}"
+    )
+    if shortest["enlarged"]:
+        yield f"{shortest['enlarged']} images are smaller than {size} pixels and were enlarged"
+    for kind, count in seen.items():
+        on = f", composited on {background}" if kind == "transparent" else ""
+        yield f"{count} images {REMARKS[kind]}{on}"

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-import io
 import math
 import re
 import struct
-import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 from patchmosaic.datasets.content import DatasetError
-from patchmosaic.datasets.image_files import ARCHIVE_FAULTS, image_names, open_tar, read_images
+from patchmosaic.datasets.image_files import (
+    ARCHIVE_FAULTS,
+    image_names,
+    open_tar,
+    read_images,
+    survey,
+)
+from patchmosaic.datasets.layout import understand
+from patchmosaic.datasets.pictures import PictureError, decode
 
 IDX_UINT8 = 0x08
 IDX_MOST_DIMENSIONS = 4
@@ -35,7 +42,6 @@ CIFAR10_RECORD_BYTES = 1 + 3 * 32 * 32
 CIFAR10_MEMBER_RECORDS = 10000
 CELEBA_SPLITS = {"train": (1, 162770), "test": (182638, 202599)}
 COLLECTION_LINK = "images"
-EIGHT_BIT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 
 
 @dataclass(frozen=True)
@@ -43,13 +49,17 @@ class RawSplit:
     """One split of a dataset before preparation.
 
     ids: (N,) int64 positions or names. labels: (N,) int64 or None. pictures(n) yields
-    (position, picture) for the first n images, in any order.
+    (position, picture) for the first n images, in any order. understood: how the folders of a
+    collection were read, for the record. remarks: counts of pictures.REMARKS, filled as pictures
+    are read.
     """
 
     ids: np.ndarray
     labels: np.ndarray | None
     class_names: tuple[str, ...]
     pictures: Callable[[int], Iterator[tuple[int, Image.Image]]]
+    understood: Mapping[str, object] = field(default_factory=dict)
+    remarks: Counter[str] = field(default_factory=Counter)
 
 
 Reader = Callable[[Path, str], RawSplit]
@@ -199,30 +209,28 @@ def read_celeba(directory: Path, split: str) -> RawSplit:
 
 
 def read_image_folder(directory: Path, split: str) -> RawSplit:
-    """Anybody's images: [train/ or test/][class/]name.
+    """Anybody's images, [split/][class/]name; how folders are understood is `layout.understand`.
 
-    Where every image lies under train/ or test/, those are the splits, and otherwise all images are
-    the train split. Folders below that are the classes, numbered in alphabetical order over both
-    splits; images beside class folders are refused, for they have no label.
+    Classes are numbered in alphabetical order over all splits.
     """
     path = _collection(directory)
-    parts = {name: PurePosixPath(name).parts for name in image_names(path)}
-    if all(part[0] in ("train", "test") and len(part) > 1 for part in parts.values()):
-        chosen = [name for name, part in parts.items() if part[0] == split]
-        below = {name: part[1:] for name, part in parts.items()}
+    found = survey(path)
+    layout = understand(path, found.names)
+    chosen, class_names = layout.names(split), layout.class_names()
+    if not chosen:
+        there = "; ".join(f"{sum(c.values())} for {s}" for s, c in layout.counts().items())
+        raise DatasetError(f"{path}: no image for the split {split!r}, but {there}")
+    understood = {
+        "layout": layout.text(),
+        "splits": layout.counts(),
+        "passed_over": found.passed_over,
+    }
+    if any(layout.classes[name] for name in chosen):
+        labelled = [(name, layout.classes[name]) for name in chosen]
+        raw = _labelled(path, split, labelled, class_names)
     else:
-        chosen = list(parts) if split == "train" else []
-        below = parts
-    unlabelled = [name for name in parts if len(below[name]) == 1]
-    if len(unlabelled) == len(parts):
-        return _collected(path, split, chosen, None, ())
-    if unlabelled:
-        raise DatasetError(
-            f"{path}: {unlabelled[0]} lies beside class folders and has no label; "
-            "put all images in class folders, or none"
-        )
-    class_names = tuple(sorted({part[0] for part in below.values()}))
-    return _labelled(path, split, [(name, below[name][0]) for name in chosen], class_names)
+        raw = _collected(path, split, chosen, None, ())
+    return replace(raw, understood=understood)
 
 
 def _labelled(
@@ -249,27 +257,14 @@ def _collected(
     if not names:
         raise DatasetError(f"{path}: no image for the split {split!r}")
 
+    remarks: Counter[str] = Counter()
+
     def pictures(count: int) -> Iterator[tuple[int, Image.Image]]:
         position = {name: index for index, name in enumerate(names[:count])}
         for name, content in read_images(path, position):
-            yield position[name], _decoded(content, path, name)
+            try:
+                yield position[name], decode(content, remarks)
+            except PictureError as error:
+                raise DatasetError(f"{path}: {name} is not a readable image: {error}") from error
 
-    return RawSplit(np.array(names), labels, class_names, pictures)
-
-
-def _decoded(content: bytes, path: Path, name: str) -> Image.Image:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            picture = Image.open(io.BytesIO(content), formats=("PNG", "JPEG"))
-            picture.load()
-            upright = ImageOps.exif_transpose(picture)
-    except UnidentifiedImageError:
-        raise DatasetError(f"{path}: {name} is not a readable image: no PNG or JPEG") from None
-    except Exception as error:  # Pillow lets through whatever its parsers of broken files raise
-        raise DatasetError(f"{path}: {name} is not a readable image: {error}") from error
-    if picture.mode not in EIGHT_BIT_MODES:
-        raise DatasetError(
-            f"{path}: {name} has pixels of mode {picture.mode}, expected 8 bits a channel"
-        )
-    return upright
+    return RawSplit(np.array(names), labels, class_names, pictures, remarks=remarks)

@@ -1,5 +1,6 @@
 """Crop and resize a dataset's training or test images."""
 
+import sys
 from pathlib import Path
 
 from patchmosaic.datasets.images import save_images
@@ -14,5 +15,7 @@ if __name__ == "__main__":
             size=int(snakemake.wildcards.size),
             channels=snakemake.params.channels,
             split=snakemake.params.split,
+            background=snakemake.params.background,
+            say=lambda line: print(line, file=sys.stderr),
         )
         save_images(snakemake.output[0], images)

@@ -21,7 +21,12 @@ sys.path[:0] = [str(workflow.basedir), str(Path(workflow.basedir) / "workflow")]
 from patchmosaic.datasets.content import DatasetError
 from patchmosaic.datasets.image_files import collection_stamp
 from patchmosaic.datasets.registry import find_dataset
-from patchmosaic.publish.manifest import content_digest, git_state, portable_config, source_digests
+from patchmosaic.publish.manifest import (
+    content_digest,
+    git_state,
+    portable_config,
+    source_digests,
+)
 from code_digest import code_digest
 from sharing import MOST_THREADS, memory_for, threads_each
 from validation import (

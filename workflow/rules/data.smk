@@ -46,6 +46,7 @@ rule prepare:
         source=lambda w: config["datasets"][w.dataset]["source"],
         channels=lambda w: config["datasets"][w.dataset].get("channels"),
         split="train",
+        background=lambda w: config["datasets"][w.dataset].get("background", "white"),
         code=code("data/prepare.py"),
     message:
         "Preparing {wildcards.dataset} at {wildcards.size} x {wildcards.size} pixels"
