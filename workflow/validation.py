@@ -15,7 +15,7 @@ from jsonschema.exceptions import ValidationError, best_match
 
 from patchmosaic.datasets.content import DatasetError
 from patchmosaic.datasets.registry import REGISTRY, find_dataset
-from patchmosaic.networks.config import NetworkConfig
+from patchmosaic.networks.config import RESNETS, NetworkConfig
 from patchmosaic.networks.records import snapshots_path
 from patchmosaic.sampling.scales import read_scales
 from patchmosaic.system.records import RecordError, load_record
@@ -200,8 +200,8 @@ def _check_network(name: str, config: dict, checkpoints: Path) -> None:
                 f"{where}.{key}: {network[key]!r} is not defined{hint}; "
                 f"{key}s has {', '.join(table)}"
             )
-    if not is_own and ("layers" in network) != (network["architecture"] == "resnet"):
-        wanted = "needs" if network["architecture"] == "resnet" else "is not used by"
+    if not is_own and ("layers" in network) != (network["architecture"] in RESNETS):
+        wanted = "needs" if network["architecture"] in RESNETS else "is not used by"
         raise ConfigError(f"{where}.layers: {wanted} a {network['architecture']}")
     if network["padding"] == "circular" and config["bank"]["candidates"] == "interior":
         largest = config["calibration"]["patch_sizes"][-1]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
 
-ARCHITECTURES = ("resnet", "unet", "unet_attention")
+ARCHITECTURES = ("resnet_paper", "unet_paper", "resnet", "unet", "unet_attention")
+RESNETS = ("resnet_paper", "resnet")  # which have a number of layers
+GROUPS = 8  # of channels that resnet_paper normalises its embedding in
 PADDINGS = ("zeros", "circular")
 
 
@@ -13,12 +15,13 @@ class NetworkConfig:
     """What fixes a network's function space. The paper's values are the defaults.
 
     Args:
-        architecture: "resnet", "unet" or "unet_attention".
+        architecture: "resnet_paper" or "unet_paper", the paper's networks as they are, or ours:
+            "resnet", "unet", "unet_attention".
         image_channels: 1 (gray) or 3 (RGB).
         size: side of the square images in pixels.
         channels: width; the UNets use 1, 2 and 4 times this at their three scales
             (paper: 256 for the ResNet, 64 for the UNet).
-        layers: residual layers of the ResNet; its receptive field is 2 (layers + 2) + 1 pixels.
+        layers: residual layers of a ResNet; its receptive field is 2 (layers + 2) + 1 pixels.
         padding: "zeros" or "circular".
         classes: number of classes of a class-conditional network, 0 for an unconditional one.
     """
@@ -37,13 +40,22 @@ class NetworkConfig:
                 raise ValueError(
                     f"{key} is {getattr(self, key)!r}: choose one of {', '.join(allowed)}"
                 )
-        if self.architecture != "resnet" and self.size % 4:
+        if self.architecture not in RESNETS and self.size % 4:
             raise ValueError(f"size is {self.size}: a UNet of three scales needs a multiple of 4")
+        if self.architecture == "resnet_paper" and self.channels not in range(
+            2 * GROUPS, 1 + max(self.channels, 0), GROUPS
+        ):
+            raise ValueError(
+                f"channels is {self.channels}: resnet_paper needs a multiple of {GROUPS}, at least "
+                f"{2 * GROUPS} (a group of one channel is normalised to nothing)"
+            )
 
     @property
     def receptive_field(self) -> int | None:
-        """Side in pixels of the square a prediction depends on; None where it covers the image."""
-        return 2 * (self.layers + 2) + 1 if self.architecture == "resnet" else None
+        """Side in pixels of the largest square a prediction depends on; None: all of the image."""
+        if self.architecture in RESNETS:
+            return 2 * (self.layers + 2) + 1
+        return 48 if self.architecture == "unet_paper" else None
 
     def differences(self, other: dict) -> list[str]:
         """Readable lines, one for each key in which ``other`` differs from this config."""
@@ -54,3 +66,8 @@ class NetworkConfig:
             for k in keys
             if other.get(k) != mine.get(k)
         ]
+
+
+def row_of_paper(architecture: str) -> str:
+    """The architecture by the name that it has in the paper's tables: "resnet", "unet", ..."""
+    return architecture.removesuffix("_paper")

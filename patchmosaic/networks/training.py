@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -32,9 +33,12 @@ from patchmosaic.networks.registry import build_network
 from patchmosaic.sampling.schedule import alpha_bar
 from patchmosaic.system.files import locked, written_whole
 
-PRECISIONS = ("float32", "bfloat16")
+PRECISIONS = ("float32", "bfloat16", "auto")
 TIME_LEVELS = 1000  # t is drawn from {0, ..., 999} / 1000, as in the paper's reference code
 LOG_STEPS = 50  # optimiser steps between two points of the loss curve
+CPU_IMAGES = 64  # that go through a network at once on the CPU, whose caches hold no more
+MEASURED_IMAGES = 16  # of which the time decides the precision
+HOPELESS = 5.0  # times slower at the first step, so that a precision is not measured further
 SAVE_SECONDS = 60.0
 WAIT_SECONDS = 1.0  # between two looks at whether another process still trains the same run
 
@@ -57,11 +61,13 @@ class TrainingRecipe:
 
     Args:
         epochs: passes through the training images.
-        batch_size: images a step.
+        batch_size: images a step; the last step of an epoch takes those that are left.
         learning_rate: of Adam, at the first step.
         learning_rate_decay: factor on the learning rate at each step.
-        ema_decay: decay of the moving average of the weights, warmed up as (1 + k) / (10 + k).
-        precision: "float32", or "bfloat16" (autocast; weights and optimiser stay float32).
+        ema_decay: decay of the moving average of the weights, warmed up as (1 + k) / (10 + k);
+            0 for none: the last weights, as in the paper.
+        precision: "float32", "bfloat16" (autocast; weights and optimiser stay float32), or "auto":
+            the faster of the two by a short measurement where the training begins.
         seed: of the initial weights, the order of the images, the times and the noise.
         snapshots: numbers of images seen at which the averaged weights are also kept.
     """
@@ -70,7 +76,7 @@ class TrainingRecipe:
     batch_size: int = 128
     learning_rate: float = 1.0e-4
     learning_rate_decay: float = 0.999965
-    ema_decay: float = 0.999
+    ema_decay: float = 0.0
     precision: str = "float32"
     seed: int = 0
     snapshots: tuple[int, ...] = ()
@@ -92,16 +98,86 @@ def run_identity(
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def steps_an_epoch(count: int, recipe: TrainingRecipe) -> int:
+    """Steps that take each of so many images once."""
+    return -(-count // recipe.batch_size)
+
+
+@lru_cache(maxsize=1)
+def _order(count: int, seed: int, epoch: int) -> np.ndarray:
+    return np.random.default_rng([seed, epoch]).permutation(count)
+
+
 def _batch(images: Tensor, recipe: TrainingRecipe, step: int) -> tuple[Tensor, Tensor, Tensor]:
     """Indices (B,), times (B,) and noise (B, C, H, W) of one step."""
-    steps_an_epoch = len(images) // recipe.batch_size
-    epoch, position = divmod(step, steps_an_epoch)
-    order = np.random.default_rng([recipe.seed, epoch]).permutation(len(images))
+    epoch, position = divmod(step, steps_an_epoch(len(images), recipe))
+    order = _order(len(images), recipe.seed, epoch)
     chosen = order[position * recipe.batch_size : (position + 1) * recipe.batch_size]
     generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
-    times = torch.randint(TIME_LEVELS, (recipe.batch_size,), generator=generator) / TIME_LEVELS
-    noise = torch.randn((recipe.batch_size, *images.shape[1:]), generator=generator)
+    times = torch.randint(TIME_LEVELS, (len(chosen),), generator=generator) / TIME_LEVELS
+    noise = torch.randn((len(chosen), *images.shape[1:]), generator=generator)
     return torch.from_numpy(chosen), times, noise
+
+
+def _seen(steps: int, count: int, recipe: TrainingRecipe) -> int:
+    """Images seen after so many steps."""
+    epochs, position = divmod(steps, steps_an_epoch(count, recipe))
+    return epochs * count + min(position * recipe.batch_size, count)
+
+
+def _accumulate(
+    network: nn.Module,
+    x_0: Tensor,
+    labels: Tensor | None,
+    t: Tensor,
+    noise: Tensor,
+    precision: str,
+) -> Tensor:
+    """Add the gradient of the mean squared error over a batch (B, C, H, W); the error.
+
+    On the CPU the batch is taken in parts, whose gradients add up to the same.
+    """
+    part, total = (CPU_IMAGES if x_0.device.type == "cpu" else len(x_0)), x_0.new_zeros(())
+    for start in range(0, len(x_0), part):
+        chosen = slice(start, start + part)
+        a_bar, z = alpha_bar(t[chosen])[:, None, None, None], noise[chosen]
+        x_t = a_bar.sqrt() * x_0[chosen] + (1 - a_bar).sqrt() * z
+        x_t = x_t.contiguous(memory_format=torch.channels_last)
+        condition = None if labels is None else labels[chosen]
+        with torch.autocast(x_0.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+            predicted = network(x_t, t[chosen], condition)
+        loss = nn.functional.mse_loss(predicted.float(), z) * (len(z) / len(x_0))
+        loss.backward()
+        total += loss.detach()
+    return total
+
+
+def measure_precisions(
+    network: nn.Module, images: Tensor, labels: Tensor | None
+) -> dict[str, float]:
+    """Images that pass forward and backward a second, by precision; the weights stay as they are.
+
+    Args:
+        network: on the device of the training.
+        images: (B, C, H, W) on that device, some of those of the training.
+        labels: (B,) on that device, or None.
+
+    bfloat16 is several times faster than float32 on graphics cards and processors with its own
+    instructions for it, and ten times slower on a processor without.
+    """
+    found: dict[str, float] = {}
+    t, noise = images.new_full((len(images),), 0.5), torch.zeros_like(images)
+    for precision in ("float32", "bfloat16"):
+        rates: list[float] = []
+        for repetition in range(4):  # the first sets up
+            began = time.perf_counter()
+            float(_accumulate(network, images, labels, t, noise, precision))  # waits for a card
+            rates.append(len(images) / (time.perf_counter() - began))
+            if repetition == 0 and HOPELESS * rates[0] < found.get("float32", 0.0):
+                break
+        found[precision] = round(max(rates), 2)
+        network.zero_grad(set_to_none=True)
+    return found
 
 
 def _save_state(path: Path, tensors: dict[str, Tensor], notes: dict) -> None:
@@ -167,6 +243,7 @@ def train(
     Returns:
         The averaged weights, the snapshots, and the training record (JSON-able). Snapshots are
         averaged weights by the number of images seen, and the last weights as they are, "raw".
+        Without an average all are weights as they are.
 
     Raises:
         StateError: when the saved state is damaged.
@@ -182,16 +259,26 @@ def train(
         torch.manual_seed(recipe.seed)
         network = build_network(network_config).to(device, memory_format=torch.channels_last)
         average = {k: v.detach().clone() for k, v in network.state_dict().items()}
-        optimiser = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate)
-        steps = recipe.epochs * (len(images) // recipe.batch_size)
+        optimiser = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate, fused=True)
+        steps = recipe.epochs * steps_an_epoch(len(images), recipe)
         state_path = state_dir / f"{identity}.safetensors"
         snapshot_paths = {m: state_dir / f"{identity}-{m}.safetensors" for m in recipe.snapshots}
         step, curve, seconds = 0, [], 0.0
+        precision: dict[str, object] = {"used": recipe.precision}
         losses: list[Tensor] = []  # since the last point of the curve
         if state_path.exists():
             notes = _load_state(state_path, network, average, optimiser)
             step, curve, seconds = notes["step"], notes["curve"], notes["seconds"]
             losses = list(torch.tensor(notes["losses"], device=device))
+            precision = notes["precision"]
+        elif recipe.precision == "auto":
+            some = slice(min(MEASURED_IMAGES, recipe.batch_size))
+            rates = measure_precisions(
+                network,
+                images[some].to(device),
+                None if labels is None else labels[some].to(device),
+            )
+            precision = {"used": max(rates, key=rates.__getitem__), "images_per_second": rates}
         began = saved = time.monotonic()
 
         def save_run() -> None:
@@ -200,43 +287,36 @@ def train(
                 for i, state in optimiser.state_dict()["state"].items()
                 for key, value in state.items()
             }
-            weights = {f"weights.{k}": v for k, v in network.state_dict().items()}
-            means = {f"average.{k}": v for k, v in average.items()}
+            last = {f"weights.{k}": v for k, v in network.state_dict().items()}
+            averages = {f"average.{k}": v for k, v in average.items() if recipe.ema_decay}
             notes = {
                 "step": step,
                 "curve": curve,
                 "losses": [float(loss) for loss in losses],
                 "seconds": seconds + time.monotonic() - began,
+                "precision": precision,
             }
-            _save_state(state_path, weights | means | moments, notes)
+            _save_state(state_path, last | averages | moments, notes)
 
         network.train()
+        means, weights = list(average.values()), list(network.state_dict().values())
         with tqdm(total=steps, initial=step, unit="step", mininterval=5, desc="training") as bar:
             while step < steps:
                 chosen, times, noise = _batch(images, recipe, step)
                 x_0, t, noise = images[chosen].to(device), times.to(device), noise.to(device)
-                a_bar = alpha_bar(t)[:, None, None, None]
-                x_t = a_bar.sqrt() * x_0 + (1 - a_bar).sqrt() * noise
-                x_t = x_t.contiguous(memory_format=torch.channels_last)
                 condition = None if labels is None else labels[chosen].to(device)
-                bfloat16 = recipe.precision == "bfloat16"
-                with torch.autocast(device, dtype=torch.bfloat16, enabled=bfloat16):
-                    predicted = network(x_t, t, condition)
-                loss = nn.functional.mse_loss(predicted.float(), noise)
                 rate = recipe.learning_rate * recipe.learning_rate_decay**step
                 optimiser.param_groups[0]["lr"] = rate
                 optimiser.zero_grad(set_to_none=True)
-                loss.backward()
+                losses.append(_accumulate(network, x_0, condition, t, noise, precision["used"]))
                 optimiser.step()
-                losses.append(loss.detach())
                 decay = min(recipe.ema_decay, (1 + step) / (10 + step))
                 with torch.no_grad():
-                    for key, value in network.state_dict().items():
-                        average[key].lerp_(value, 1 - decay)
-                seen_before = step * recipe.batch_size
+                    torch._foreach_lerp_(means, weights, 1 - decay)
+                seen_before = _seen(step, len(images), recipe)
                 step += 1
                 bar.update()
-                seen = step * recipe.batch_size
+                seen = _seen(step, len(images), recipe)
                 for mark in recipe.snapshots:
                     if seen_before < mark <= seen:
                         _save_state(snapshot_paths[mark], average, {"images_seen": seen})
@@ -263,14 +343,15 @@ def train(
             "training": asdict(recipe),
             "dataset_digest": dataset_digest,
             "code_digest": code_digest,
-            "images_seen": steps * recipe.batch_size,
+            "images_seen": recipe.epochs * len(images),
             "steps": steps,
+            "precision": precision,
             "loss_curve": curve,
             "wall_seconds": round(seconds + time.monotonic() - began, 1),
             "hardware": hardware(device),
             "versions": {"python": platform.python_version(), "torch": torch.__version__},
         }
-        seen = steps * recipe.batch_size
+        seen = recipe.epochs * len(images)
         snapshots = {
             str(m): _read_state(snapshot_paths[m])[0] for m in recipe.snapshots if m <= seen
         }
@@ -306,11 +387,14 @@ def _load_state(
     weights = {k.removeprefix("weights."): v for k, v in tensors.items() if k[:8] == "weights."}
     network.load_state_dict(weights)
     for key in average:
-        average[key].copy_(tensors[f"average.{key}"])
+        average[key].copy_(tensors.get(f"average.{key}", weights[key]))
     state: dict[int, dict[str, Tensor]] = {}
+    parameters = list(network.parameters())
     for key, value in tensors.items():
         if key.startswith("adam."):
             _, index, name = key.split(".")
+            if value.ndim:  # laid out in memory as its parameter, which the fused Adam relies on
+                value = torch.empty_like(parameters[int(index)]).copy_(value)
             state.setdefault(int(index), {})[name] = value
     optimiser.load_state_dict(
         {"state": state, "param_groups": optimiser.state_dict()["param_groups"]}

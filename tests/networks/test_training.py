@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,19 +15,24 @@ from damage import empty, flip_bit, flip_first_bit, truncate
 
 from patchmosaic.networks import training
 from patchmosaic.networks.checkpoints import load_checkpoint, save_checkpoint
+from patchmosaic.networks.conditioning import Embedding
 from patchmosaic.networks.config import ARCHITECTURES, PADDINGS, NetworkConfig
 from patchmosaic.networks.records import snapshots_path
 from patchmosaic.networks.registry import build_network
 from patchmosaic.networks.training import TrainingDiverged, TrainingRecipe, TrainingStopped, train
 from patchmosaic.sampling.sampler import seed_noise
 from patchmosaic.sampling.scales import read_scales, save_scales_record, verify_scales
+from patchmosaic.sampling.schedule import alpha_bar
 from patchmosaic.system.console import logged
 from patchmosaic.system.files import locked
 from patchmosaic.system.records import RecordError, load_record, record_path, save_record
 
 NETWORK = NetworkConfig("resnet", size=8, channels=8, layers=1, classes=2)
-RECIPE = TrainingRecipe(epochs=40, batch_size=8, learning_rate=1e-3, snapshots=(480,))
+RECIPE = TrainingRecipe(
+    epochs=40, batch_size=8, learning_rate=1e-3, ema_decay=0.999, snapshots=(480,)
+)
 STEPS = 40 * (40 // 8)
+HERE = [str(folder) for folder in list(Path(__file__).parents)[:2]]  # of this file, of conftest
 
 
 def made_data():
@@ -45,7 +51,7 @@ def run(folder, **options):
 def test_networks_keep_the_shape_and_use_time_and_class(architecture, padding):
     torch.manual_seed(0)
     config = NetworkConfig(
-        architecture, image_channels=3, size=16, channels=8, padding=padding, classes=4
+        architecture, image_channels=3, size=16, channels=16, padding=padding, classes=4
     )
     network = build_network(config)
     x, t, labels = torch.randn(2, 3, 16, 16), torch.tensor([0.1, 0.9]), torch.tensor([0, 3])
@@ -55,6 +61,104 @@ def test_networks_keep_the_shape_and_use_time_and_class(architecture, padding):
     assert not torch.allclose(out, network(x, t, labels.flip(0)))
     with pytest.raises(ValueError, match="needs labels"):
         network(x, t, None)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "channels", "weights"),
+    [
+        ("unet_paper", 64, 2_026_946),
+        # 2,560 up, 2,305 down; 6 of 590,080, 7 of 66,304 for the embedding
+        ("resnet_paper", 256, 4_009_473),
+    ],
+)
+def test_networks_of_the_paper_have_its_number_of_weights(architecture, channels, weights):
+    network = build_network(NetworkConfig(architecture, channels=channels))
+    assert sum(parameter.numel() for parameter in network.parameters()) == weights
+
+
+def seen_from(network, row, col, size=96):
+    """Rows (first, last) of the pixels on which a prediction depends, by its gradient."""
+    x = torch.rand(1, 1, size, size, dtype=torch.float64, requires_grad=True)
+    out = network.double()(x, torch.tensor([0.5]))
+    (gradient,) = torch.autograd.grad(out[0, 0, row, col], x)
+    rows = gradient[0, 0].abs().sum(dim=1).nonzero()
+    return rows.min().item(), rows.max().item()
+
+
+def open_all_ways(network):
+    """Make all weights positive, so that every ReLU passes on what it is given."""
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.abs_()
+
+
+@pytest.mark.parametrize("layers", [6, 2])
+def test_resnet_of_the_paper_sees_its_receptive_field_and_no_more(layers):
+    torch.manual_seed(0)
+    config = NetworkConfig("resnet_paper", channels=16, layers=layers)
+    network, half = build_network(config), config.receptive_field // 2
+    open_all_ways(network)
+    assert config.receptive_field == {6: 17, 2: 9}[layers]
+    assert seen_from(network, 48, 48) == (48 - half, 48 + half)
+
+
+def test_unet_of_the_paper_sees_44_to_48_pixels():
+    """Not a whole image of 32 x 32 from most pixels; max pooling follows one pixel of four, so all
+    places of the maximum are looked at."""
+    torch.manual_seed(0)
+    config = NetworkConfig("unet_paper", channels=4, size=96)
+    network = build_network(config)
+    open_all_ways(network)
+    sides = []
+    for row in range(48, 52):
+        seen = [seen_from(network, row, row) for _ in range(12)]
+        sides.append(max(last for _, last in seen) - min(first for first, _ in seen) + 1)
+    assert min(sides) == 44
+    assert max(sides) == 48 == config.receptive_field
+
+
+def test_names_of_weights_are_those_of_the_published_files():
+    resnet = build_network(NetworkConfig("resnet_paper", channels=16, layers=1, classes=2))
+    assert {name.rsplit(".", 1)[0] for name in resnet.state_dict()} == {
+        "embedding.class_embeddings",
+        "up_projection",
+        "embs.0.0",
+        "embs.0.1",
+        "embs.1.0",
+        "embs.1.1",
+        "convs.0.0",
+        "down_projection",
+    }
+    unet = build_network(NetworkConfig("unet_paper", channels=4))
+    blocks = ["feature_blocks.0", "feature_blocks.1", "bottleneck", "output_blocks.0"]
+    assert {name.rsplit(".", 1)[0] for name in unet.state_dict()} == {
+        "upsamples.0",
+        "upsamples.1",
+        "last_emb.1",
+        "output_conv",
+        *(
+            f"{block}.{part}"
+            for block in [*blocks, "output_blocks.1"]
+            for part in ("emb.1", "model.0", "model.2")
+        ),
+    }
+
+
+def test_embedding_of_the_paper_in_closed_form():
+    embedding = Embedding(8, 0)(torch.tensor([0.25]), None)[0].double()
+    angles = torch.tensor([0.25 / 10_000 ** (k / 3) for k in range(4)], dtype=torch.float64)
+    assert torch.allclose(embedding, torch.cat([angles.sin(), angles.cos()]), atol=1e-6)
+
+
+@pytest.mark.parametrize(("architecture", "shift"), [("resnet_paper", 1), ("unet_paper", 4)])
+def test_circular_networks_of_the_paper_commute_with_shifts(architecture, shift):
+    torch.manual_seed(0)
+    config = NetworkConfig(architecture, size=16, channels=16, padding="circular")
+    network = build_network(config)
+    x, t = torch.randn(1, 1, 16, 16), torch.tensor([0.5])
+    moved = network(torch.roll(x, (2 * shift, 3 * shift), dims=(2, 3)), t)
+    expected = torch.roll(network(x, t), (2 * shift, 3 * shift), dims=(2, 3))
+    assert torch.allclose(moved, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(("layers", "field"), [(6, 17), (2, 9)])
@@ -86,6 +190,64 @@ def test_circular_resnet_is_equivariant():
     assert torch.allclose(moved, torch.roll(network(x, t), (2, 3), dims=(2, 3)), atol=1e-5)
 
 
+def test_last_images_of_an_epoch_are_not_left_out():
+    """43 images in steps of 8: five full steps and one of three, every image once."""
+    images, recipe = torch.zeros(43, 1, 4, 4), TrainingRecipe(batch_size=8)
+    assert training.steps_an_epoch(43, recipe) == 6
+    for epoch in range(2):
+        batches = [training._batch(images, recipe, 6 * epoch + step)[0] for step in range(6)]
+        assert [len(batch) for batch in batches] == [8, 8, 8, 8, 8, 3]
+        assert sorted(torch.cat(batches).tolist()) == list(range(43))
+    assert [training._seen(steps, 43, recipe) for steps in (0, 5, 6, 7, 12)] == [0, 40, 43, 51, 86]
+
+
+@pytest.mark.parametrize("part", [3, 64])
+def test_gradient_of_a_batch_in_parts_is_that_of_the_whole(part, monkeypatch):
+    monkeypatch.setattr(training, "CPU_IMAGES", part)
+    torch.manual_seed(0)
+    network, (images, labels) = build_network(NETWORK), made_data()
+    x_0, condition, t = images[:8], labels[:8], torch.rand(8)
+    noise = torch.randn_like(x_0)
+    error = training._accumulate(network, x_0, condition, t, noise, "float32")
+    found = [parameter.grad.clone() for parameter in network.parameters()]
+    network.zero_grad()
+    a_bar = alpha_bar(t)[:, None, None, None]
+    x_t = a_bar.sqrt() * x_0 + (1 - a_bar).sqrt() * noise
+    whole = (network(x_t, t, condition) - noise).square().mean()
+    whole.backward()
+    assert torch.allclose(error, whole)
+    for gradient, parameter in zip(found, network.parameters(), strict=True):
+        assert torch.allclose(gradient, parameter.grad, atol=1e-6)
+
+
+@pytest.mark.parametrize("faster", ["float32", "bfloat16"])
+def test_precision_is_measured_once_and_recorded(faster, tmp_path, monkeypatch):
+    """A continued training keeps the precision it began with, whatever is faster there."""
+    rates = {"float32": 1.0, "bfloat16": 1.0, faster: 2.0}
+    monkeypatch.setattr(training, "measure_precisions", lambda *_: rates)
+    chosen = replace(RECIPE, precision="auto", epochs=2, snapshots=())
+    images, labels = made_data()
+    given = (images, labels, "digest", tmp_path)
+    with pytest.raises(TrainingStopped):
+        train(NETWORK, chosen, *given, should_stop=lambda: True)
+    monkeypatch.setattr(training, "measure_precisions", None)  # not asked again
+    weights, _, record = train(NETWORK, chosen, *given)
+    assert record["training"]["precision"] == "auto"
+    assert record["precision"] == {"used": faster, "images_per_second": rates}
+    plain, *_ = train(NETWORK, replace(chosen, precision=faster), *given)
+    assert all(torch.equal(weights[key], plain[key]) for key in weights)
+
+
+def test_measuring_the_precision_leaves_the_network_as_it_is():
+    network, (images, labels) = build_network(NETWORK), made_data()
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    rates = training.measure_precisions(network, images[:8], labels[:8])
+    assert rates["float32"] > 0
+    assert set(rates) <= {"float32", "bfloat16"}
+    assert all(torch.equal(before[key], value) for key, value in network.state_dict().items())
+    assert all(parameter.grad is None for parameter in network.parameters())
+
+
 def test_training_lowers_the_loss_and_records_it(tmp_path):
     weights, record = run(tmp_path)
     curve = [point["loss"] for point in record["loss_curve"]]
@@ -111,14 +273,13 @@ def test_stopped_training_continues_to_the_same_weights(tmp_path):
 def test_killed_training_continues_to_the_same_weights(tmp_path):
     whole, _ = run(tmp_path / "whole")
     code = (
-        "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[2])\n"
+        "import sys; from pathlib import Path; sys.path[:0] = sys.argv[2:]\n"
         "import conftest\n"  # one thread, as here
         "import test_training as t; t.training.SAVE_SECONDS = 0\n"
         "t.run(Path(sys.argv[1]), should_stop=lambda: t.time.sleep(0.5))\n"
     )
     parts = tmp_path / "parts"
-    here = str(__file__).rsplit("/", 2)[0]
-    job = subprocess.Popen([sys.executable, "-c", code, str(parts), here])
+    job = subprocess.Popen([sys.executable, "-c", code, str(parts), *HERE])
     deadline = time.monotonic() + 120
     while not list(parts.glob("*[0-9a-f].safetensors")) and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -132,13 +293,13 @@ def test_two_processes_train_one_run_once(tmp_path, capsys):
     """The second waits for the first, takes its state, and has nothing left to do."""
     whole, _ = run(tmp_path / "whole")
     code = (
-        "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[2])\n"
+        "import sys; from pathlib import Path; sys.path[:0] = sys.argv[2:]\n"
         "import conftest\n"  # one thread, as here
         "import test_training as t\n"
         "t.run(Path(sys.argv[1]), should_stop=lambda: t.time.sleep(0.01))\n"
     )
-    shared, here = tmp_path / "shared", __file__.rsplit("/", 2)[0]
-    first = subprocess.Popen([sys.executable, "-c", code, str(shared), here])
+    shared = tmp_path / "shared"
+    first = subprocess.Popen([sys.executable, "-c", code, str(shared), *HERE])
     deadline = time.monotonic() + 120
     while all(map(locked, shared.glob("*.lock"))) and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -315,10 +476,15 @@ def test_other_tables_than_of_scales_are_named(tmp_path, content):
 
 
 def test_bad_networks_and_recipes_are_refused():
-    with pytest.raises(ValueError, match="architecture is 'rnn': choose one of resnet"):
+    with pytest.raises(ValueError, match="architecture is 'rnn': choose one of resnet_paper"):
         NetworkConfig("rnn")
     with pytest.raises(ValueError, match="size is 30: a UNet"):
         NetworkConfig("unet", size=30)
+    with pytest.raises(ValueError, match="size is 30: a UNet"):
+        NetworkConfig("unet_paper", size=30)
+    for channels in (8, 20):
+        with pytest.raises(ValueError, match=f"channels is {channels}: resnet_paper needs a mult"):
+            NetworkConfig("resnet_paper", channels=channels)
     with pytest.raises(ValueError, match="precision is 'float8'"):
         TrainingRecipe(precision="float8")
     images, labels = made_data()

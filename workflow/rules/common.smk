@@ -21,6 +21,7 @@ sys.path[:0] = [str(workflow.basedir), str(Path(workflow.basedir) / "workflow")]
 from patchmosaic.datasets.content import DatasetError
 from patchmosaic.datasets.image_files import collection_stamp
 from patchmosaic.datasets.registry import find_dataset
+from patchmosaic.networks.config import row_of_paper
 from patchmosaic.publish.manifest import (
     content_digest,
     git_state,
@@ -89,8 +90,8 @@ def network(wildcards):
 
 
 def architecture_of(name):
-    """Kind of a network; an own network's is for its Python file to know."""
-    return config["networks"][name].get("architecture", "own")
+    """Kind of network as the paper's tables name it; an own network's is for its file to know."""
+    return row_of_paper(config["networks"][name].get("architecture", "own"))
 
 
 def network_files(wildcards):
