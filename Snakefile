@@ -17,9 +17,8 @@ include: "workflow/rules/networks.smk"
 include: "workflow/rules/calibrate.smk"
 include: "workflow/rules/sample.smk"
 include: "workflow/rules/agreement.smk"
-include: "workflow/rules/variants.smk"
-include: "workflow/rules/gallery.smk"
 include: "workflow/rules/analysis.smk"
+include: "workflow/rules/variants.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/report.smk"
 
@@ -27,4 +26,4 @@ include: "workflow/rules/report.smk"
 rule all:
     default_target: True
     input:
-        RESULTS / "manifest.json",
+        E.results / "manifest.json",

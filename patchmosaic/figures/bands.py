@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -60,3 +61,8 @@ def bands(table: pd.DataFrame) -> Figure:
     figure.supylabel("Pearson r within the band", fontsize=7)
     legend(figure, shown, [])
     return figure
+
+
+def draw(*, tables: Sequence[str]) -> Figure:
+    """The figure from the files of every network and number of steps."""
+    return bands(pd.concat(map(pd.read_csv, tables)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -29,3 +30,8 @@ def consistency_along_trajectories(table: pd.DataFrame) -> Figure:
     figure.axes[0].set_ylim(bottom=-0.02)
     figure.axes[0].yaxis.set_major_formatter(PercentFormatter(1))
     return figure
+
+
+def draw(*, tables: Sequence[str]) -> Figure:
+    """The figure from the files of every network."""
+    return consistency_along_trajectories(pd.concat(map(pd.read_csv, tables)))

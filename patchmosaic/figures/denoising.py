@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
 
-import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from PIL import Image
 
 from patchmosaic.analysis.agreement import pearson_r
 from patchmosaic.figures.pairs import pairs
-from patchmosaic.figures.style import (
-    style,
-)
-
-if TYPE_CHECKING:  # it needs torch
-    from patchmosaic.sampling.trajectories import Trajectory
+from patchmosaic.sampling.trajectories import Trajectory, load_trajectories
 
 
 def denoising_frames(
@@ -44,21 +34,8 @@ def denoising_frames(
         yield pairs(rows, seeds, f"{title}, t = {t:.2f}", correlations=r)
 
 
-def save_animation(
-    frames: Iterable[Figure], path: str | Path, *, milliseconds: int = 300, dpi: int = 300
-) -> None:
-    """Write frames as an animated .png (or .gif) that repeats and rests on its last frame.
-
-    A viewer that does not animate shows the first frame, so the last one also comes first.
-    """
-    pictures = []
-    with style():
-        for figure in frames:
-            figure.set_dpi(dpi)
-            canvas = FigureCanvasAgg(figure)
-            canvas.draw()
-            pictures.append(Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3]))
-    pictures = [pictures[-1], *pictures[:-1]]
-    durations = [6 * milliseconds] + [milliseconds] * (len(pictures) - 1)
-    first, *others = pictures
-    first.save(path, save_all=True, append_images=others, duration=durations, loop=0)
+def draw(*, trajectories: str, network: str, seeds: int) -> list[Figure]:
+    """The frames from the file of the trajectories of a network and its machines."""
+    all_seeds, followed = load_trajectories(trajectories)
+    both = {name: followed[name].part(seeds) for name in ("network", "els")}
+    return list(denoising_frames(both, all_seeds[:seeds], network))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,8 +11,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from patchmosaic.analysis.agreement import pearson_r
+from patchmosaic.analysis.garments import GARMENTS, inconsistent
+from patchmosaic.datasets.images import load_images, to_float_array
 from patchmosaic.figures.pairs import pairs
 from patchmosaic.figures.style import PAGE_INCHES, style
+from patchmosaic.sampling.samples import join_shards, require_same_noise
 
 
 @style()
@@ -57,4 +61,29 @@ def inconsistent_garments(
     labels = [f"{classes[i]}\n{why[i]}" for i in chosen]
     return pairs(
         rows, [seeds[i] for i in chosen], title, correlations=correlations, labels=labels, columns=8
+    )
+
+
+def draw(*, network: Sequence[str], bank: str, title: str, **machines: Sequence[str]) -> Figure:
+    """The figure from the files of the samples of network and machines, and of the bank."""
+    training = load_images(bank)
+    samples = {
+        name: join_shards([Path(path) for path in shards])
+        for name, shards in {"network": network, **dict(reversed(machines.items()))}.items()
+    }
+    require_same_noise(samples)
+    ours = samples["network"]
+    classes = np.array(training.class_names)[ours.labels]
+    garments = np.flatnonzero(np.isin(classes, GARMENTS))
+    x_0 = to_float_array(training)
+    found = {
+        name: inconsistent(images.images[garments], images.labels[garments], x_0, training.labels)
+        for name, images in samples.items()
+    }
+    return inconsistent_garments(
+        {name: images.images[garments] for name, images in samples.items()},
+        found,
+        ours.seeds[garments],
+        classes[garments],
+        title,
     )

@@ -67,3 +67,8 @@ def _medians(
     )
     # Below ours, so that neither hides the other where they coincide.
     axes.plot(rows["paper"], y + 0.11, "d", color=colour, markerfacecolor="white", markersize=3.5)
+
+
+def draw(*, table: str) -> Figure:
+    """The figure from the file of the headline table."""
+    return headline_chart(pd.read_csv(table))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from matplotlib.colors import LogNorm
@@ -15,6 +16,8 @@ from patchmosaic.figures.style import (
     SKY,
     style,
 )
+from patchmosaic.sampling.scales import read_scales
+from patchmosaic.system.arrays import read_arrays
 
 
 def share_inside(gradient: np.ndarray, patch_size: int) -> float:
@@ -71,3 +74,15 @@ def jacobians(
         "box: P and the share inside"
     )
     return figure
+
+
+def draw(*, gradients: Sequence[str], scales: Sequence[str], networks: Sequence[str]) -> Figure:
+    """The figure from the files of input gradients and locality scales of every network."""
+    maps, sizes, seeds = {}, {}, set()
+    for network, file, table in zip(networks, gradients, scales, strict=True):
+        arrays = read_arrays(file)
+        times = arrays["t"].round(6)
+        maps[network] = dict(zip(times, arrays["gradients"], strict=True))
+        seeds.add(len(arrays["seeds"]))
+        sizes[network] = {round(t, 6): p for t, p in read_scales(Path(table)).items()}
+    return jacobians(maps, sizes, seeds.pop())

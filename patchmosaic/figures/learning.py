@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -60,3 +61,8 @@ def learning_curves(table: pd.DataFrame) -> Figure:
     figure.supylabel("Pearson r of machine and network", fontsize=7)
     legend(figure, shown, [])
     return figure
+
+
+def draw(*, tables: Sequence[str]) -> Figure:
+    """The figure from the files of every network that has snapshots."""
+    return learning_curves(pd.concat(map(pd.read_csv, tables)))

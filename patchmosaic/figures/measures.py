@@ -17,6 +17,7 @@ from patchmosaic.figures.style import (
     key,
     style,
 )
+from patchmosaic.tables.expected import load_expected
 from patchmosaic.tables.headline import CONFIGURATION, with_copies
 
 MEASURES = {
@@ -87,3 +88,8 @@ def measures(agreement: pd.DataFrame, paper: pd.DataFrame, *, low: float = -0.25
         ncols=4,
     )
     return figure
+
+
+def draw(*, agreement: str, expected: str) -> Figure:
+    """The figure from the files of the agreement and of the paper's numbers."""
+    return measures(pd.read_csv(agreement), load_expected(expected).paper)

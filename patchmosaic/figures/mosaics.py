@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.colors import to_rgba_array
@@ -10,7 +10,14 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import ArrayLike
 
+from patchmosaic.analysis.consistency import (
+    black_and_white,
+    constant_scale_samples,
+    inconsistent_pixels,
+)
 from patchmosaic.figures.style import ORANGE, PAGE_INCHES, picture, style
+from patchmosaic.machines.local import LocalScoreMachine
+from patchmosaic.sampling.sampler import seed_noise
 
 
 @style()
@@ -62,3 +69,18 @@ def mosaics(
         loc="outside lower center",
     )
     return figure
+
+
+def draw(*, size: int, patch_sizes: Sequence[int], steps: Sequence[int], seeds: int) -> Figure:
+    """The figure of what a machine samples from a black and a white image, in steps too large."""
+    bank = black_and_white(size)
+    # The patches of a constant image are the same everywhere, so LS, which is quick, is ELS.
+    machine = LocalScoreMachine(bank, boundary="circular", engine="dense")
+    noise = seed_noise(list(range(seeds)), tuple(bank.shape[1:]))
+    images, inconsistent = {}, {}
+    for patch_size in patch_sizes:
+        for count in steps:
+            cell = patch_size, count
+            images[cell] = constant_scale_samples(machine, noise, patch_size, count)
+            inconsistent[cell] = inconsistent_pixels(machine, images[cell], patch_size)
+    return mosaics(images, inconsistent)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from itertools import cycle
 
 import numpy as np
@@ -84,3 +85,8 @@ def nearest_patches(patches: pd.DataFrame, images: pd.DataFrame) -> Figure:
     keys = [source_key(s.upper() if s in MACHINE_LOOKS else s, looks[s]) for s in sources]
     figure.legend(handles=keys, loc="outside upper center", ncols=3 * columns)
     return figure
+
+
+def draw(*, patches: Sequence[str], images: Sequence[str]) -> Figure:
+    """The figure from the files of patches and of whole images of every network."""
+    return nearest_patches(*(pd.concat(map(pd.read_csv, tables)) for tables in (patches, images)))

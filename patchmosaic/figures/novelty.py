@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -61,3 +62,8 @@ def novelty(table: pd.DataFrame) -> Figure:
         fontsize=7,
     )
     return figure
+
+
+def draw(*, tables: Sequence[str]) -> Figure:
+    """The figure from the files of every network."""
+    return novelty(pd.concat(map(pd.read_csv, tables)))

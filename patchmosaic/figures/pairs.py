@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
+from patchmosaic.datasets.images import load_images
 from patchmosaic.figures.style import PAGE_INCHES, picture, style
+from patchmosaic.sampling.samples import load_samples
+
+MOST_COLUMNS = 10  # seeds that are drawn
 
 
 @style()
@@ -83,3 +89,22 @@ def pairs(
             y += row_height
     axes.set(xlim=(0, width), ylim=(height, 0), aspect="auto")
     return figure
+
+
+def draw(
+    *, network: str, agreement: str, bank: str, title: str, steps: str, **machines: str
+) -> Figure:
+    """The figure of a network and the machines, from the files of their samples and agreement."""
+    samples = load_samples(Path(network)).part(0, MOST_COLUMNS)
+    rows = {f"network, {steps} steps": samples.images}
+    table, correlations = pd.read_csv(agreement), {}
+    for name, path in reversed(machines.items()):
+        rows[name.upper()] = load_samples(Path(path)).part(0, MOST_COLUMNS).images
+        of_machine = table[table["machine"] == name].set_index("seed")
+        correlations[name.upper()] = of_machine.loc[samples.seeds, "pearson_r"].to_numpy()
+    labels = None
+    if samples.labels is not None:
+        names = load_images(bank).class_names
+        labels = [names[label] for label in samples.labels]
+    seeds = samples.seeds.tolist()
+    return pairs(rows, seeds, title, correlations=correlations, labels=labels)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike
 
+from patchmosaic.analysis.patch_origins import Provenance, provenance
+from patchmosaic.datasets.images import load_images, to_float
 from patchmosaic.figures.style import (
     BLUE,
     GREEN,
@@ -23,10 +26,11 @@ from patchmosaic.figures.style import (
     picture,
     style,
 )
-
-if TYPE_CHECKING:  # it needs torch
-    from patchmosaic.analysis.patch_origins import Provenance
-
+from patchmosaic.machines.local import EquivariantLocalScoreMachine
+from patchmosaic.sampling.sampler import machine_x0
+from patchmosaic.sampling.samples import load_samples
+from patchmosaic.sampling.scales import read_scales, scale_at
+from patchmosaic.sampling.schedule import alpha_bar, ddim, reverse_times
 
 SOURCE_COLOURS = (BLUE, ORANGE, GREEN, VERMILLION, SKY, PURPLE, "#F0E442", "#000000")
 
@@ -121,3 +125,48 @@ def patch_provenance(
         axes.set_title(f"image {ids[image]}\n{count} pixels", fontsize=6)
         _blank(axes)
     return figure
+
+
+def draw(
+    *,
+    bank: str,
+    noise: str,
+    scales: str,
+    network: str,
+    boundary: str,
+    conditional: bool,
+    candidates: str,
+    engine: str,
+    steps: int,
+    start: str,
+    images: int,
+    moments: Sequence[float],
+) -> Figure:
+    """An ELS machine from the first seed, from the files of bank, noise and scales."""
+    first = load_samples(Path(noise)).part(0, 1)
+    training = load_images(bank)
+    chosen, name = np.arange(len(training)), network
+    if conditional:
+        label = first.labels[0]
+        chosen = np.flatnonzero(training.labels == label)
+        name = f"{name}, {training.class_names[label]}"
+    chosen = chosen[:images]
+    part, ids = to_float(training.images[chosen]), training.ids[chosen]
+    sizes = read_scales(Path(scales))
+    border = {"boundary": boundary, "candidates": candidates}
+    machine = EquivariantLocalScoreMachine(part, engine=engine, threads=1, **border)
+    visited = []
+    ddim(
+        machine_x0(machine, None, sizes),
+        torch.from_numpy(first.images),
+        reverse_times(steps, start),
+        lambda *moment: visited.append(moment),
+    )
+    shown = []
+    for share in moments:
+        t, x_t, mean = visited[int(share * (len(visited) - 1))]
+        size = scale_at(sizes, t)
+        found = provenance(x_t[0], part, alpha_bar(t), size, **border)
+        shown.append((t, size, x_t[0], mean[0], found))
+    title = f"{name}: seed {first.seeds[0]}, bank of {len(part)} images"
+    return patch_provenance(shown, part, ids, title)

@@ -71,3 +71,8 @@ def scales(table: pd.DataFrame, *, curves: int = 6) -> Figure:
         axes.set_xlabel("time t of the reverse process (1: noise, 0: image)")
     grid[0].set_ylabel("locality scale P(t) (pixels)")
     return figure
+
+
+def draw(*, table: str) -> Figure:
+    """The figure from the file of the locality scales."""
+    return scales(pd.read_csv(table))

@@ -83,3 +83,8 @@ def scatter_is_vs_machine(agreement: pd.DataFrame) -> Figure:
     shown = [m for m in MACHINES if m in set(table["machine"])]
     legend(figure, shown, [key("none", "o", "large: median and 95% interval")])
     return figure
+
+
+def draw(*, table: str) -> Figure:
+    """The figure from the file of the agreement of every seed."""
+    return scatter_is_vs_machine(pd.read_csv(table))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -16,6 +17,7 @@ from patchmosaic.figures.style import (
     PAGE_INCHES,
     style,
 )
+from patchmosaic.sampling.scales import read_scales
 
 
 @style()
@@ -66,3 +68,9 @@ def sharpness(
     ncols = len(keys) if columns > 1 else 3
     figure.legend(handles=keys, loc="outside upper center", ncols=ncols)
     return figure
+
+
+def draw(*, cosines: Sequence[str], scales: Sequence[str], networks: Sequence[str]) -> Figure:
+    """The figure from the files that the calibration of every network left."""
+    read = (map(pd.read_csv, cosines), map(read_scales, map(Path, scales)))
+    return sharpness(*(dict(zip(networks, each, strict=True)) for each in read))

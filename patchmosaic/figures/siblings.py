@@ -55,3 +55,8 @@ def siblings(table: pd.DataFrame) -> Figure:
     ]
     figure.legend(handles=keys, loc="outside upper center", ncols=3)
     return figure
+
+
+def draw(*, table: str) -> Figure:
+    """The figure from the file of the table of siblings."""
+    return siblings(pd.read_csv(table))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,9 +10,11 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
+from PIL import Image
 
 COLUMN_INCHES, PAGE_INCHES = 3.25, 6.75  # one and both columns of the ICML format
 # Okabe and Ito's colours, from dark to light in gray as well.
@@ -70,6 +72,26 @@ def save_figure(figure: Figure, path: str | Path) -> None:
         raise ValueError(f"{path}: a figure is saved as one of {', '.join(undated)}")
     with style():
         figure.savefig(path, metadata=undated[suffix])
+
+
+def save_animation(
+    frames: Iterable[Figure], path: str | Path, *, milliseconds: int = 300, dpi: int = 300
+) -> None:
+    """Write frames as an animated .png (or .gif) that repeats and rests on its last frame.
+
+    A viewer that does not animate shows the first frame, so the last one also comes first.
+    """
+    pictures = []
+    with style():
+        for figure in frames:
+            figure.set_dpi(dpi)
+            canvas = FigureCanvasAgg(figure)
+            canvas.draw()
+            pictures.append(Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3]))
+    pictures = [pictures[-1], *pictures[:-1]]
+    durations = [6 * milliseconds] + [milliseconds] * (len(pictures) - 1)
+    first, *others = pictures
+    first.save(path, save_all=True, append_images=others, duration=durations, loop=0)
 
 
 def picture(image: np.ndarray) -> np.ndarray:

@@ -76,3 +76,10 @@ def training_seeds(
     figure.supylabel(f"Pearson r, n = {n} noise seeds", fontsize=7)
     legend(figure, shown, [])
     return figure
+
+
+def draw(
+    *, agreement: str, spread: str, repeats: Sequence[Sequence[str]], seeds: Mapping[str, int]
+) -> Figure:
+    """The figure from the files of the agreement and of its spread over trainings."""
+    return training_seeds(pd.read_csv(agreement), pd.read_csv(spread), repeats, seeds)

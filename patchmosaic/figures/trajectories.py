@@ -64,3 +64,8 @@ def along_trajectories(table: pd.DataFrame, column: str, label: str) -> Figure:
     figure.supylabel(label, fontsize=7)
     legend(figure, shown, [source_key("network", NETWORK_LOOK)] if "network" in shown else [])
     return figure
+
+
+def draw(*, table: str) -> Figure:
+    """The figure from the file of the agreement over time."""
+    return agreement_along_trajectories(pd.read_csv(table))

@@ -73,3 +73,8 @@ def bands_along_trajectories(table: pd.DataFrame) -> Figure:
     bar = figure.colorbar(heat, ax=grid, aspect=12 * lines, extend="min")
     bar.set_label("Pearson r within the band")
     return figure
+
+
+def draw(*, table: str) -> Figure:
+    """The figure from the file of the agreement over time by frequency."""
+    return bands_along_trajectories(pd.read_csv(table))

@@ -74,3 +74,8 @@ def variants(table: pd.DataFrame, *, unchanged: str) -> Figure:
         keys += [key(f, "o", f"{n} network steps") for f, n in zip(faces, steps, strict=True)]
     figure.legend(handles=keys, loc="outside upper center", ncols=3 if columns == 1 else len(keys))
     return figure
+
+
+def draw(*, table: str, unchanged: str) -> Figure:
+    """The figure from the file of the medians of every variant."""
+    return variants(pd.read_csv(table), unchanged=unchanged)

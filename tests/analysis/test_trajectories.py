@@ -11,7 +11,8 @@ from PIL import Image
 from patchmosaic.analysis.agreement import pearson_r
 from patchmosaic.analysis.frequencies import band_agreement
 from patchmosaic.analysis.over_time import agreement_over_time, band_agreement_over_time
-from patchmosaic.figures.denoising import denoising_frames, save_animation
+from patchmosaic.figures.denoising import denoising_frames
+from patchmosaic.figures.style import save_animation
 from patchmosaic.figures.trajectories import agreement_along_trajectories
 from patchmosaic.figures.trajectory_bands import bands_along_trajectories
 from patchmosaic.machines.ideal import IdealScoreMachine

@@ -6,7 +6,6 @@ import pytest
 from configs import DEFAULT, ROOT, merged, read
 from legibility import assert_legible, texts
 from projects import planned, project_with_pictures, snakemake
-from validation import UNCHANGED, ConfigError, validate_config, variants_of
 
 from patchmosaic.analysis.agreement import pearson_r
 from patchmosaic.analysis.variants import variant_agreement, variants_table
@@ -15,6 +14,8 @@ from patchmosaic.figures.sharpness import sharpness
 from patchmosaic.figures.variants import variants
 from patchmosaic.sampling.samples import Samples, SamplesError, load_samples
 from patchmosaic.sampling.scales import shifted_scales
+from workflow.checks import ConfigError, validate_config
+from workflow.experiment import UNCHANGED, variants_of
 
 NAME = "tiny-resnet-circular"
 VARIANTS = """

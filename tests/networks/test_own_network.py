@@ -20,7 +20,6 @@ from configs import DEFAULT, merged, read
 from projects import ROOT, planned, snakemake
 from safetensors.torch import save_file
 from torch import nn
-from validation import validate_config
 
 from patchmosaic.networks.checkpoints import load_checkpoint, save_checkpoint
 from patchmosaic.networks.external import (
@@ -35,6 +34,7 @@ from patchmosaic.sampling.sampler import network_x0, sample, seed_noise
 from patchmosaic.sampling.samples import load_samples
 from patchmosaic.sampling.schedule import alpha_bar
 from patchmosaic.system.records import RecordError
+from workflow.checks import validate_config
 
 OF_ANOTHER_KIND = '''
 """One of our ResNets, as if it told the time by the log of signal to noise and predicted {what}."""

@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 import yaml
 from configs import DEFAULT, OWN, ROOT, merged, read
-from validation import SCHEMA, ConfigError, recipe_of, repeats_of, validate_config
 
 from patchmosaic.figures.style import MACHINE_LOOKS
 from patchmosaic.machines import base as machines
@@ -21,6 +20,8 @@ from patchmosaic.networks.training import PRECISIONS, TrainingRecipe
 from patchmosaic.sampling.scales import verify_scales
 from patchmosaic.system.records import RECORD_DIGEST, load_record, save_record
 from patchmosaic.tables import headline
+from workflow.checks import SCHEMA, ConfigError, validate_config
+from workflow.experiment import recipe_of, repeats_of
 
 
 def validate(*overrides):

@@ -30,7 +30,6 @@ from configs import DEFAULT, OWN, ROOT, merged, read
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from validation import ConfigError, network_config, validate_config
 
 from patchmosaic.datasets.content import DatasetError, RawFile
 from patchmosaic.datasets.fetching import fetch
@@ -46,6 +45,8 @@ from patchmosaic.networks.training import TrainingRecipe
 from patchmosaic.sampling.samples import Samples, SamplesError, load_samples, save_samples
 from patchmosaic.sampling.scales import read_scales, save_scales_record, verify_scales
 from patchmosaic.system.records import RecordError, record_path
+from workflow.checks import ConfigError, validate_config
+from workflow.experiment import network_config
 
 
 def cases(number):

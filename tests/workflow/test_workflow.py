@@ -519,8 +519,8 @@ AFTER_SAMPLES |= {"learning_curve", "figure_learning"}
 FOLLOWED = {"trajectories", "trajectory_tables", "figure_trajectories", "figure_denoising"}
 FOLLOWED |= {"consistency", "figure_consistency", "figure_trajectory_bands"}
 WITHOUT_SAMPLES = {"figure_borders", "figure_jacobians", "figure_mosaics", "figure_scales"}
-WITHOUT_SAMPLES |= {"figure_provenance", "figure_sharpness"}
-MACHINES = {"sample_machine", "figure_provenance", "explorer_data", "explorer"}
+WITHOUT_SAMPLES |= {"figure_patch_origins", "figure_sharpness"}
+MACHINES = {"sample_machine", "figure_patch_origins", "explorer_data", "explorer"}
 FIGURES = {
     rule for rule in AFTER_SAMPLES | WITHOUT_SAMPLES | FOLLOWED if rule.startswith("figure_")
 }

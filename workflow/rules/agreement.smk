@@ -4,14 +4,14 @@
 rule agreement:
     """Compare machines and network seed by seed."""
     input:
-        **{m: (lambda w, m=m: shards(w, m)) for m in config["machines"]},
-        network=lambda w: shards(w, f"network-{w.steps}"),
+        **{m: (lambda w, m=m: E.samples(w.network, m)) for m in E.machines},
+        network=lambda w: E.samples(w.network, f"network-{w.steps}"),
     output:
-        RESULTS / "agreement/{network}-{steps}.csv",
+        E.results / "agreement/{network}-{steps}.csv",
     log:
-        RESULTS / "logs/agreement-{network}-{steps}.log",
+        E.results / "logs/agreement-{network}-{steps}.log",
     benchmark:
-        RESULTS / "benchmarks/agreement-{network}-{steps}.tsv"
+        E.results / "benchmarks/agreement-{network}-{steps}.tsv"
     conda:
         "../../envs/cpu.yaml"
     threads: 1
@@ -20,12 +20,12 @@ rule agreement:
         runtime=10,
     params:
         configuration=lambda w: {
-            "dataset": dataset_of(w),
-            "architecture": architecture_of(w.network),
-            "padding": network(w)["padding"],
-            "conditional": network(w)["conditional"],
+            "dataset": E.dataset(w.network),
+            "architecture": E.architecture(w.network),
+            "padding": E.network(w.network)["padding"],
+            "conditional": E.network(w.network)["conditional"],
         },
-        machines=config["machines"],
+        machines=E.machines,
         code=code("agreement/agreement.py"),
     message:
         "Comparing the machines with {wildcards.network} in {wildcards.steps} steps"
@@ -37,23 +37,23 @@ rule tables:
     """Gather all seeds in one table, and take the medians with their intervals."""
     input:
         agreement=expand(
-            RESULTS / "agreement/{network}-{steps}.csv",
-            network=NETWORKS,
-            steps=config["sampling"]["network_steps"],
+            E.results / "agreement/{network}-{steps}.csv",
+            network=E.networks,
+            steps=E.steps,
         ),
-        expected=EXPECTED,
+        expected=E.expected,
     output:
-        agreement=RESULTS / "tables/agreement.csv",
+        agreement=E.results / "tables/agreement.csv",
         headline=report(
-            RESULTS / "tables/headline.csv",
+            E.results / "tables/headline.csv",
             category="Headline",
             caption="../report/headline.rst",
             labels={"table": "median agreement"},
         ),
     log:
-        RESULTS / "logs/tables.log",
+        E.results / "logs/tables.log",
     benchmark:
-        RESULTS / "benchmarks/tables.tsv"
+        E.results / "benchmarks/tables.tsv"
     conda:
         "../../envs/cpu.yaml"
     threads: 1
@@ -71,18 +71,18 @@ rule tables:
 rule paired:
     """Compare machines with each other, seed by seed."""
     input:
-        RESULTS / "tables/agreement.csv",
+        E.results / "tables/agreement.csv",
     output:
         report(
-            RESULTS / "tables/paired.csv",
+            E.results / "tables/paired.csv",
             category="Headline",
             caption="../report/paired.rst",
             labels={"table": "paired comparisons"},
         ),
     log:
-        RESULTS / "logs/paired.log",
+        E.results / "logs/paired.log",
     benchmark:
-        RESULTS / "benchmarks/paired.tsv"
+        E.results / "benchmarks/paired.tsv"
     conda:
         "../../envs/cpu.yaml"
     threads: 1
@@ -98,53 +98,22 @@ rule paired:
         "../../scripts/agreement/paired.py"
 
 
-rule scales_table:
-    """Put the locality scales of all networks into one table."""
-    input:
-        scales=[RESULTS / f"calibration/{n}.scales.csv" for n in CALIBRATED],
-        cosines=[RESULTS / f"calibration/{n}.cosines.csv" for n in CALIBRATED],
-    output:
-        report(
-            RESULTS / "tables/scales.csv",
-            category="Locality",
-            caption="../report/scales.rst",
-            labels={"table": "locality scales"},
-        ),
-    log:
-        RESULTS / "logs/scales_table.log",
-    benchmark:
-        RESULTS / "benchmarks/scales_table.tsv"
-    conda:
-        "../../envs/cpu.yaml"
-    threads: 1
-    resources:
-        mem_mb=500,
-        runtime=5,
-    params:
-        networks=CALIBRATED,
-        code=code("calibrate/scales_table.py"),
-    message:
-        "Tabulating the locality scales"
-    script:
-        "../../scripts/calibrate/scales_table.py"
-
-
 rule orderings:
     """Ask the paper's orderings of our numbers, seed by seed."""
     input:
-        agreement=RESULTS / "tables/agreement.csv",
-        expected=EXPECTED,
+        agreement=E.results / "tables/agreement.csv",
+        expected=E.expected,
     output:
         report(
-            RESULTS / "tables/orderings.csv",
+            E.results / "tables/orderings.csv",
             category="Headline",
             caption="../report/orderings.rst",
             labels={"table": "the paper's orderings"},
         ),
     log:
-        RESULTS / "logs/orderings.log",
+        E.results / "logs/orderings.log",
     benchmark:
-        RESULTS / "benchmarks/orderings.tsv"
+        E.results / "benchmarks/orderings.tsv"
     conda:
         "../../envs/cpu.yaml"
     threads: 1
@@ -152,7 +121,7 @@ rule orderings:
         mem_mb=500,
         runtime=5,
     params:
-        kinds={name: kind_of(config, name) for name in NETWORKS},
+        kinds=E.kinds,
         code=code("agreement/orderings.py"),
     message:
         "Asking the paper's orderings of our numbers"
@@ -163,21 +132,21 @@ rule orderings:
 rule siblings:
     """Compare networks of the same images with each other, beside their agreement with ELS."""
     input:
-        agreement=RESULTS / "tables/agreement.csv",
+        agreement=E.results / "tables/agreement.csv",
         samples=sorted(
-            {path for pair in SIBLINGS for part in pair["shards"] for path in part}
+            {path for pair in E.siblings for part in pair["shards"] for path in part}
         ),
     output:
         report(
-            RESULTS / "tables/siblings.csv",
+            E.results / "tables/siblings.csv",
             category="Agreement",
             caption="../report/siblings.rst",
             labels={"table": "networks with each other"},
         ),
     log:
-        RESULTS / "logs/siblings.log",
+        E.results / "logs/siblings.log",
     benchmark:
-        RESULTS / "benchmarks/siblings.tsv"
+        E.results / "benchmarks/siblings.tsv"
     conda:
         "../../envs/cpu.yaml"
     threads: 1
@@ -185,7 +154,7 @@ rule siblings:
         mem_mb=1000,
         runtime=10,
     params:
-        pairs=SIBLINGS,
+        pairs=E.siblings,
         code=code("agreement/siblings.py"),
     message:
         "Comparing networks with each other"
@@ -196,18 +165,18 @@ rule siblings:
 rule training_seeds:
     """Compare the spread over trainings of a network from several seeds with that over noise."""
     input:
-        RESULTS / "tables/agreement.csv",
+        E.results / "tables/agreement.csv",
     output:
         report(
-            RESULTS / "tables/training_seeds.csv",
+            E.results / "tables/training_seeds.csv",
             category="Agreement",
             caption="../report/training_seeds.rst",
             labels={"table": "training seeds"},
         ),
     log:
-        RESULTS / "logs/training_seeds.log",
+        E.results / "logs/training_seeds.log",
     benchmark:
-        RESULTS / "benchmarks/training_seeds.tsv"
+        E.results / "benchmarks/training_seeds.tsv"
     conda:
         "../../envs/cpu.yaml"
     threads: 1
@@ -215,7 +184,7 @@ rule training_seeds:
         mem_mb=500,
         runtime=5,
     params:
-        repeats=REPEATS,
+        repeats=E.repeats,
         code=code("agreement/training_seeds.py"),
     message:
         "Comparing trainings from several seeds"
@@ -226,21 +195,21 @@ rule training_seeds:
 rule paper_tables:
     """Put our medians into the paper's tables 1 and 2."""
     input:
-        headline=RESULTS / "tables/headline.csv",
-        expected=EXPECTED,
+        headline=E.results / "tables/headline.csv",
+        expected=E.expected,
     output:
-        csv=RESULTS / "tables/paper.csv",
-        latex=RESULTS / "tables/paper.tex",
+        csv=E.results / "tables/paper.csv",
+        latex=E.results / "tables/paper.tex",
         html=report(
-            RESULTS / "tables/paper.html",
+            E.results / "tables/paper.html",
             category="Headline",
             caption="../report/paper.rst",
             labels={"table": "the paper's tables, with ours"},
         ),
     log:
-        RESULTS / "logs/paper_tables.log",
+        E.results / "logs/paper_tables.log",
     benchmark:
-        RESULTS / "benchmarks/paper_tables.tsv"
+        E.results / "benchmarks/paper_tables.tsv"
     conda:
         "../../envs/cpu.yaml"
     threads: 1
@@ -258,14 +227,14 @@ rule paper_tables:
 rule headline_check:
     """Fail, with a table of what moved, unless the medians are the committed ones."""
     input:
-        headline=RESULTS / "tables/headline.csv",
-        expected=EXPECTED,
+        headline=E.results / "tables/headline.csv",
+        expected=E.expected,
     output:
-        RESULTS / "checks/headline.txt",
+        E.results / "checks/headline.txt",
     log:
-        RESULTS / "logs/headline_check.log",
+        E.results / "logs/headline_check.log",
     benchmark:
-        RESULTS / "benchmarks/headline_check.tsv"
+        E.results / "benchmarks/headline_check.tsv"
     conda:
         "../../envs/cpu.yaml"
     threads: 1

@@ -4,23 +4,23 @@
 rule jacobians:
     """Take a network's input gradients along its own reverse trajectories."""
     input:
-        network=network_files,
-        noise=lambda w: RESULTS / f"noise/{dataset_of(w)}-calibration.npz",
+        network=lambda w: E.network_files(w.network),
+        noise=lambda w: E.noise(w.network, "calibration"),
     output:
-        RESULTS / "jacobians/{network}.npz",
+        E.results / "jacobians/{network}.npz",
     log:
-        RESULTS / "logs/jacobians-{network}.log",
+        E.results / "logs/jacobians-{network}.log",
     benchmark:
-        RESULTS / "benchmarks/jacobians-{network}.tsv"
+        E.results / "benchmarks/jacobians-{network}.tsv"
     conda:
         "../../envs/cpu.yaml"
-    threads: shared_cores(len(NETWORKS), mem_mb=3000)
+    threads: shared_cores(len(E.networks), mem_mb=3000)
     resources:
         mem_mb=3000,
         runtime=60,
     params:
-        conditional=lambda w: network(w)["conditional"],
-        seeds=JACOBIAN_SEEDS,
+        conditional=lambda w: E.network(w.network)["conditional"],
+        seeds=4,  # trajectories that input gradients are averaged over, at most
         moments=7,
         steps=config["sampling"]["machine_steps"],
         code=code("analysis/jacobians.py"),
@@ -33,14 +33,14 @@ rule jacobians:
 rule bands:
     """Compare machines and network band by band of spatial frequency."""
     input:
-        **{m: (lambda w, m=m: shards(w, m)) for m in config["machines"]},
-        network=lambda w: shards(w, f"network-{w.steps}"),
+        **{m: (lambda w, m=m: E.samples(w.network, m)) for m in E.machines},
+        network=lambda w: E.samples(w.network, f"network-{w.steps}"),
     output:
-        RESULTS / "bands/{network}-{steps}.csv",
+        E.results / "bands/{network}-{steps}.csv",
     log:
-        RESULTS / "logs/bands-{network}-{steps}.log",
+        E.results / "logs/bands-{network}-{steps}.log",
     benchmark:
-        RESULTS / "benchmarks/bands-{network}-{steps}.tsv"
+        E.results / "benchmarks/bands-{network}-{steps}.tsv"
     conda:
         "../../envs/cpu.yaml"
     threads: 1
@@ -48,7 +48,7 @@ rule bands:
         mem_mb=1000,
         runtime=10,
     params:
-        machines=config["machines"],
+        machines=E.machines,
         code=code("analysis/bands.py"),
     message:
         "Comparing frequency bands of {wildcards.network} in {wildcards.steps} steps"
@@ -56,57 +56,26 @@ rule bands:
         "../../scripts/analysis/bands.py"
 
 
-rule prepare_held_out:
-    """Crop and resize the test images to the size of the experiment."""
-    input:
-        DATA / "raw/{dataset}/provenance.json",
-    output:
-        DATA / "prepared/{dataset}-{size,\\d+}-test.npz",
-    log:
-        DATA / "logs/prepare_held_out-{dataset}-{size}.log",
-    benchmark:
-        DATA / "benchmarks/prepare_held_out-{dataset}-{size}.tsv"
-    conda:
-        "../../envs/cpu.yaml"
-    threads: 1
-    resources:
-        mem_mb=2000,
-        runtime=60,
-    params:
-        source=lambda w: config["datasets"][w.dataset]["source"],
-        channels=lambda w: config["datasets"][w.dataset].get("channels"),
-        split="test",
-        code=code("data/prepare.py"),
-    message:
-        "Preparing the test images of {wildcards.dataset}"
-    script:
-        "../../scripts/data/prepare.py"
-
-
 rule novelty:
     """Measure how far samples are from the training images, beside held-out images."""
     input:
-        **{m: (lambda w, m=m: shards(w, m)) for m in config["machines"]},
-        **{
-            f"network_{steps}": (lambda w, steps=steps: shards(w, f"network-{steps}"))
-            for steps in STEPS
-        },
-        training=lambda w: prepared(dataset_of(w)),
-        held_out=lambda w: held_out(dataset_of(w)),
+        unpack(lambda w: E.samples_by_kind(w.network)),
+        training=lambda w: E.prepared(E.dataset(w.network)),
+        held_out=lambda w: E.held_out(w.network),
     output:
-        RESULTS / "novelty/{network}.csv",
+        E.results / "novelty/{network}.csv",
     log:
-        RESULTS / "logs/novelty-{network}.log",
+        E.results / "logs/novelty-{network}.log",
     benchmark:
-        RESULTS / "benchmarks/novelty-{network}.tsv"
+        E.results / "benchmarks/novelty-{network}.tsv"
     conda:
         "../../envs/cpu.yaml"
     threads: 2
     resources:
-        mem_mb=lambda w: memory(3000, w.network),
+        mem_mb=lambda w: E.memory(3000, w.network),
         runtime=30,
     params:
-        sources=SOURCES,
+        sources=E.kinds_of_samples,
         held_out=1000,
         code=code("analysis/novelty.py"),
     message:
@@ -118,36 +87,34 @@ rule novelty:
 rule nearest_patches:
     """Measure how far the patches of samples are from training patches, beside held-out images."""
     input:
-        **{m: (lambda w, m=m: shards(w, m)) for m in config["machines"]},
-        **{
-            f"network_{steps}": (lambda w, steps=steps: shards(w, f"network-{steps}"))
-            for steps in STEPS
-        },
-        bank=lambda w: bank_of(w.network, config["calibration"]["bank_images"]),
-        held_out=lambda w: held_out(dataset_of(w)),
+        unpack(lambda w: E.samples_by_kind(w.network)),
+        bank=lambda w: E.calibration_bank(w.network),
+        held_out=lambda w: E.held_out(w.network),
     output:
-        RESULTS / "nearest_patches/{network}.csv",
+        E.results / "nearest_patches/{network}.csv",
     log:
-        RESULTS / "logs/nearest_patches-{network}.log",
+        E.results / "logs/nearest_patches-{network}.log",
     benchmark:
-        RESULTS / "benchmarks/nearest_patches-{network}.tsv"
+        E.results / "benchmarks/nearest_patches-{network}.tsv"
     conda:
         "../../envs/cpu.yaml"
-    threads: shared_cores(len(NETWORKS), mem_mb=3000)
+    threads: shared_cores(len(E.networks), mem_mb=3000)
     resources:
         mem_mb=3000,
         runtime=60,
     params:
-        sources=SOURCES,
-        boundary=lambda w: network(w)["padding"],
-        conditional=lambda w: network(w)["conditional"],
+        sources=E.kinds_of_samples,
+        boundary=lambda w: E.network(w.network)["padding"],
+        conditional=lambda w: E.network(w.network)["conditional"],
         candidates=config["bank"]["candidates"],
-        engine="auto" if config["engine"] == "adaptive" else config["engine"],
+        engine=E.exact_engine,
         patch_sizes=lambda w: [
-            p for p in (3, 7, 13) if p <= config["datasets"][dataset_of(w)]["size"]
+            p
+            for p in (3, 7, 13)
+            if p <= config["datasets"][E.dataset(w.network)]["size"]
         ],
         images=500,
-        most_seeds=PATCH_SEEDS,
+        most_seeds=10,
         held_out=40,
         code=code("analysis/nearest_patches.py"),
     message:
@@ -159,27 +126,27 @@ rule nearest_patches:
 rule trajectories:
     """Follow a network step by step, and put the machines' trajectories beside its own."""
     input:
-        **{m: (lambda w, m=m: followed_shards(w, m)) for m in config["machines"]},
-        network=network_files,
-        noise=lambda w: RESULTS / f"noise/{dataset_of(w)}-evaluation.npz",
+        **{m: (lambda w, m=m: E.followed_shards(w.network, m)) for m in E.machines},
+        network=lambda w: E.network_files(w.network),
+        noise=lambda w: E.noise(w.network),
     output:
-        RESULTS / "trajectories/{network}.npz",
+        E.results / "trajectories/{network}.npz",
     log:
-        RESULTS / "logs/trajectories-{network}.log",
+        E.results / "logs/trajectories-{network}.log",
     benchmark:
-        RESULTS / "benchmarks/trajectories-{network}.tsv"
+        E.results / "benchmarks/trajectories-{network}.tsv"
     conda:
         "../../envs/cpu.yaml"
-    threads: shared_cores(len(NETWORKS), mem_mb=2000)
+    threads: shared_cores(len(E.networks), mem_mb=2000)
     resources:
         mem_mb=2000,
         runtime=60,
     params:
-        machines=config["machines"],
-        conditional=lambda w: network(w)["conditional"],
+        machines=E.machines,
+        conditional=lambda w: E.network(w.network)["conditional"],
         steps=config["sampling"]["machine_steps"],
         start=config["sampling"]["machine_start"],
-        seeds=TRAJECTORY_SEEDS,
+        seeds=E.followed_seeds,
         code=code("analysis/trajectories.py"),
     message:
         "Following {wildcards.network} step by step"
@@ -190,24 +157,24 @@ rule trajectories:
 rule trajectory_tables:
     """Tabulate the agreement of machines and networks over time, whole and by frequency."""
     input:
-        expand(RESULTS / "trajectories/{network}.npz", network=NETWORKS),
+        expand(E.results / "trajectories/{network}.npz", network=E.networks),
     output:
         whole=report(
-            RESULTS / "tables/trajectories.csv",
+            E.results / "tables/trajectories.csv",
             category="Agreement",
             caption="../report/trajectories.rst",
             labels={"table": "agreement over time"},
         ),
         bands=report(
-            RESULTS / "tables/trajectory_bands.csv",
+            E.results / "tables/trajectory_bands.csv",
             category="Agreement",
             caption="../report/trajectory_bands.rst",
             labels={"table": "agreement over time by frequency"},
         ),
     log:
-        RESULTS / "logs/trajectory_tables.log",
+        E.results / "logs/trajectory_tables.log",
     benchmark:
-        RESULTS / "benchmarks/trajectory_tables.tsv"
+        E.results / "benchmarks/trajectory_tables.tsv"
     conda:
         "../../envs/cpu.yaml"
     threads: 1
@@ -215,7 +182,7 @@ rule trajectory_tables:
         mem_mb=1000,
         runtime=10,
     params:
-        networks=NETWORKS,
+        networks=E.networks,
         code=code("analysis/trajectory_tables.py"),
     message:
         "Tabulating the agreement over time"
@@ -226,28 +193,28 @@ rule trajectory_tables:
 rule consistency:
     """Measure how locally consistent predicted images are along trajectories."""
     input:
-        trajectories=RESULTS / "trajectories/{network}.npz",
-        bank=lambda w: bank_of(w.network, config["calibration"]["bank_images"]),
-        noise=lambda w: RESULTS / f"noise/{dataset_of(w)}-evaluation.npz",
-        scales=lambda w: RESULTS / f"calibration/{scales_of(w.network)}.scales.csv",
+        trajectories=E.results / "trajectories/{network}.npz",
+        bank=lambda w: E.calibration_bank(w.network),
+        noise=lambda w: E.noise(w.network),
+        scales=lambda w: E.scales(w.network),
     output:
-        RESULTS / "consistency/{network}.csv",
+        E.results / "consistency/{network}.csv",
     log:
-        RESULTS / "logs/consistency-{network}.log",
+        E.results / "logs/consistency-{network}.log",
     benchmark:
-        RESULTS / "benchmarks/consistency-{network}.tsv"
+        E.results / "benchmarks/consistency-{network}.tsv"
     conda:
         "../../envs/cpu.yaml"
-    threads: shared_cores(len(NETWORKS), mem_mb=3000)
+    threads: shared_cores(len(E.networks), mem_mb=3000)
     resources:
         mem_mb=3000,
         runtime=60,
     params:
-        machines=config["machines"],
-        boundary=lambda w: network(w)["padding"],
-        conditional=lambda w: network(w)["conditional"],
+        machines=E.machines,
+        boundary=lambda w: E.network(w.network)["padding"],
+        conditional=lambda w: E.network(w.network)["conditional"],
         candidates=config["bank"]["candidates"],
-        engine="auto" if config["engine"] == "adaptive" else config["engine"],
+        engine=E.exact_engine,
         images=500,
         every=2,
         tolerance=0.2,
@@ -261,16 +228,16 @@ rule consistency:
 rule explorer_data:
     """Follow a network and an ELS machine, and find the training patches behind every pixel."""
     input:
-        network=network_files,
-        bank=lambda w: bank_of(w.network, config["bank"]["images"]),
-        noise=lambda w: RESULTS / f"noise/{dataset_of(w)}-evaluation.npz",
-        scales=lambda w: RESULTS / f"calibration/{scales_of(w.network)}.scales.csv",
+        network=lambda w: E.network_files(w.network),
+        bank=lambda w: E.bank(w.network),
+        noise=lambda w: E.noise(w.network),
+        scales=lambda w: E.scales(w.network),
     output:
-        RESULTS / "explorer/{network}.npz",
+        E.results / "explorer/{network}.npz",
     log:
-        RESULTS / "logs/explorer_data-{network}.log",
+        E.results / "logs/explorer_data-{network}.log",
     benchmark:
-        RESULTS / "benchmarks/explorer_data-{network}.tsv"
+        E.results / "benchmarks/explorer_data-{network}.tsv"
     conda:
         "../../envs/cpu.yaml"
     threads: 1
@@ -278,13 +245,13 @@ rule explorer_data:
         mem_mb=2000,
         runtime=30,
     params:
-        boundary=lambda w: network(w)["padding"],
-        conditional=lambda w: network(w)["conditional"],
+        boundary=lambda w: E.network(w.network)["padding"],
+        conditional=lambda w: E.network(w.network)["conditional"],
         candidates=config["bank"]["candidates"],
-        engine="auto" if config["engine"] == "adaptive" else config["engine"],
+        engine=E.exact_engine,
         steps=config["sampling"]["machine_steps"],
         start=config["sampling"]["machine_start"],
-        seeds=EXPLORER_SEEDS,
+        seeds=2 if len(E.networks) < 6 else 1,  # the page stays below 20 MB
         images=300,
         moments=7,
         top=6,

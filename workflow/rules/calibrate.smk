@@ -1,37 +1,35 @@
 """Locality scales: computed from the network's trajectories, or packaged."""
 
-COMPUTED = config["calibration"]["source"] == "computed"
-
 
 rule calibrate:
     """Choose, at each time, the patch size at which the machine best predicts the network."""
     input:
-        network=network_files,
-        bank=lambda w: bank_of(w.network, config["calibration"]["bank_images"]),
-        noise=lambda w: RESULTS / f"noise/{dataset_of(w)}-calibration.npz",
+        network=lambda w: E.network_files(w.network),
+        bank=lambda w: E.calibration_bank(w.network),
+        noise=lambda w: E.noise(w.network, "calibration"),
     output:
-        scales=RESULTS / "calibration/{network}.scales.csv",
-        cosines=RESULTS / "calibration/{network}.cosines.csv",
-        record=RESULTS / "calibration/{network}.scales.json",
+        scales=E.results / "calibration/{network}.scales.csv",
+        cosines=E.results / "calibration/{network}.cosines.csv",
+        record=E.results / "calibration/{network}.scales.json",
     log:
-        RESULTS / "logs/calibrate-{network}.log",
+        E.results / "logs/calibrate-{network}.log",
     benchmark:
-        RESULTS / "benchmarks/calibrate-{network}.tsv"
+        E.results / "benchmarks/calibrate-{network}.tsv"
     wildcard_constraints:
-        network="|".join(CALIBRATED) if COMPUTED else "(?!)",
+        network=any_of(E.calibrated if E.calibrates else ()),
     priority: 1
     conda:
         "../../envs/cpu.yaml"
-    threads: shared_cores(len(CALIBRATED), mem_mb=max(map(calibration_mb, CALIBRATED)))
+    threads: shared_cores(len(E.calibrated), mem_mb=max(map(E.calibration_mb, E.calibrated)))
     resources:
-        mem_mb=lambda w: calibration_mb(w.network),
+        mem_mb=lambda w: E.calibration_mb(w.network),
         runtime=240,
     params:
-        boundary=lambda w: network(w)["padding"],
-        conditional=lambda w: network(w)["conditional"],
+        boundary=lambda w: E.network(w.network)["padding"],
+        conditional=lambda w: E.network(w.network)["conditional"],
         patch_sizes=config["calibration"]["patch_sizes"],
         candidates=config["bank"]["candidates"],
-        engine="auto" if config["engine"] == "adaptive" else config["engine"],
+        engine=E.exact_engine,
         steps=config["sampling"]["machine_steps"],
         code=code("calibrate/calibrate.py"),
     message:
@@ -43,20 +41,20 @@ rule calibrate:
 rule packaged_scales:
     """Verify packaged locality scales and that they are for this network, and copy them."""
     input:
-        network=RESULTS / "networks/{network}.safetensors",
-        scales=CHECKPOINTS / "{network}.scales.csv",
-        cosines=CHECKPOINTS / "{network}.cosines.csv",
-        record=CHECKPOINTS / "{network}.scales.json",
+        network=E.results / "networks/{network}.safetensors",
+        scales=E.checkpoints / "{network}.scales.csv",
+        cosines=E.checkpoints / "{network}.cosines.csv",
+        record=E.checkpoints / "{network}.scales.json",
     output:
-        scales=RESULTS / "calibration/{network}.scales.csv",
-        cosines=RESULTS / "calibration/{network}.cosines.csv",
-        record=RESULTS / "calibration/{network}.scales.json",
+        scales=E.results / "calibration/{network}.scales.csv",
+        cosines=E.results / "calibration/{network}.cosines.csv",
+        record=E.results / "calibration/{network}.scales.json",
     log:
-        RESULTS / "logs/packaged_scales-{network}.log",
+        E.results / "logs/packaged_scales-{network}.log",
     benchmark:
-        RESULTS / "benchmarks/packaged_scales-{network}.tsv"
+        E.results / "benchmarks/packaged_scales-{network}.tsv"
     wildcard_constraints:
-        network="(?!)" if COMPUTED else "|".join(CALIBRATED),
+        network=any_of(() if E.calibrates else E.calibrated),
     conda:
         "../../envs/cpu.yaml"
     threads: 1
@@ -69,3 +67,34 @@ rule packaged_scales:
         "Using the packaged locality scales of {wildcards.network}"
     script:
         "../../scripts/calibrate/packaged_scales.py"
+
+
+rule scales_table:
+    """Put the locality scales of all networks into one table."""
+    input:
+        scales=[E.results / f"calibration/{n}.scales.csv" for n in E.calibrated],
+        cosines=[E.results / f"calibration/{n}.cosines.csv" for n in E.calibrated],
+    output:
+        report(
+            E.results / "tables/scales.csv",
+            category="Locality",
+            caption="../report/scales.rst",
+            labels={"table": "locality scales"},
+        ),
+    log:
+        E.results / "logs/scales_table.log",
+    benchmark:
+        E.results / "benchmarks/scales_table.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=5,
+    params:
+        networks=E.calibrated,
+        code=code("calibrate/scales_table.py"),
+    message:
+        "Tabulating the locality scales"
+    script:
+        "../../scripts/calibrate/scales_table.py"

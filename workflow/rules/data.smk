@@ -4,11 +4,11 @@
 rule download:
     """Fetch a dataset's raw files from the first source that has them, and verify them."""
     output:
-        update(DATA / "raw/{dataset}/provenance.json"),  # which tells where files that are there came from
+        update(E.data / "raw/{dataset}/provenance.json"),  # which tells where files that are there came from
     log:
-        DATA / "logs/download-{dataset}.log",
+        E.data / "logs/download-{dataset}.log",
     benchmark:
-        DATA / "benchmarks/download-{dataset}.tsv"
+        E.data / "benchmarks/download-{dataset}.tsv"
     conda:
         "../../envs/cpu.yaml"
     threads: 1
@@ -29,13 +29,13 @@ rule download:
 rule prepare:
     """Crop and resize the training images to the size of the experiment."""
     input:
-        DATA / "raw/{dataset}/provenance.json",
+        E.data / "raw/{dataset}/provenance.json",
     output:
-        DATA / "prepared/{dataset}-{size,\\d+}-train.npz",
+        E.data / "prepared/{dataset}-{size,\\d+}-train.npz",
     log:
-        DATA / "logs/prepare-{dataset}-{size}.log",
+        E.data / "logs/prepare-{dataset}-{size}.log",
     benchmark:
-        DATA / "benchmarks/prepare-{dataset}-{size}.tsv"
+        E.data / "benchmarks/prepare-{dataset}-{size}.tsv"
     conda:
         "../../envs/cpu.yaml"
     threads: 1
@@ -54,16 +54,36 @@ rule prepare:
         "../../scripts/data/prepare.py"
 
 
+use rule prepare as prepare_held_out with:
+    output:
+        E.data / "prepared/{dataset}-{size,\\d+}-test.npz",
+    log:
+        E.data / "logs/prepare_held_out-{dataset}-{size}.log",
+    benchmark:
+        E.data / "benchmarks/prepare_held_out-{dataset}-{size}.tsv"
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        source=lambda w: config["datasets"][w.dataset]["source"],
+        channels=lambda w: config["datasets"][w.dataset].get("channels"),
+        split="test",
+        background=lambda w: config["datasets"][w.dataset].get("background", "white"),
+        code=code("data/prepare.py"),
+    message:
+        "Preparing the test images of {wildcards.dataset}"
+
+
 rule bank:
     """Choose the training images whose patches the machines compare with."""
     input:
-        lambda w: prepared(w.dataset),
+        lambda w: E.prepared(w.dataset),
     output:
-        RESULTS / "banks/{dataset}-{kind,classes|pooled}-{images,all|\\d+}.npz",
+        E.results / "banks/{dataset}-{kind,classes|pooled}-{images,all|\\d+}.npz",
     log:
-        RESULTS / "logs/bank-{dataset}-{kind}-{images}.log",
+        E.results / "logs/bank-{dataset}-{kind}-{images}.log",
     benchmark:
-        RESULTS / "benchmarks/bank-{dataset}-{kind}-{images}.tsv"
+        E.results / "benchmarks/bank-{dataset}-{kind}-{images}.tsv"
     conda:
         "../../envs/cpu.yaml"
     threads: 1

@@ -4,28 +4,28 @@
 rule train:
     """Train a network by its recipe; continues where an interrupted run stopped."""
     input:
-        images=lambda w: prepared(dataset_of(w)),
+        images=lambda w: E.prepared(E.dataset(w.network)),
     output:
-        weights=RESULTS / "networks/{network}.safetensors",
-        snapshots=RESULTS / "networks/snapshots/{network}.safetensors",
-        record=RESULTS / "networks/{network}.json",
+        weights=E.results / "networks/{network}.safetensors",
+        snapshots=E.results / "networks/snapshots/{network}.safetensors",
+        record=E.results / "networks/{network}.json",
     log:
-        RESULTS / "logs/train-{network}.log",
+        E.results / "logs/train-{network}.log",
     benchmark:
-        RESULTS / "benchmarks/train-{network}.tsv"
+        E.results / "benchmarks/train-{network}.tsv"
     wildcard_constraints:
-        network="|".join(TRAINED) or "(?!)",
+        network=any_of(E.of_checkpoint("trained")),
     conda:
         "../../envs/cpu.yaml"
     threads: 8
     resources:
-        mem_mb=lambda w: memory(4000, w.network),
+        mem_mb=lambda w: E.memory(4000, w.network),
         runtime=1440,
         gpu=1,  # used if there is one; without, the CPU trains
     params:
-        network=network,
-        recipe=lambda w: recipe_of(config, network(w)),
-        state=lambda w: DATA / f"training/{w.network}",
+        network=lambda w: E.network(w.network),
+        recipe=lambda w: E.recipe(w.network),
+        state=lambda w: E.data / f"training/{w.network}",
         code=code("networks/train.py"),
     message:
         "Training {wildcards.network}"
@@ -36,18 +36,18 @@ rule train:
 rule packaged_checkpoint:
     """Verify a packaged network and that it was trained on these images, and copy it."""
     input:
-        weights=CHECKPOINTS / "{network}.safetensors",
-        record=CHECKPOINTS / "{network}.json",
-        images=lambda w: prepared(dataset_of(w)),
+        weights=E.checkpoints / "{network}.safetensors",
+        record=E.checkpoints / "{network}.json",
+        images=lambda w: E.prepared(E.dataset(w.network)),
     output:
-        weights=RESULTS / "networks/{network}.safetensors",
-        record=RESULTS / "networks/{network}.json",
+        weights=E.results / "networks/{network}.safetensors",
+        record=E.results / "networks/{network}.json",
     log:
-        RESULTS / "logs/packaged_checkpoint-{network}.log",
+        E.results / "logs/packaged_checkpoint-{network}.log",
     benchmark:
-        RESULTS / "benchmarks/packaged_checkpoint-{network}.tsv"
+        E.results / "benchmarks/packaged_checkpoint-{network}.tsv"
     wildcard_constraints:
-        network="|".join(PACKAGED) or "(?!)",
+        network=any_of(E.of_checkpoint("packaged")),
     conda:
         "../../envs/cpu.yaml"
     threads: 1
@@ -65,17 +65,17 @@ rule packaged_checkpoint:
 rule packaged_snapshots:
     """Verify the packaged snapshots of a network's training, and copy them."""
     input:
-        weights=CHECKPOINTS / "{network}.safetensors",
-        snapshots=CHECKPOINTS / "snapshots/{network}.safetensors",
-        record=CHECKPOINTS / "{network}.json",
+        weights=E.checkpoints / "{network}.safetensors",
+        snapshots=E.checkpoints / "snapshots/{network}.safetensors",
+        record=E.checkpoints / "{network}.json",
     output:
-        RESULTS / "networks/snapshots/{network}.safetensors",
+        E.results / "networks/snapshots/{network}.safetensors",
     log:
-        RESULTS / "logs/packaged_snapshots-{network}.log",
+        E.results / "logs/packaged_snapshots-{network}.log",
     benchmark:
-        RESULTS / "benchmarks/packaged_snapshots-{network}.tsv"
+        E.results / "benchmarks/packaged_snapshots-{network}.tsv"
     wildcard_constraints:
-        network="|".join(PACKAGED) or "(?!)",
+        network=any_of(E.of_checkpoint("packaged")),
     conda:
         "../../envs/cpu.yaml"
     threads: 1
@@ -93,19 +93,19 @@ rule packaged_snapshots:
 rule own_checkpoint:
     """Verify an own network by asking it, and bring weights, Python file and record here."""
     input:
-        module=lambda w: network(w)["module"],
-        weights=lambda w: network(w)["weights"],
-        images=lambda w: prepared(dataset_of(w)),
+        module=lambda w: E.network(w.network)["module"],
+        weights=lambda w: E.network(w.network)["weights"],
+        images=lambda w: E.prepared(E.dataset(w.network)),
     output:
-        weights=RESULTS / "networks/{network}.safetensors",
-        record=RESULTS / "networks/{network}.json",
-        module=RESULTS / "networks/{network}.py",
+        weights=E.results / "networks/{network}.safetensors",
+        record=E.results / "networks/{network}.json",
+        module=E.results / "networks/{network}.py",
     log:
-        RESULTS / "logs/own_checkpoint-{network}.log",
+        E.results / "logs/own_checkpoint-{network}.log",
     benchmark:
-        RESULTS / "benchmarks/own_checkpoint-{network}.tsv"
+        E.results / "benchmarks/own_checkpoint-{network}.tsv"
     wildcard_constraints:
-        network="|".join(OWN) or "(?!)",
+        network=any_of(E.of_checkpoint("own")),
     conda:
         "../../envs/cpu.yaml"
     threads: 1
@@ -113,9 +113,9 @@ rule own_checkpoint:
         mem_mb=4000,
         runtime=10,
     params:
-        dataset=dataset_of,
-        predicts=lambda w: network(w)["predicts"],
-        conditional=lambda w: network(w)["conditional"],
+        dataset=lambda w: E.dataset(w.network),
+        predicts=lambda w: E.network(w.network)["predicts"],
+        conditional=lambda w: E.network(w.network)["conditional"],
         code=code("networks/own_checkpoint.py"),
     message:
         "Asking the own network {wildcards.network}"

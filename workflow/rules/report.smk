@@ -1,24 +1,124 @@
-"""What an experiment left, file by file, and what it was made with and from."""
+"""Explorer, rule graph and report, and what an experiment left, file by file."""
+
+DRAWINGS = drawings(E)
+
+
+rule explorer:
+    """Write a page that shows which training patches made each pixel of the ELS machine."""
+    input:
+        expand(E.results / "explorer/{network}.npz", network=E.networks),
+    output:
+        E.results / "explorer/index.html",
+    log:
+        E.results / "logs/explorer.log",
+    benchmark:
+        E.results / "benchmarks/explorer.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        experiment=config["experiment"],
+        networks=E.networks,
+        boundaries=[E.network(n)["padding"] for n in E.networks],
+        most_bytes=20_000_000,
+        code=code("report/explorer.py"),
+    message:
+        "Writing the mosaic explorer"
+    script:
+        "../../scripts/report/explorer.py"
+
+
+rule rulegraph:
+    """Draw the rules of config.yaml and what depends on what, as Mermaid text."""
+    input:
+        snakefile=E.project / "Snakefile",
+        rules=sorted(map(str, E.project.glob("workflow/**/*.*"))),
+    output:
+        E.results / "figures/rulegraph.mmd",
+    log:
+        E.results / "logs/rulegraph.log",
+    benchmark:
+        E.results / "benchmarks/rulegraph.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=5,
+    params:
+        code=code("report/rulegraph.py"),
+    message:
+        "Drawing the rule graph"
+    script:
+        "../../scripts/report/rulegraph.py"
+
+
+rule report:
+    """Gather headline, figures and the origin of every number in one page."""
+    input:
+        agreement=E.results / "tables/agreement.csv",
+        headline=E.results / "tables/headline.csv",
+        paired=E.results / "tables/paired.csv",
+        orderings=E.results / "tables/orderings.csv",
+        paper=E.results / "tables/paper.html",
+        expected=E.expected,
+        banks=sorted({E.bank(name) for name in E.networks}),
+        records=expand(E.results / "networks/{network}.json", network=E.networks),
+        cosines=expand(
+            E.results / "calibration/{network}.cosines.csv", network=E.calibrated
+        ),
+        noise=sorted({E.noise(name) for name in E.networks}),
+        figures=[figure["path"] for figure in DRAWINGS],
+        captions=sorted({figure["caption"] for figure in DRAWINGS}),
+    output:
+        E.results / "report/index.html",
+    log:
+        E.results / "logs/report.log",
+    benchmark:
+        E.results / "benchmarks/report.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        experiment=config["experiment"],
+        networks=E.networks,
+        calibrated=E.calibrated,
+        checkpoints={name: E.network(name)["checkpoint"] for name in E.networks},
+        scales=config["calibration"]["source"],
+        figures=DRAWINGS,
+        tables=E.more_tables,
+        explorer=bool(E.explorer_page),
+        code=code("report/report.py"),
+    message:
+        "Writing the report"
+    script:
+        "../../scripts/report/report.py"
 
 
 rule manifest:
     """Write down every result file with its digest, and config, sources, seeds and versions."""
     input:
         results=[
-            RESULTS / "tables/headline.csv",
-            RESULTS / "tables/agreement.csv",
-            RESULTS / "checks/headline.txt",
-            RESULTS / "report/index.html",
-            RESULTS / "figures/rulegraph.mmd",
-            *EXPLORER,
+            E.results / "tables/headline.csv",
+            E.results / "tables/agreement.csv",
+            E.results / "checks/headline.txt",
+            E.results / "report/index.html",
+            E.results / "figures/rulegraph.mmd",
+            *E.explorer_page,
         ],
-        snakefile=workflow.main_snakefile,
+        snakefile=E.project / "Snakefile",
     output:
-        RESULTS / "manifest.json",
+        E.results / "manifest.json",
     log:
-        RESULTS / "logs/manifest.log",
+        E.results / "logs/manifest.log",
     benchmark:
-        RESULTS / "benchmarks/manifest.tsv"
+        E.results / "benchmarks/manifest.tsv"
     conda:
         "../../envs/cpu.yaml"
     threads: 1
@@ -28,8 +128,8 @@ rule manifest:
     params:
         config_files=config_files(),
         config=content_digest(portable_config(config)),
-        sources=content_digest(source_digests(Path(workflow.basedir))),
-        commit=lambda w: (git_state(Path(workflow.basedir)) or {}).get("commit"),
+        sources=content_digest(source_digests(E.project)),
+        commit=lambda w: (git_state(E.project) or {}).get("commit"),
         code=code("report/manifest.py"),
     message:
         "Writing the manifest"

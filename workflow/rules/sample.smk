@@ -4,13 +4,13 @@
 rule noise:
     """Draw the noise (and labels) of every seed; the same file serves machines and networks."""
     input:
-        lambda w: prepared(w.dataset),
+        lambda w: E.prepared(w.dataset),
     output:
-        RESULTS / "noise/{dataset}-{purpose}.npz",
+        E.results / "noise/{dataset}-{purpose}.npz",
     log:
-        RESULTS / "logs/noise-{dataset}-{purpose}.log",
+        E.results / "logs/noise-{dataset}-{purpose}.log",
     benchmark:
-        RESULTS / "benchmarks/noise-{dataset}-{purpose}.tsv"
+        E.results / "benchmarks/noise-{dataset}-{purpose}.tsv"
     conda:
         "../../envs/cpu.yaml"
     threads: 1
@@ -30,39 +30,35 @@ rule noise:
 rule sample_machine:
     """Run a score machine from a shard of the seeds."""
     input:
-        bank=lambda w: bank_of(w.network, config["bank"]["images"]),
-        noise=lambda w: RESULTS / f"noise/{dataset_of(w)}-evaluation.npz",
-        scales=lambda w: (
-            RESULTS / f"calibration/{scales_of(w.network)}.scales.csv"
-            if w.machine in ("ls", "els")
-            else []
-        ),
+        bank=lambda w: E.bank(w.network),
+        noise=lambda w: E.noise(w.network),
+        scales=lambda w: E.needed_scales(w.network, w.machine),
     output:
-        RESULTS / "samples/{network}/{machine}/{shard}.npz",
-        trajectories=RESULTS / "trajectories/{network}/{machine}/{shard}.npz",
+        E.results / "samples/{network}/{machine}/{shard}.npz",
+        trajectories=E.results / "trajectories/{network}/{machine}/{shard}.npz",
     log:
-        RESULTS / "logs/sample-{network}-{machine}-{shard}.log",
+        E.results / "logs/sample-{network}-{machine}-{shard}.log",
     benchmark:
-        RESULTS / "benchmarks/sample-{network}-{machine}-{shard}.tsv"
+        E.results / "benchmarks/sample-{network}-{machine}-{shard}.tsv"
     priority: 1
     conda:
         "../../envs/cpu.yaml"
-    threads: shared_cores(len(NETWORKS) * len(SHARDS), mem_mb=max(map(bank_mb, NETWORKS)))
+    threads: shared_cores(len(E.networks) * len(E.shards), mem_mb=max(map(E.bank_mb, E.networks)))
     resources:
-        mem_mb=lambda w: bank_mb(w.network),
+        mem_mb=lambda w: E.bank_mb(w.network),
         runtime=720,
     params:
-        boundary=lambda w: network(w)["padding"],
-        conditional=lambda w: network(w)["conditional"],
-        shard_size=SEEDS["shard_size"],
+        boundary=lambda w: E.network(w.network)["padding"],
+        conditional=lambda w: E.network(w.network)["conditional"],
+        shard_size=E.seeds["shard_size"],
         candidates=config["bank"]["candidates"],
         engine=config["engine"],
-        adaptive=config["adaptive"] if config["engine"] == "adaptive" else None,
+        adaptive=E.adaptive,
         steps=config["sampling"]["machine_steps"],
         start=config["sampling"]["machine_start"],
         patch_size=None,
         scales_shift=0,
-        followed=TRAJECTORY_SEEDS,
+        followed=E.followed_seeds,
         code=code("sample/sample_machine.py"),
     message:
         "Sampling the {wildcards.machine} machine of {wildcards.network}, shard {wildcards.shard}"
@@ -73,23 +69,23 @@ rule sample_machine:
 rule sample_network:
     """Run a trained network from a shard of the seeds."""
     input:
-        network=network_files,
-        noise=lambda w: RESULTS / f"noise/{dataset_of(w)}-evaluation.npz",
+        network=lambda w: E.network_files(w.network),
+        noise=lambda w: E.noise(w.network),
     output:
-        RESULTS / "samples/{network}/network-{steps}/{shard}.npz",
+        E.results / "samples/{network}/network-{steps}/{shard}.npz",
     log:
-        RESULTS / "logs/sample-{network}-network-{steps}-{shard}.log",
+        E.results / "logs/sample-{network}-network-{steps}-{shard}.log",
     benchmark:
-        RESULTS / "benchmarks/sample-{network}-network-{steps}-{shard}.tsv"
+        E.results / "benchmarks/sample-{network}-network-{steps}-{shard}.tsv"
     conda:
         "../../envs/cpu.yaml"
-    threads: shared_cores(len(NETWORKS) * len(SHARDS), mem_mb=2000)
+    threads: shared_cores(len(E.networks) * len(E.shards), mem_mb=2000)
     resources:
         mem_mb=2000,
         runtime=240,
     params:
-        conditional=lambda w: network(w)["conditional"],
-        shard_size=SEEDS["shard_size"],
+        conditional=lambda w: E.network(w.network)["conditional"],
+        shard_size=E.seeds["shard_size"],
         start=config["sampling"]["network_start"],
         weights="",
         code=code("sample/sample_network.py"),

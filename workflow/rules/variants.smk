@@ -1,37 +1,36 @@
 """Controls and ablations: the chain with one thing changed, and networks before their training ended."""
 
-# Steps of networks during their training.
-LEARNING_STEPS = min(config["sampling"]["network_steps"])
-VARIED = [name for name in NETWORKS if VARIANTS[name]]
-
 
 wildcard_constraints:
-    variant="|".join(config["variants"]) or "(?!)",
+    variant=any_of(config["variants"]),
 
 
 use rule sample_machine as sample_variant_machine with:
     input:
-        bank=variant_bank,
-        noise=lambda w: RESULTS / f"noise/{dataset_of(w)}-evaluation.npz",
-        scales=lambda w: RESULTS / f"calibration/{scales_of(w.network)}.scales.csv",
+        bank=lambda w: E.variant_bank(w.network, w.variant),
+        noise=lambda w: E.noise(w.network),
+        scales=lambda w: E.scales(w.network),
     output:
-        RESULTS / "variants/{network}/{variant}/{machine}/{shard}.npz",
+        E.results / "variants/{network}/{variant}/{machine}/{shard}.npz",
     log:
-        RESULTS / "logs/sample-{network}-{variant}-{machine}-{shard}.log",
+        E.results / "logs/sample-{network}-{variant}-{machine}-{shard}.log",
     benchmark:
-        RESULTS / "benchmarks/sample-{network}-{variant}-{machine}-{shard}.tsv"
+        E.results / "benchmarks/sample-{network}-{variant}-{machine}-{shard}.tsv"
     params:
-        boundary=lambda w: network(w)["padding"],
-        conditional=lambda w: network(w)["conditional"]
-        and dataset_of(w) not in variant(w, "bank_dataset", {}),
-        shard_size=SEEDS["shard_size"],
-        candidates=lambda w: variant(w, "candidates", config["bank"]["candidates"]),
+        boundary=lambda w: E.network(w.network)["padding"],
+        conditional=lambda w: E.variant_conditional(w.network, w.variant),
+        shard_size=E.seeds["shard_size"],
+        candidates=lambda w: E.changed(
+            w.variant, "candidates", config["bank"]["candidates"]
+        ),
         engine=config["engine"],
-        adaptive=config["adaptive"] if config["engine"] == "adaptive" else None,
+        adaptive=E.adaptive,
         steps=config["sampling"]["machine_steps"],
-        start=lambda w: variant(w, "machine_start", config["sampling"]["machine_start"]),
-        patch_size=lambda w: variant(w, "patch_size"),
-        scales_shift=lambda w: variant(w, "scales_shift", 0),
+        start=lambda w: E.changed(
+            w.variant, "machine_start", config["sampling"]["machine_start"]
+        ),
+        patch_size=lambda w: E.changed(w.variant, "patch_size"),
+        scales_shift=lambda w: E.changed(w.variant, "scales_shift", 0),
         followed=0,
         code=code("sample/sample_machine.py"),
     message:
@@ -40,24 +39,26 @@ use rule sample_machine as sample_variant_machine with:
 
 use rule sample_network as sample_variant_network with:
     input:
-        network=network_files,
+        network=lambda w: E.network_files(w.network),
         snapshots=lambda w: (
-            RESULTS / f"networks/snapshots/{w.network}.safetensors"
-            if variant(w, "weights") == "raw"
+            E.results / f"networks/snapshots/{w.network}.safetensors"
+            if E.changed(w.variant, "weights") == "raw"
             else []
         ),
-        noise=lambda w: RESULTS / f"noise/{dataset_of(w)}-evaluation.npz",
+        noise=lambda w: E.noise(w.network),
     output:
-        RESULTS / "variants/{network}/{variant}/network-{steps}/{shard}.npz",
+        E.results / "variants/{network}/{variant}/network-{steps}/{shard}.npz",
     log:
-        RESULTS / "logs/sample-{network}-{variant}-network-{steps}-{shard}.log",
+        E.results / "logs/sample-{network}-{variant}-network-{steps}-{shard}.log",
     benchmark:
-        RESULTS / "benchmarks/sample-{network}-{variant}-network-{steps}-{shard}.tsv"
+        E.results / "benchmarks/sample-{network}-{variant}-network-{steps}-{shard}.tsv"
     params:
-        conditional=lambda w: network(w)["conditional"],
-        shard_size=SEEDS["shard_size"],
-        start=lambda w: variant(w, "network_start", config["sampling"]["network_start"]),
-        weights=lambda w: variant(w, "weights", ""),
+        conditional=lambda w: E.network(w.network)["conditional"],
+        shard_size=E.seeds["shard_size"],
+        start=lambda w: E.changed(
+            w.variant, "network_start", config["sampling"]["network_start"]
+        ),
+        weights=lambda w: E.changed(w.variant, "weights", ""),
         code=code("sample/sample_network.py"),
     message:
         "Sampling {wildcards.network} in {wildcards.steps} steps, {wildcards.variant}, shard {wildcards.shard}"
@@ -69,17 +70,17 @@ rule variants:
         lambda w: sorted(
             {
                 path
-                for pair in compared(w).values()
+                for pair in E.compared(w.network, w.steps).values()
                 for side in pair.values()
                 for path in side
             }
         ),
     output:
-        RESULTS / "variants/{network}-{steps}.csv",
+        E.results / "variants/{network}-{steps}.csv",
     log:
-        RESULTS / "logs/variants-{network}-{steps}.log",
+        E.results / "logs/variants-{network}-{steps}.log",
     benchmark:
-        RESULTS / "benchmarks/variants-{network}-{steps}.tsv"
+        E.results / "benchmarks/variants-{network}-{steps}.tsv"
     conda:
         "../../envs/cpu.yaml"
     threads: 1
@@ -87,8 +88,8 @@ rule variants:
         mem_mb=1000,
         runtime=10,
     params:
-        compared=compared,
-        variants=lambda w: VARIANTS[w.network],
+        compared=lambda w: E.compared(w.network, w.steps),
+        variants=lambda w: E.variants[w.network],
         code=code("variants/variants.py"),
     message:
         "Comparing ELS and {wildcards.network} in {wildcards.steps} steps under every variant"
@@ -100,21 +101,21 @@ rule variants_table:
     """Take the medians of every variant, and their differences from the unchanged chain."""
     input:
         expand(
-            RESULTS / "variants/{network}-{steps}.csv",
-            network=VARIED,
-            steps=config["sampling"]["network_steps"],
+            E.results / "variants/{network}-{steps}.csv",
+            network=E.varied,
+            steps=E.steps,
         ),
     output:
         report(
-            RESULTS / "tables/variants.csv",
+            E.results / "tables/variants.csv",
             category="Controls",
             caption="../report/variants.rst",
             labels={"table": "controls and ablations"},
         ),
     log:
-        RESULTS / "logs/variants_table.log",
+        E.results / "logs/variants_table.log",
     benchmark:
-        RESULTS / "benchmarks/variants_table.tsv"
+        E.results / "benchmarks/variants_table.tsv"
     conda:
         "../../envs/cpu.yaml"
     threads: 1
@@ -133,27 +134,27 @@ rule variants_table:
 rule learning_curve:
     """Compare machines with a network at several moments of its training."""
     input:
-        **{m: (lambda w, m=m: shards(w, m)) for m in config["machines"]},
-        network=RESULTS / "networks/{network}.safetensors",
-        snapshots=RESULTS / "networks/snapshots/{network}.safetensors",
-        noise=lambda w: RESULTS / f"noise/{dataset_of(w)}-evaluation.npz",
+        **{m: (lambda w, m=m: E.samples(w.network, m)) for m in E.machines},
+        network=E.results / "networks/{network}.safetensors",
+        snapshots=E.results / "networks/snapshots/{network}.safetensors",
+        noise=lambda w: E.noise(w.network),
     output:
-        RESULTS / "learning/{network}.csv",
+        E.results / "learning/{network}.csv",
     log:
-        RESULTS / "logs/learning_curve-{network}.log",
+        E.results / "logs/learning_curve-{network}.log",
     benchmark:
-        RESULTS / "benchmarks/learning_curve-{network}.tsv"
+        E.results / "benchmarks/learning_curve-{network}.tsv"
     conda:
         "../../envs/cpu.yaml"
-    threads: shared_cores(len(WITH_SNAPSHOTS), mem_mb=2000)
+    threads: shared_cores(len(E.with_snapshots), mem_mb=2000)
     resources:
         mem_mb=2000,
         runtime=240,
     params:
-        machines=config["machines"],
-        conditional=lambda w: network(w)["conditional"],
+        machines=E.machines,
+        conditional=lambda w: E.network(w.network)["conditional"],
         start=config["sampling"]["network_start"],
-        steps=LEARNING_STEPS,
+        steps=min(E.steps),
         code=code("variants/learning_curve.py"),
     message:
         "Following {wildcards.network} through its training"

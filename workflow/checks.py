@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 import math
 import re
 from functools import cache
@@ -16,17 +15,19 @@ from jsonschema.exceptions import ValidationError, best_match
 from patchmosaic.datasets.content import DatasetError
 from patchmosaic.datasets.registry import REGISTRY, find_dataset
 from patchmosaic.networks.config import RESNETS, NetworkConfig
-from patchmosaic.networks.records import snapshots_path
 from patchmosaic.sampling.scales import read_scales
 from patchmosaic.system.records import RecordError, load_record
+from workflow.experiment import (
+    UNCHANGED,
+    has_snapshots,
+    network_config,
+    recipe_of,
+    repeats_of,
+    variants_of,
+)
 
 SCHEMA = Path(__file__).parent / "schemas" / "config.schema.yaml"
 MOST_SHARDS = 1000
-# Keys of a variant that change the samples of the machine, and of the network.
-MACHINE_CHANGES = {"bank_dataset", "bank_images", "candidates", "machine_start", "patch_size"}
-MACHINE_CHANGES |= {"scales_shift"}
-NETWORK_CHANGES = {"network_start", "weights"}
-UNCHANGED = "unchanged"  # name of the chain as it is, among variants
 OWN_FILES = {"module": ".py", "weights": ".safetensors"}
 OWN_KEYS = (*OWN_FILES, "predicts")
 # Keys of networks that are built here.
@@ -232,61 +233,6 @@ def _check_interior(where: str, patch_size: int, network: dict, config: dict) ->
         )
 
 
-def has_snapshots(name: str, checkpoints: Path) -> bool:
-    """Whether a packaged network comes with snapshots of its training."""
-    return snapshots_path(checkpoints / f"{name}.safetensors").exists()
-
-
-def recipe_of(config: dict, network: dict) -> dict:
-    """The recipe that a network of the config is trained by, with its own seed if it has one."""
-    recipe = config["recipes"][network["recipe"]]
-    return recipe | {"seed": network.get("training_seed", recipe["seed"])}
-
-
-def kind_of(config: dict, name: str) -> str:
-    """What a network of the config is and how it was trained, beside its padding, as JSON."""
-    network = config["networks"][name]
-    kept = {k: v for k, v in network.items() if k not in ("padding", "checkpoint", "scales_of")}
-    if "recipe" in network:
-        kept["recipe"] = recipe_of(config, network) | {"snapshots": None}
-    return json.dumps(kept, sort_keys=True)
-
-
-def repeats_of(config: dict) -> list[list[str]]:
-    """Groups, of two and more, of evaluated networks that differ in their training seed only."""
-    groups: dict[str, list[str]] = {}
-    for name in config["configurations"]:
-        network = config["networks"][name]
-        if network["checkpoint"] == "own":
-            continue
-        kept = {k: v for k, v in network.items() if k not in ("checkpoint", "training_seed")}
-        kept["recipe"] = recipe_of(config, network) | {"seed": None, "snapshots": None}
-        groups.setdefault(json.dumps(kept, sort_keys=True), []).append(name)
-    return [
-        sorted(names, key=lambda name: recipe_of(config, config["networks"][name])["seed"])
-        for names in groups.values()
-        if len(names) > 1
-    ]
-
-
-def variants_of(config: dict, name: str) -> dict[str, dict]:
-    """The variants that apply to a network, by name.
-
-    One applies unless it is for other networks, its bank is for other datasets, or it is about the
-    candidates of a circular boundary and the network's is not.
-    """
-    network, found = config["networks"][name], {}
-    for variant, changes in config["variants"].items():
-        if name not in changes.get("networks", [name]):
-            continue
-        if network["dataset"] not in changes.get("bank_dataset", [network["dataset"]]):
-            continue
-        if "candidates" in changes and network["padding"] != "circular":
-            continue
-        found[variant] = changes
-    return found
-
-
 def _check_repeats(config: dict) -> None:
     for names in repeats_of(config):
         seeds: dict[int, str] = {}
@@ -419,26 +365,6 @@ def _check_scales(name: str, config: dict, checkpoints: Path) -> None:
             f"sampling.machine_steps: {steps}, but the packaged scales {path} are for "
             f"{len(times)} steps; set calibration.source to computed"
         )
-
-
-def network_config(config: dict, name: str) -> NetworkConfig:
-    """The package's description of a network of the config that is not an own one.
-
-    The number of classes is known once the images are; until then a class-conditional network
-    counts as having one.
-    """
-    network = config["networks"][name]
-    dataset = config["datasets"][network["dataset"]]
-    optional = {"layers": network["layers"]} if "layers" in network else {}
-    return NetworkConfig(
-        architecture=network["architecture"],
-        image_channels=dataset.get("channels", find_dataset(dataset["source"]).channels),
-        size=dataset["size"],
-        channels=network["channels"],
-        padding=network["padding"],
-        classes=int(network["conditional"]),
-        **optional,
-    )
 
 
 def _check_checkpoint(

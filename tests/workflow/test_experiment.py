@@ -1,0 +1,187 @@
+"""What follows from a config, without Snakemake: networks, banks, shards, owners, needs of jobs."""
+
+from importlib import import_module
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from configs import DEFAULT, OWN, ROOT, merged, read
+
+from patchmosaic.datasets.registry import find_dataset
+from workflow.experiment import MOST_THREADS, UNCHANGED, Experiment, memory_for, threads_each
+from workflow.figures import FIGURES, drawings
+
+RESULTS = Path("results")
+
+
+def experiment(*overrides):
+    config = DEFAULT
+    for override in overrides:
+        config = merged(config, override)
+    return Experiment(config, ROOT)
+
+
+def test_networks_go_by_their_checkpoints():
+    e = experiment(OWN, {"configurations": ["mnist-unet-zeros", "mine"]})
+    assert e.of_checkpoint("packaged") == ["mnist-unet-zeros"]
+    assert e.of_checkpoint("own") == ["mine"]
+    assert e.of_checkpoint("trained") == []
+    assert e.with_snapshots == []
+    assert experiment({"configurations": ["mnist-resnet-zeros"]}).with_snapshots
+    trained = {"networks": {"mnist-unet-zeros": {"checkpoint": "trained"}}}
+    assert "mnist-unet-zeros" in experiment(trained).with_snapshots
+    assert e.architecture("mine") == "own"
+    assert e.network_files("mine") == [
+        RESULTS / "networks/mine.safetensors",
+        ROOT / "docs/own_network.py",
+    ]
+    assert e.network_files("mnist-unet-zeros") == [
+        RESULTS / "networks/mnist-unet-zeros.safetensors"
+    ]
+
+
+def test_banks_have_labels_where_networks_are_told_them():
+    e = experiment({"bank": {"images": 600}})
+    assert e.bank("mnist-unet-zeros") == RESULTS / "banks/mnist-pooled-600.npz"
+    assert e.bank("fashion_mnist-unet-zeros") == RESULTS / "banks/fashion_mnist-classes-600.npz"
+    assert e.calibration_bank("mnist-unet-zeros") == RESULTS / "banks/mnist-pooled-2000.npz"
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "shards", "followed"),
+    [(20, 20, 1, 1), (20, 7, 3, 2), (6, 3, 2, 2), (100, 10, 10, 1), (21, 20, 2, 1)],
+)
+def test_seeds_are_cut_into_shards(count, size, shards, followed):
+    """Trajectories are kept of the first ten seeds, so not every shard has some."""
+    e = experiment({"seeds": {"evaluation": {"count": count, "shard_size": size}}})
+    assert e.shards == [f"{i:03d}" for i in range(shards)]
+    assert len(e.samples("mnist-unet-zeros", "els")) == shards
+    assert len(e.followed_shards("mnist-unet-zeros", "els")) == followed
+
+
+def test_equal_machines_are_sampled_once():
+    e = experiment()
+    resnet, unet = "mnist-resnet-zeros", "mnist-unet-zeros"
+    assert e.networks.index(resnet) < e.networks.index(unet)
+    assert e.sampled_as(unet, "is") == resnet  # of the same bank
+    assert e.sampled_as(unet, "els") == unet  # by scales of its own
+    assert e.sampled_as(unet, "network-20") == unet
+    assert e.samples(unet, "is") == e.samples(resnet, "is") != e.samples(unet, "els")
+    borrowed = experiment({"networks": {unet: {"scales_of": resnet}}})
+    assert borrowed.sampled_as(unet, "els") == resnet
+    assert borrowed.calibrated == [n for n in sorted(e.networks) if n != unet]
+    assert borrowed.scales(unet) == RESULTS / f"calibration/{resnet}.scales.csv"
+    assert e.needed_scales(unet, "is") == []
+    assert e.needed_scales(unet, "ls") == e.scales(unet)
+
+
+def test_siblings_and_pairs_are_trained_for_the_same():
+    e = experiment()
+    pairs = {(pair["a"], pair["b"]) for pair in e.siblings}
+    assert pairs == {
+        ("mnist-resnet-zeros", "mnist-unet-zeros"),
+        ("fashion_mnist-resnet-zeros", "fashion_mnist-unet-zeros"),
+    }
+    assert len(e.siblings) == len(pairs) * len(e.steps)
+    assert e.side_by_side["mnist"] == ("mnist-resnet-zeros", "mnist-unet-zeros")
+    assert experiment({"machines": ["is", "ls"]}).siblings == []
+    circular = experiment({"configurations": ["mnist-resnet-circular", "mnist-unet-zeros"]})
+    assert circular.siblings == []
+    assert circular.side_by_side == {}
+
+
+def test_folders_of_images_have_no_test_images():
+    e = experiment()
+    assert e.held_out("mnist-unet-zeros") == [Path("data/prepared/mnist-32-test.npz")]
+    folder = {"datasets": {"mnist": {"source": "image_folder"}}}
+    assert experiment(folder).held_out("mnist-unet-zeros") == []
+
+
+def test_variants_sample_anew_what_they_change():
+    name = "mnist-resnet-zeros"
+    variants = {
+        "later": {"kind": "ablation", "machine_start": "skip_first"},
+        "raw": {"kind": "ablation", "weights": "raw"},
+        "across": {"kind": "control", "shuffled": True},
+        "other": {"kind": "control", "bank_dataset": {"mnist": "fashion_mnist"}},
+    }
+    e = experiment({"variants": variants})
+    compared = e.compared(name, 20)
+    assert [*compared] == [UNCHANGED, *variants]
+    usual = {"machine": e.samples(name, "els"), "network": e.samples(name, "network-20")}
+    assert compared[UNCHANGED] == compared["across"] == usual
+    assert compared["later"]["machine"] == [f"results/variants/{name}/later/els/000.npz"]
+    assert compared["later"]["network"] == usual["network"]
+    assert compared["raw"]["machine"] == usual["machine"]
+    assert compared["raw"]["network"] == [f"results/variants/{name}/raw/network-20/000.npz"]
+    assert e.variant_bank(name, "other") == RESULTS / "banks/fashion_mnist-pooled-all.npz"
+    assert e.variant_bank(name, "later") == e.bank(name)
+    assert "other" not in e.variants["fashion_mnist-unet-zeros"]
+    assert e.varied == e.networks
+    assert experiment().varied == []
+
+
+@pytest.mark.parametrize(
+    "config", ["default", "ci", "ablations", "training_seeds", "wide_mnist", "paper_width"]
+)
+def test_every_figure_has_module_caption_and_inputs(config):
+    override = {} if config == "default" else read(f"config/{config}.yaml")
+    e = experiment(override)
+    drawn = drawings(e)
+    assert len({drawing["path"] for drawing in drawn}) == len(drawn) >= 20
+    assert all(Path(drawing["caption"]).is_file() for drawing in drawn)
+    assert not any(set("{}") & set(drawing["title"] + drawing["path"]) for drawing in drawn)
+    for name, figure in FIGURES.items():
+        assert callable(import_module(f"patchmosaic.figures.{name}").draw)
+        for wildcards in figure.each(e):
+            assert set(wildcards) == set(figure.wildcards), name
+            job = SimpleNamespace(**wildcards)
+            given, settings = figure.inputs(e, job), figure.settings(e, job)
+            assert not set(given) & set(settings), name
+
+
+def test_figures_come_with_what_they_show():
+    def names(*overrides):
+        e = experiment(*overrides)
+        return {name for name, figure in FIGURES.items() if figure.each(e)}
+
+    always = {"siblings", "measures", "garments", "denoising", "patch_origins", "architectures"}
+    assert set(FIGURES) - names() == {"training_seeds", "variants"}
+    without_els = {"machines": ["is", "ls"]}
+    assert names() - names(without_els) == always - {"architectures"}
+    assert names() - names({"analyses": []}) == {"learning", "nearest_patches", "consistency"}
+    assert "training_seeds" in names(read("config/training_seeds.yaml"))
+    assert "variants" in names(read("config/ablations.yaml"))
+    assert experiment(without_els).explorer_page == []
+
+
+@pytest.mark.parametrize(
+    ("jobs", "cores", "memory_gb", "threads"),
+    [
+        (4, 2, 24, 1),  # the default experiment on a laptop
+        (1, 2, 24, 2),  # a single job has all cores
+        (4, 16, 64, 4),
+        (110, 64, 400, 1),
+        (110, 64, 64, 4),  # sixteen jobs of 4 GB fit, not sixty-four
+        (4, 2, 2, 2),  # not even one fits: one at a time
+        (1, 64, 400, MOST_THREADS),
+        (3, 2, 24, 1),
+    ],
+)
+def test_jobs_share_cores_and_memory(jobs, cores, memory_gb, threads):
+    assert threads_each(jobs, 4000, cores, memory_gb * 1000) == threads
+
+
+@pytest.mark.parametrize(
+    ("dataset", "channels", "mem_mb"),
+    [
+        ("mnist", 1, 4000),
+        ("fashion_mnist", 1, 4000),
+        ("image_folder", 3, 4000),  # nobody knows how many
+        ("cifar10", 1, 4000),
+        ("cifar10", 3, 4703),
+        ("celeba", 3, 7346),  # 162,770 x 3 x 32^2 values, of which 60,000 x 32^2 are usual
+    ],
+)
+def test_jobs_ask_for_the_memory_of_their_images(dataset, channels, mem_mb):
+    assert memory_for(4000, find_dataset(dataset).train_images, channels, 32) == mem_mb

@@ -1,0 +1,464 @@
+"""Everything that follows from the config of an experiment: its networks, files, jobs and needs.
+
+Plain Python: rule files ask one Experiment, and tests do so without Snakemake. A config is checked
+before one is made of it, by workflow/checks.py.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from itertools import combinations
+from pathlib import Path
+
+from patchmosaic.datasets.image_files import collection_stamp
+from patchmosaic.datasets.registry import find_dataset
+from patchmosaic.networks.config import NetworkConfig, row_of_paper
+from patchmosaic.networks.records import snapshots_path
+
+# Keys of a variant that change the samples of the machine, and of the network.
+MACHINE_CHANGES = {"bank_dataset", "bank_images", "candidates", "machine_start", "patch_size"}
+MACHINE_CHANGES |= {"scales_shift"}
+NETWORK_CHANGES = {"network_start", "weights"}
+UNCHANGED = "unchanged"  # name of the chain as it is, among variants
+
+MOST_THREADS = 8  # more are seldom worth their waiting for each other
+USUAL_VALUES = 60_000 * 32 * 32  # of MNIST and Fashion-MNIST, for which rules state their memory
+BYTES_A_VALUE = 8  # as read, as float32, as two orders of an engine's bank, and a byte to spare
+
+KEPT_TRAJECTORIES = 10  # seeds whose trajectories are kept, at most
+WITH_SCALES = ("ls", "els")  # machines that need locality scales
+
+
+class Experiment:
+    """What a config describes, with every path as the rules name it.
+
+    Attributes:
+        config: valid by :func:`workflow.checks.validate_config`.
+        project: folder of the Snakefile, with checkpoints/ and numbers/.
+        data, results: where files go, relative to the working folder.
+        networks: those that are evaluated, in the order of the tables.
+        machines: those that are sampled.
+        steps: numbers of steps of the networks.
+        analyses: what is computed beside the agreement of final images.
+    """
+
+    def __init__(self, config: Mapping, project: Path) -> None:
+        self.config = config
+        self.project = project
+        self.checkpoints = project / "checkpoints"
+        self.expected = project / "numbers/expected.yaml"
+        self.data = Path(config["directories"]["data"])
+        self.results = Path(config["directories"]["results"])
+        self.networks: list[str] = config["configurations"]
+        self.machines: list[str] = config["machines"]
+        self.steps: list[int] = config["sampling"]["network_steps"]
+        self.analyses: list[str] = config["analyses"]
+
+    # Networks.
+
+    def network(self, name: str) -> Mapping:
+        """What the config says of a network."""
+        return self.config["networks"][name]
+
+    def of_checkpoint(self, kind: str) -> list[str]:
+        """The evaluated networks whose checkpoint is of this kind."""
+        return [name for name in self.networks if self.network(name)["checkpoint"] == kind]
+
+    @cached_property
+    def with_snapshots(self) -> list[str]:
+        """The evaluated networks that come with snapshots of their training."""
+        return [
+            name
+            for name in self.networks
+            if self.network(name)["checkpoint"] == "trained"
+            or (
+                self.network(name)["checkpoint"] == "packaged"
+                and has_snapshots(name, self.checkpoints)
+            )
+        ]
+
+    @cached_property
+    def calibrated(self) -> list[str]:
+        """The networks whose locality scales are used, sorted."""
+        return sorted({self.scales_of(name) for name in self.networks})
+
+    def scales_of(self, name: str) -> str:
+        """The network whose locality scales the machines of a network use: its own by default."""
+        return self.network(name).get("scales_of", name)
+
+    def architecture(self, name: str) -> str:
+        """Kind of network as the paper's tables name it; an own one's is for its file to know."""
+        return row_of_paper(self.network(name).get("architecture", "own"))
+
+    def recipe(self, name: str) -> dict:
+        """The recipe that a network is trained by, with its own seed if it has one."""
+        return recipe_of(self.config, self.network(name))
+
+    @cached_property
+    def kinds(self) -> dict[str, str]:
+        """What each evaluated network is and how it was trained, beside its padding."""
+        return {name: kind_of(self.config, name) for name in self.networks}
+
+    def is_alike(self, name: str, other: str) -> bool:
+        """Whether two networks were trained for the same: dataset, padding, conditioning."""
+        keys = ("dataset", "padding", "conditional")
+        return all(self.network(name)[key] == self.network(other)[key] for key in keys)
+
+    @cached_property
+    def repeats(self) -> list[list[str]]:
+        """Groups of evaluated networks that differ in the seed of their training only."""
+        return repeats_of(self.config)
+
+    @cached_property
+    def siblings(self) -> list[dict]:
+        """Pairs of networks that were trained for the same, and their shards, where ELS is there.
+
+        Each has a, b (names), steps and shards, of a and of b.
+        """
+        return [
+            {"a": a, "b": b, "steps": steps, "shards": [self.samples(n, kind) for n in (a, b)]}
+            for a, b in combinations(self.networks, 2)
+            for steps, kind in ((steps, f"network-{steps}") for steps in self.steps)
+            if self.is_alike(a, b) and "els" in self.machines
+        ]
+
+    @cached_property
+    def side_by_side(self) -> dict[str, tuple[str, str]]:
+        """For each dataset a ResNet and a UNet that differ in their architecture only."""
+        found: dict[str, tuple[str, str]] = {}
+        for name in self.networks:
+            for other in self.networks:
+                kinds = [self.architecture(each) for each in (name, other)]
+                if kinds == ["resnet", "unet"] and self.is_alike(name, other):
+                    found.setdefault(self.network(name)["dataset"], (name, other))
+        return found
+
+    @property
+    def runs(self) -> list[dict[str, object]]:
+        """Every evaluated network with every number of steps."""
+        return [{"network": name, "steps": n} for name in self.networks for n in self.steps]
+
+    def network_files(self, name: str) -> list[Path]:
+        """The weights of a network, and an own one's Python file (of the config's path)."""
+        weights = self.results / f"networks/{name}.safetensors"
+        is_own = self.network(name)["checkpoint"] == "own"
+        return [weights, *([Path(self.network(name)["module"])] if is_own else [])]
+
+    # Images and banks.
+
+    def dataset(self, name: str) -> str:
+        """Name of the dataset of a network."""
+        return self.network(name)["dataset"]
+
+    def prepared(self, dataset: str, split: str = "train") -> Path:
+        """The prepared training (or "test") images of a dataset."""
+        size = self.config["datasets"][dataset]["size"]
+        return self.data / f"prepared/{dataset}-{size}-{split}.npz"
+
+    def held_out(self, name: str) -> list[Path]:
+        """The prepared test images for a network; a folder of images need not have any."""
+        dataset = self.dataset(name)
+        is_folder = self.config["datasets"][dataset]["source"] == "image_folder"
+        return [] if is_folder else [self.prepared(dataset, "test")]
+
+    def local_content(self, dataset: str) -> str | None:
+        """What changes when images that are read from a local folder or archive do, else None.
+
+        Raises patchmosaic.datasets.content.DatasetError where they cannot be read.
+        """
+        chosen = self.config["datasets"][dataset]
+        if find_dataset(chosen["source"]).only_local:
+            return collection_stamp(Path(chosen["local"]))
+        return None
+
+    def bank(self, name: str, images: int | str | None = None) -> Path:
+        """The bank of a network, of bank.images unless said: with labels where it is told them."""
+        images = self.config["bank"]["images"] if images is None else images
+        kind = "classes" if self.network(name)["conditional"] else "pooled"
+        return self.results / f"banks/{self.dataset(name)}-{kind}-{images}.npz"
+
+    def calibration_bank(self, name: str) -> Path:
+        """The smaller bank of a network, which calibration and analyses use."""
+        return self.bank(name, self.config["calibration"]["bank_images"])
+
+    @property
+    def exact_engine(self) -> str:
+        """The engine of what is always computed exactly."""
+        return "auto" if self.config["engine"] == "adaptive" else self.config["engine"]
+
+    @property
+    def adaptive(self) -> Mapping | None:
+        """Settings of the adaptive engine, where machines are sampled by it."""
+        return self.config["adaptive"] if self.config["engine"] == "adaptive" else None
+
+    # Seeds and samples.
+
+    @property
+    def seeds(self) -> Mapping:
+        """The noise seeds that machines and networks share: first, count, shard_size."""
+        return self.config["seeds"]["evaluation"]
+
+    @property
+    def followed_seeds(self) -> int:
+        """How many of the first seeds have their trajectories kept."""
+        return min(KEPT_TRAJECTORIES, self.seeds["count"])
+
+    @cached_property
+    def shards(self) -> list[str]:
+        """Names of the shards of the seeds."""
+        return [f"{i:03d}" for i in range(-(-self.seeds["count"] // self.seeds["shard_size"]))]
+
+    def noise(self, name: str, purpose: str = "evaluation") -> Path:
+        """The noise that a network starts from, for "evaluation" or "calibration"."""
+        return self.results / f"noise/{self.dataset(name)}-{purpose}.npz"
+
+    def sampled_as(self, name: str, kind: str) -> str:
+        """The network under whose name a kind of sample of a network is kept.
+
+        A machine that is the same for several networks runs once, for the first of them: IS of the
+        same bank; the others also of the same boundary and scales.
+        """
+        if kind not in self.machines:
+            return name
+
+        def machine_of(other: str) -> tuple:
+            bank = self.bank(other)
+            of_patches = (self.network(other)["padding"], self.scales_of(other))
+            return (bank,) if kind == "is" else (bank, *of_patches)
+
+        return next(n for n in [*self.networks, name] if machine_of(n) == machine_of(name))
+
+    def samples(self, name: str, kind: str) -> list[str]:
+        """All shards of one kind of sample of a network: a machine, or network-<steps>."""
+        folder = self.results / f"samples/{self.sampled_as(name, kind)}/{kind}"
+        return [str(folder / f"{shard}.npz") for shard in self.shards]
+
+    def samples_by_kind(self, name: str) -> dict[str, list[str]]:
+        """The shards of every machine, and of a network in every number of steps."""
+        of_machines = {machine: self.samples(name, machine) for machine in self.machines}
+        return of_machines | {
+            f"network_{n}": self.samples(name, f"network-{n}") for n in self.steps
+        }
+
+    @property
+    def kinds_of_samples(self) -> dict[str, str]:
+        """The words for those kinds, in the order of tables and figures."""
+        of_networks = {f"network_{n}": f"network, {n} steps" for n in self.steps}
+        return of_networks | {m: m for m in ("els", "ls", "es", "is") if m in self.machines}
+
+    @property
+    def local_machines(self) -> list[str]:
+        """The machines with locality scales, the best first."""
+        return [machine for machine in ("els", "ls") if machine in self.machines]
+
+    def followed_shards(self, name: str, machine: str) -> list[Path]:
+        """The trajectories of a machine of a network, in those shards that have some."""
+        owner = self.sampled_as(name, machine)
+        last = (self.followed_seeds - 1) // self.seeds["shard_size"]
+        folder = self.results / f"trajectories/{owner}/{machine}"
+        return [folder / f"{shard}.npz" for shard in self.shards[: last + 1]]
+
+    def scales(self, name: str) -> Path:
+        """The locality scales that the machines of a network use."""
+        return self.results / f"calibration/{self.scales_of(name)}.scales.csv"
+
+    def needed_scales(self, name: str, machine: str) -> Path | list:
+        """The locality scales that one machine of a network needs, or [] for none."""
+        return self.scales(name) if machine in WITH_SCALES else []
+
+    @property
+    def calibrates(self) -> bool:
+        """Whether locality scales are computed here, not packaged."""
+        return self.config["calibration"]["source"] == "computed"
+
+    # Variants.
+
+    @cached_property
+    def variants(self) -> dict[str, dict[str, dict]]:
+        """The variants of every evaluated network, by name, with their changes."""
+        return {name: variants_of(self.config, name) for name in self.networks}
+
+    @property
+    def varied(self) -> list[str]:
+        """The evaluated networks that have variants."""
+        return [name for name in self.networks if self.variants[name]]
+
+    def changed(self, variant: str, key: str, otherwise: object = None) -> object:
+        """What a variant changes a setting to, else what it is."""
+        return self.config["variants"][variant].get(key, otherwise)
+
+    def variant_bank(self, name: str, variant: str) -> Path:
+        """The bank of a variant: another dataset's is not labelled."""
+        images = self.changed(variant, "bank_images", self.config["bank"]["images"])
+        other = self.changed(variant, "bank_dataset", {}).get(self.dataset(name))
+        return (
+            self.results / f"banks/{other}-pooled-{images}.npz"
+            if other
+            else self.bank(name, images)
+        )
+
+    def variant_conditional(self, name: str, variant: str) -> bool:
+        """Whether the machine of a variant is told the class."""
+        others = self.changed(variant, "bank_dataset", {})
+        return self.network(name)["conditional"] and self.dataset(name) not in others
+
+    def compared(self, name: str, steps: int | str) -> dict[str, dict[str, list[str]]]:
+        """Shards of machine and network under every variant of a network, and as they are."""
+
+        def shards(variant: str, kind: str, changing: set[str]) -> list[str]:
+            if not changing & set(self.variants[name].get(variant, ())):
+                return self.samples(name, kind)
+            folder = self.results / f"variants/{name}/{variant}/{kind}"
+            return [str(folder / f"{shard}.npz") for shard in self.shards]
+
+        return {
+            variant: {
+                "machine": shards(variant, "els", MACHINE_CHANGES),
+                "network": shards(variant, f"network-{steps}", NETWORK_CHANGES),
+            }
+            for variant in (UNCHANGED, *self.variants[name])
+        }
+
+    # The report.
+
+    @property
+    def explorer_page(self) -> list[Path]:
+        """The explorer's page, where there is an ELS machine to explore."""
+        return [self.results / "explorer/index.html"] if "els" in self.machines else []
+
+    @property
+    def more_tables(self) -> dict[str, str]:
+        """Tables beside those of agreement: path relative to the report, and what each holds."""
+        found = {
+            "scales": "locality scales of every network",
+            "trajectories": "agreement over time, a row a time and seed",
+            "trajectory_bands": "the same within bands of frequency",
+        }
+        if self.siblings:
+            found["siblings"] = "networks of the same images with each other"
+        if self.repeats:
+            found["training_seeds"] = "spread over trainings and over noise"
+        if self.varied:
+            found["variants"] = "controls and ablations"
+        return {f"../tables/{name}.csv": words for name, words in found.items()}
+
+    # What jobs need.
+
+    def memory(self, usual_mb: int, name: str, bank: int | str = "all") -> int:
+        """MB for a job with the training images of a network, or with a bank of so many of them.
+
+        A number that is of each class may come to all images.
+        """
+        dataset = self.config["datasets"][self.dataset(name)]
+        source = find_dataset(dataset["source"])
+        images = source.train_images
+        if bank != "all" and images and not self.network(name)["conditional"]:
+            images = min(images, bank)
+        channels = dataset.get("channels", source.channels)
+        return memory_for(usual_mb, images, channels, dataset["size"])
+
+    def bank_mb(self, name: str) -> int:
+        """MB for a job that runs machines on the bank of a network."""
+        return self.memory(4000, name, self.config["bank"]["images"])
+
+    def calibration_mb(self, name: str) -> int:
+        """MB for the calibration of a network."""
+        return self.memory(3000, name, self.config["calibration"]["bank_images"])
+
+
+def threads_each(jobs: int, mem_mb: int, cores: int, memory_mb: int) -> int:
+    """Threads for each of so many like jobs that may run at once: together the cores.
+
+    Jobs side by side keep cores busier than threads within one: no thread waits for another. No
+    more are side by side than have room in the memory, unless even MOST_THREADS leave cores free.
+    """
+    side_by_side = max(min(jobs, memory_mb // mem_mb), 1)
+    return min(max(cores // side_by_side, 1), MOST_THREADS)
+
+
+def memory_for(usual_mb: int, images: int | None, channels: int, size: int) -> int:
+    """MB of memory for a job that takes ``usual_mb`` with 60,000 gray images of 32 x 32 pixels.
+
+    What a job holds of its images grows with their number of values, images x channels x size^2;
+    the rest, an index of patches too, is bounded. Fewer images than usual ask for as much, and so
+    do folders whose number of images (None) is not known.
+    """
+    more = (images or 0) * channels * size**2 - USUAL_VALUES
+    return usual_mb + max(more, 0) * BYTES_A_VALUE // 2**20
+
+
+def has_snapshots(name: str, checkpoints: Path) -> bool:
+    """Whether a packaged network comes with snapshots of its training."""
+    return snapshots_path(checkpoints / f"{name}.safetensors").exists()
+
+
+def network_config(config: dict, name: str) -> NetworkConfig:
+    """The package's description of a network of the config that is not an own one.
+
+    The number of classes is known once the images are; until then a class-conditional network
+    counts as having one.
+    """
+    network = config["networks"][name]
+    dataset = config["datasets"][network["dataset"]]
+    optional = {"layers": network["layers"]} if "layers" in network else {}
+    return NetworkConfig(
+        architecture=network["architecture"],
+        image_channels=dataset.get("channels", find_dataset(dataset["source"]).channels),
+        size=dataset["size"],
+        channels=network["channels"],
+        padding=network["padding"],
+        classes=int(network["conditional"]),
+        **optional,
+    )
+
+
+def recipe_of(config: dict, network: dict) -> dict:
+    """The recipe that a network of the config is trained by, with its own seed if it has one."""
+    recipe = config["recipes"][network["recipe"]]
+    return recipe | {"seed": network.get("training_seed", recipe["seed"])}
+
+
+def kind_of(config: dict, name: str) -> str:
+    """What a network of the config is and how it was trained, beside its padding, as JSON."""
+    network = config["networks"][name]
+    kept = {k: v for k, v in network.items() if k not in ("padding", "checkpoint", "scales_of")}
+    if "recipe" in network:
+        kept["recipe"] = recipe_of(config, network) | {"snapshots": None}
+    return json.dumps(kept, sort_keys=True)
+
+
+def repeats_of(config: dict) -> list[list[str]]:
+    """Groups, of two and more, of evaluated networks that differ in their training seed only."""
+    groups: dict[str, list[str]] = {}
+    for name in config["configurations"]:
+        network = config["networks"][name]
+        if network["checkpoint"] == "own":
+            continue
+        kept = {k: v for k, v in network.items() if k not in ("checkpoint", "training_seed")}
+        kept["recipe"] = recipe_of(config, network) | {"seed": None, "snapshots": None}
+        groups.setdefault(json.dumps(kept, sort_keys=True), []).append(name)
+    return [
+        sorted(names, key=lambda name: recipe_of(config, config["networks"][name])["seed"])
+        for names in groups.values()
+        if len(names) > 1
+    ]
+
+
+def variants_of(config: dict, name: str) -> dict[str, dict]:
+    """The variants that apply to a network, by name.
+
+    One applies unless it is for other networks, its bank is for other datasets, or it is about the
+    candidates of a circular boundary and the network's is not.
+    """
+    network, found = config["networks"][name], {}
+    for variant, changes in config["variants"].items():
+        if name not in changes.get("networks", [name]):
+            continue
+        if network["dataset"] not in changes.get("bank_dataset", [network["dataset"]]):
+            continue
+        if "candidates" in changes and network["padding"] != "circular":
+            continue
+        found[variant] = changes
+    return found
