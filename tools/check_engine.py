@@ -1,4 +1,4 @@
-"""Warn, at the end of an installation, where the native engine is not to be had."""
+"""Warn, at the end of an installation, where the native engine is unavailable."""
 
 import sys
 

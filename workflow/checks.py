@@ -14,7 +14,10 @@ from jsonschema.exceptions import ValidationError, best_match
 
 from patchmosaic.datasets.content import DatasetError
 from patchmosaic.datasets.registry import REGISTRY, find_dataset
-from patchmosaic.networks.config import RESNETS, NetworkConfig
+from patchmosaic.engines.registry import CHOICES
+from patchmosaic.machines.registry import BOUNDARIES, CANDIDATES, MACHINES
+from patchmosaic.networks.config import NetworkConfig
+from patchmosaic.networks.registry import ARCHITECTURES, SPECIAL
 from patchmosaic.sampling.scales import read_scales
 from patchmosaic.system.records import RecordError, load_record
 from workflow.experiment import (
@@ -31,7 +34,7 @@ MOST_SHARDS = 1000
 OWN_FILES = {"module": ".py", "weights": ".safetensors"}
 OWN_KEYS = (*OWN_FILES, "predicts")
 # Keys of networks that are built here.
-BUILT_KEYS = ("architecture", "channels", "layers", "recipe", "training_seed")
+BUILT_KEYS = ("architecture", "channels", *SPECIAL, "recipe", "training_seed")
 
 
 def _is_number(_, value: object) -> bool:
@@ -77,7 +80,16 @@ def validate_config(config: dict, checkpoints: Path) -> None:
 
 @cache
 def _schema() -> dict:
-    return yaml.safe_load(SCHEMA.read_text())
+    schema = yaml.safe_load(SCHEMA.read_text())
+    known = {
+        "machine": MACHINES,
+        "architecture": ARCHITECTURES,
+        "boundary": BOUNDARIES,
+        "candidates": CANDIDATES,
+        "engine": CHOICES,
+    }
+    schema["$defs"] |= {name: {"enum": list(names)} for name, names in known.items()}
+    return schema
 
 
 def _key(path) -> str:
@@ -201,9 +213,11 @@ def _check_network(name: str, config: dict, checkpoints: Path) -> None:
                 f"{where}.{key}: {network[key]!r} is not defined{hint}; "
                 f"{key}s has {', '.join(table)}"
             )
-    if not is_own and ("layers" in network) != (network["architecture"] in RESNETS):
-        wanted = "needs" if network["architecture"] in RESNETS else "is not used by"
-        raise ConfigError(f"{where}.layers: {wanted} a {network['architecture']}")
+    for key in SPECIAL if not is_own else ():
+        is_taken = key in ARCHITECTURES[network["architecture"]].settings
+        if (key in network) != is_taken:
+            wanted = "needs" if is_taken else "is not used by"
+            raise ConfigError(f"{where}.{key}: {wanted} a {network['architecture']}")
     if network["padding"] == "circular" and config["bank"]["candidates"] == "interior":
         largest = config["calibration"]["patch_sizes"][-1]
         _check_interior("calibration.patch_sizes", largest, network, config)

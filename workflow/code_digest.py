@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 PACKAGE = "patchmosaic"
+LOADER = Path("patchmosaic/system/lazy.py")
 
 
 def code_digest(project: Path, *files: Path) -> str:
@@ -27,7 +28,8 @@ def closure(project: Path, *files: Path) -> list[Path]:
     """These files and all of the package that they rest on, relative to the project, sorted.
 
     That is what they import, wherever in the file, and other files of a module's folder that it
-    names in a string: C sources, templates.
+    names in a string: C sources, templates. A file that loads by name, as registries give it, rests
+    on all that the registries that it imports name.
     """
     found: set[Path] = set()
     todo = list(files)
@@ -51,7 +53,17 @@ def _needs(project: Path, path: Path) -> tuple[Path, ...]:
         for node in ast.walk(tree)
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     ]
-    return (*_imports(project, tree), *_beside(project, path, strings))
+    imported = tuple(_imports(project, tree))
+    named = [path, *imported] if LOADER in imported else []
+    lazy = (file for registry in named for file in _named(project, registry))
+    return (*imported, *lazy, *_beside(project, path, strings))
+
+
+def _named(project: Path, registry: Path) -> Iterator[Path]:
+    """The files of all "module:name" that a file gives as text."""
+    text = (project / registry).read_text(encoding="utf-8")
+    for module in re.findall(rf'"({PACKAGE}(?:\.\w+)+):\w+"', text):
+        yield from _files_of(project, module)
 
 
 def _imports(project: Path, tree: ast.AST) -> Iterator[Path]:

@@ -14,8 +14,10 @@ from pathlib import Path
 
 from patchmosaic.datasets.image_files import collection_stamp
 from patchmosaic.datasets.registry import find_dataset
+from patchmosaic.machines.registry import MACHINES, ordered
 from patchmosaic.networks.config import NetworkConfig, row_of_paper
 from patchmosaic.networks.records import snapshots_path
+from patchmosaic.networks.registry import SPECIAL
 
 # Keys of a variant that change the samples of the machine, and of the network.
 MACHINE_CHANGES = {"bank_dataset", "bank_images", "candidates", "machine_start", "patch_size"}
@@ -28,7 +30,6 @@ USUAL_VALUES = 60_000 * 32 * 32  # of MNIST and Fashion-MNIST, for which rules s
 BYTES_A_VALUE = 8  # as read, as float32, as two orders of an engine's bank, and a byte to spare
 
 KEPT_TRAJECTORIES = 10  # seeds whose trajectories are kept, at most
-WITH_SCALES = ("ls", "els")  # machines that need locality scales
 
 
 class Experiment:
@@ -193,6 +194,10 @@ class Experiment:
         """Settings of the adaptive engine, where machines are sampled by it."""
         return self.config["adaptive"] if self.config["engine"] == "adaptive" else None
 
+    def needs(self, machine: str) -> tuple[str, ...]:
+        """What a machine needs, as :data:`patchmosaic.machines.registry.NEEDS` names it."""
+        return MACHINES[machine].needs
+
     # Seeds and samples.
 
     @property
@@ -217,16 +222,15 @@ class Experiment:
     def sampled_as(self, name: str, kind: str) -> str:
         """The network under whose name a kind of sample of a network is kept.
 
-        A machine that is the same for several networks runs once, for the first of them: IS of the
-        same bank; the others also of the same boundary and scales.
+        A machine that is the same for several networks runs once, for the first of them: of the
+        same bank and, where it needs them, the same boundary and scales.
         """
         if kind not in self.machines:
             return name
 
         def machine_of(other: str) -> tuple:
-            bank = self.bank(other)
-            of_patches = (self.network(other)["padding"], self.scales_of(other))
-            return (bank,) if kind == "is" else (bank, *of_patches)
+            found = {"boundary": self.network(other)["padding"], "scales": self.scales_of(other)}
+            return self.bank(other), *(found[need] for need in self.needs(kind))
 
         return next(n for n in [*self.networks, name] if machine_of(n) == machine_of(name))
 
@@ -246,12 +250,13 @@ class Experiment:
     def kinds_of_samples(self) -> dict[str, str]:
         """The words for those kinds, in the order of tables and figures."""
         of_networks = {f"network_{n}": f"network, {n} steps" for n in self.steps}
-        return of_networks | {m: m for m in ("els", "ls", "es", "is") if m in self.machines}
+        return of_networks | {m: m for m in ordered(self.machines)}
 
     @property
     def local_machines(self) -> list[str]:
-        """The machines with locality scales, the best first."""
-        return [machine for machine in ("els", "ls") if machine in self.machines]
+        """The machines of the registry with locality scales, in the order of the tables."""
+        known = [machine for machine in ordered(self.machines) if machine in MACHINES]
+        return [machine for machine in known if "scales" in self.needs(machine)]
 
     def followed_shards(self, name: str, machine: str) -> list[Path]:
         """The trajectories of a machine of a network, in those shards that have some."""
@@ -266,7 +271,7 @@ class Experiment:
 
     def needed_scales(self, name: str, machine: str) -> Path | list:
         """The locality scales that one machine of a network needs, or [] for none."""
-        return self.scales(name) if machine in WITH_SCALES else []
+        return self.scales(name) if "scales" in self.needs(machine) else []
 
     @property
     def calibrates(self) -> bool:
@@ -402,7 +407,7 @@ def network_config(config: dict, name: str) -> NetworkConfig:
     """
     network = config["networks"][name]
     dataset = config["datasets"][network["dataset"]]
-    optional = {"layers": network["layers"]} if "layers" in network else {}
+    optional = {key: network[key] for key in SPECIAL if key in network}
     return NetworkConfig(
         architecture=network["architecture"],
         image_channels=dataset.get("channels", find_dataset(dataset["source"]).channels),

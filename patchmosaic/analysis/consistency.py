@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from patchmosaic.analysis.nearest_patches import nearest_patches
-from patchmosaic.machines.base import ScoreMachine
+from patchmosaic.machines.base import CandidateMachine
 from patchmosaic.sampling.sampler import machine_x0
 from patchmosaic.sampling.scales import scale_at
 from patchmosaic.sampling.schedule import ddim, reverse_times
@@ -22,7 +22,7 @@ def black_and_white(size: int) -> Tensor:
 
 
 def inconsistent_pixels(
-    machine: ScoreMachine,
+    machine: CandidateMachine,
     images: Tensor,
     patch_size: int,
     labels: Tensor | None = None,
@@ -44,7 +44,7 @@ def inconsistent_pixels(
 
 
 def consistency_over_time(
-    machine: ScoreMachine,
+    machine: CandidateMachine,
     trajectory: Trajectory,
     scales: dict[float, int],
     seeds: Sequence[int],
@@ -80,7 +80,7 @@ def consistency_over_time(
 
 
 def constant_scale_samples(
-    machine: ScoreMachine, noise: Tensor, patch_size: int, steps: int
+    machine: CandidateMachine, noise: Tensor, patch_size: int, steps: int
 ) -> Tensor:
     """Samples (B, C, H, W) of a machine whose locality scale P is the same at all times."""
     times = reverse_times(steps)

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 import pandas as pd
 from torch import Tensor
 
-from patchmosaic.machines.base import ScoreMachine
+from patchmosaic.machines.base import CandidateMachine
 
 ALPHA_BAR = 0.9994
 """Near the limit 1, and within the variances for which the exact engine's error is known."""
 
 
 def nearest_patches(
-    machine: ScoreMachine, images: Tensor, patch_size: int, labels: Tensor | None = None
+    machine: CandidateMachine, images: Tensor, patch_size: int, labels: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """How far the nearest allowed training patch of each pixel is, and its centre.
 
@@ -41,7 +41,7 @@ def nearest_patches(
 
 
 def patch_distances(
-    machine: ScoreMachine,
+    machine: CandidateMachine,
     images: Tensor,
     patch_sizes: Sequence[int],
     labels: Tensor | None = None,

@@ -52,7 +52,7 @@ def provenance(
         bank: training images, (N, C, H, W), in [-1, 1].
         alpha_bar: signal variance in (0, 1); 1 - alpha_bar is the noise variance.
         patch_size: odd side P of the patches in pixels.
-        boundary, candidates: as in :class:`patchmosaic.machines.base.ScoreMachine`.
+        boundary, candidates: as in :class:`patchmosaic.machines.base.CandidateMachine`.
         top: how many candidates of each pixel to name.
         dtype: of distances and weights. float32 takes about half the time; weights are then
             within 1% of those of float64 (tests/analysis/test_patch_origins.py).

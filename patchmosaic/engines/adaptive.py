@@ -30,7 +30,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from patchmosaic.engines import native
-from patchmosaic.engines.base import PosteriorSums
+from patchmosaic.engines.base import TOLERANCE, EstimatedSums, PosteriorSums
 from patchmosaic.engines.patch_index import LARGEST_PATCH, MOST_VALUES, Draws, PatchIndex, Workspace
 from patchmosaic.system.memory import require_memory
 
@@ -110,7 +110,7 @@ def posterior_sums(
     *,
     boundary: str = "zeros",
     candidates: str = "wrapped",
-    tolerance: float = 0.01,
+    tolerance: float = TOLERANCE,
     threads: int | None = None,
 ) -> tuple[PosteriorSums, list[str]]:
     """Estimates of the sums that :func:`native.posterior_sums` computes, for ELS.
@@ -127,6 +127,51 @@ def posterior_sums(
     threads = threads or len(os.sched_getaffinity(0))
     search = _Search(bank, alpha_bar, patch_size, boundary, candidates, tolerance, threads)
     return search(x.detach().to("cpu", torch.float32))
+
+
+class AdaptiveEngine:
+    """The :class:`patchmosaic.engines.base.Engine` of this file: ELS alone.
+
+    Args:
+        tolerance, threads: as :func:`posterior_sums` takes them.
+    """
+
+    name = "adaptive"
+    least_variance = native.LEAST_VARIANCE
+    bytes_a_value = 8
+
+    def __init__(self, tolerance: float = TOLERANCE, threads: int | None = None) -> None:
+        self.tolerance, self.threads = tolerance, threads
+
+    unavailable_reason = staticmethod(native.NativeEngine.unavailable_reason)
+
+    def bank(self, images: Tensor) -> AdaptiveBank:
+        return AdaptiveBank(images)
+
+    def posterior_sums(
+        self,
+        x: Tensor,
+        bank: AdaptiveBank,
+        alpha_bar: float,
+        patch_size: int,
+        *,
+        boundary: str = "zeros",
+        candidates: str = "wrapped",
+        equivariant: bool = True,
+    ) -> EstimatedSums:
+        if not equivariant:
+            raise ValueError("the adaptive engine is of ELS alone")
+        sums, ways = posterior_sums(
+            x,
+            bank,
+            alpha_bar,
+            patch_size,
+            boundary=boundary,
+            candidates=candidates,
+            tolerance=self.tolerance,
+            threads=self.threads,
+        )
+        return EstimatedSums(sums.log_max, sums.weight, sums.weighted_value, tuple(ways))
 
 
 class _Search:

@@ -1,12 +1,17 @@
-"""Streaming posterior sums: what every engine returns, and how shards of a bank are joined."""
+"""What every engine offers, and the posterior sums it returns, which merge over parts of a bank."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
+
+TOLERANCE = 0.01
+"""Default of the adaptive engine: root-mean-square error of the posterior mean over the pixels of
+an image, in units of images in [-1, 1]."""
 
 
 @dataclass(frozen=True)
@@ -62,3 +67,66 @@ class PosteriorSums:
     def mean(self) -> Tensor:
         """The posterior mean, (B, C, H, W); NaN where there are no candidates."""
         return self.weighted_value / self.weight.unsqueeze(1)
+
+
+@dataclass(frozen=True)
+class EstimatedSums(PosteriorSums):
+    """Sums that are estimates, as the adaptive engine's.
+
+    Args:
+        ways: how each query was computed, (B,).
+    """
+
+    ways: tuple[str, ...]
+
+
+class Engine(Protocol):
+    """Computes the sums over patches of a bank of training images, for the machines LS and ELS.
+
+    Attributes:
+        name: its name in patchmosaic/engines/registry.py.
+        least_variance: smallest 1 - alpha_bar for which its error is known; below it the machines
+            use the dense engine.
+        bytes_a_value: memory of a bank beside the images, for each of their values.
+    """
+
+    name: str
+    least_variance: float
+    bytes_a_value: int
+
+    @staticmethod
+    def unavailable_reason(device: torch.device) -> str:
+        """Why it cannot compute with images on a device; empty if it can."""
+        ...
+
+    def bank(self, images: Tensor) -> object:
+        """Training images (N, C, H, W) in [-1, 1], laid out for :meth:`posterior_sums`."""
+        ...
+
+    def posterior_sums(
+        self,
+        x: Tensor,
+        bank: object,
+        alpha_bar: float,
+        patch_size: int,
+        *,
+        boundary: str,
+        candidates: str,
+        equivariant: bool,
+    ) -> PosteriorSums:
+        """Sums with weights ``exp(-|x_p - sqrt(alpha_bar) y_q|^2 / 2 (1 - alpha_bar))``.
+
+        Args:
+            x: queries, (B, C, H, W), on any device.
+            bank: as :meth:`bank` made it.
+            alpha_bar: signal variance, in (0, 1 - least_variance].
+            patch_size: odd side P of the patches in pixels; may exceed the image.
+            boundary: "zeros" (patches that cut the border meet those that cut it alike) or
+                "circular".
+            candidates: with "circular" and ELS: "wrapped", or "interior" without patches that wrap.
+            equivariant: True for ELS, patches at all positions; False for LS, at the pixel's own.
+
+        Returns:
+            The sums, float64, with weights of each pixel, on the device of the bank.
+        """
+        ...

@@ -1,8 +1,8 @@
 """The dense engine: plain torch, blocked, streaming log-sum-exp; any device, readable first.
 
 Every function returns :class:`PosteriorSums` of queries ``x`` (B, C, H, W) over candidates from
-``bank`` (N, C, H, W). All work in the dtype of the queries (the machines pass float64), convert the
-bank block by block, and hold at most about ``BLOCK`` weights at a time. A log-weight is
+``bank`` (N, C, H, W). All work in the dtype of the queries (float64 by :func:`prepared`), convert
+the bank block by block, and hold at most about ``BLOCK`` weights at a time. A log-weight is
 ``-|x - sqrt(alpha_bar) y|^2 / (2 s2)`` with ``s2 = 1 - alpha_bar``.
 """
 
@@ -17,6 +17,8 @@ from torch.nn import functional as F
 from patchmosaic.engines.base import PosteriorSums
 
 BLOCK = 2**24  # weights in one block: 128 MiB in float64
+LEAST_VARIANCE = 1e-9
+"""The limit alpha_bar -> 1 (nearest candidate, ties averaged) is taken at this 1 - alpha_bar."""
 
 
 def extend(images: Tensor, margin: int, boundary: str) -> Tensor:
@@ -175,3 +177,40 @@ def equivariant(x: Tensor, bank: Tensor, alpha_bar: float, variance: float) -> P
         sums = PosteriorSums(log_max, weights.sum(dim=(1, 2, 3))[:, None, None], value)
         total = sums if total is None else total.merge(sums)
     return total
+
+
+def prepared(x: Tensor, bank: Tensor, alpha_bar: float) -> tuple[Tensor, Tensor, float, float]:
+    """What the functions above take: queries as float64 beside the bank, and the variance."""
+    x = x.to(bank.device, torch.float64)
+    return x, bank, alpha_bar, max(1 - alpha_bar, LEAST_VARIANCE)
+
+
+class DenseEngine:
+    """The :class:`patchmosaic.engines.base.Engine` of this file; its bank is the images."""
+
+    name = "dense"
+    least_variance = 0.0
+    bytes_a_value = 0
+
+    @staticmethod
+    def unavailable_reason(device: torch.device) -> str:  # noqa: ARG004
+        return ""
+
+    def bank(self, images: Tensor) -> Tensor:
+        return images
+
+    def posterior_sums(
+        self,
+        x: Tensor,
+        bank: Tensor,
+        alpha_bar: float,
+        patch_size: int,
+        *,
+        boundary: str = "zeros",
+        candidates: str = "wrapped",
+        equivariant: bool = True,
+    ) -> PosteriorSums:
+        query = prepared(x, bank, alpha_bar)
+        if equivariant:
+            return equivariant_local(*query, patch_size, boundary, candidates)
+        return local(*query, patch_size, boundary)

@@ -14,6 +14,7 @@ tests/engines/test_fused.py checks it.
 from __future__ import annotations
 
 import math
+import os
 from contextlib import nullcontext
 
 import torch
@@ -209,6 +210,36 @@ def posterior_sums(
         (relative * weight).sum(1),
         (relative[:, :, None] * value).sum(1),
     )
+
+
+class FusedEngine:
+    """The :class:`patchmosaic.engines.base.Engine` of this file; its bank is the images."""
+
+    name = "fused"
+    least_variance = 5e-4
+    bytes_a_value = 0
+
+    @staticmethod
+    def unavailable_reason(device: torch.device) -> str:
+        interpreted = os.environ.get("TRITON_INTERPRET") == "1"
+        return "" if device.type == "cuda" or interpreted else "images are not on a graphics card"
+
+    def bank(self, images: Tensor) -> Tensor:
+        return images
+
+    def posterior_sums(
+        self,
+        x: Tensor,
+        bank: Tensor,
+        alpha_bar: float,
+        patch_size: int,
+        *,
+        boundary: str = "zeros",
+        candidates: str = "wrapped",
+        equivariant: bool = True,
+    ) -> PosteriorSums:
+        border = {"boundary": boundary, "candidates": candidates, "equivariant": equivariant}
+        return posterior_sums(x.to(bank.device), bank, alpha_bar, patch_size, **border)
 
 
 def _band(side: int, half: int, wraps: bool, padded: int) -> Tensor:

@@ -30,6 +30,7 @@ import torch
 from torch import Tensor
 
 from patchmosaic.engines import build_native
+from patchmosaic.engines.base import PosteriorSums
 
 NEGLECTED = 1e-6
 """Bound on the weight of all neglected candidates together, relative to the whole."""
@@ -350,6 +351,54 @@ def posterior_sums(
     distance = nearest + EXPECTED * patch_size**2 * channels
     log_max = torch.from_numpy(distance) * -math.log(2)
     return log_max, total[:, 0], total[:, 1:] / scale
+
+
+class NativeEngine:
+    """The :class:`patchmosaic.engines.base.Engine` of this file.
+
+    Args:
+        threads: as :func:`posterior_sums` takes them.
+    """
+
+    name = "exact"
+    least_variance = LEAST_VARIANCE
+    bytes_a_value = 4
+
+    def __init__(self, threads: int | None = None) -> None:
+        self.threads = threads
+
+    @staticmethod
+    def unavailable_reason(device: torch.device) -> str:
+        return "images are on a graphics card" if device.type != "cpu" else unavailable_reason()
+
+    def bank(self, images: Tensor) -> NativeBank:
+        return NativeBank(images).alike()
+
+    def posterior_sums(
+        self,
+        x: Tensor,
+        bank: NativeBank,
+        alpha_bar: float,
+        patch_size: int,
+        *,
+        boundary: str = "zeros",
+        candidates: str = "wrapped",
+        equivariant: bool = True,
+        rows: tuple[int, int] | None = None,
+    ) -> PosteriorSums:
+        return PosteriorSums(
+            *posterior_sums(
+                x.float(),
+                bank,
+                alpha_bar,
+                patch_size,
+                boundary=boundary,
+                candidates=candidates if equivariant else "wrapped",
+                equivariant=equivariant,
+                rows=rows,
+                threads=self.threads,
+            )
+        )
 
 
 def _window_sums(values: Tensor, side: int, wrap: bool) -> Tensor:

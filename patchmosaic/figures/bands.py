@@ -12,13 +12,12 @@ from matplotlib.figure import Figure
 from patchmosaic.analysis.intervals import median_intervals
 from patchmosaic.figures.style import (
     COLUMN_INCHES,
-    MACHINE_LOOKS,
     PAGE_INCHES,
     interval_line,
     legend,
+    machine_looks,
     style,
 )
-from patchmosaic.tables.headline import MACHINES
 
 
 @style()
@@ -37,13 +36,13 @@ def bands(table: pd.DataFrame) -> Figure:
     width = COLUMN_INCHES if columns == 1 else PAGE_INCHES
     figure = Figure((width, 0.5 + 1.75 * lines), layout="constrained")
     grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
-    shown = [m for m in MACHINES if m in set(table["machine"])]
+    looks = machine_looks(table["machine"])
     for axes, ((network, steps), group) in zip(grid.flat, runs, strict=False):
-        for machine in shown:
+        for machine, look in looks.items():
             rows = group[group["machine"] == machine]
             medians = median_intervals(rows, ["low", "high"], "r")
             x = np.sqrt([low * high for low, high in medians.index])
-            interval_line(axes, x, medians, MACHINE_LOOKS[machine])
+            interval_line(axes, x, medians, look)
         axes.set_title(f"{network}\n{steps} steps, n = {group['seed'].nunique()}", fontsize=6.5)
         axes.axhline(0, color="0.6", linewidth=0.6)
         axes.grid(True)
@@ -59,7 +58,7 @@ def bands(table: pd.DataFrame) -> Figure:
         axes.tick_params(labelbottom=True)
     figure.supxlabel(f"spatial frequency (cycles an image, up to {edges[-1]:g})", fontsize=7)
     figure.supylabel("Pearson r within the band", fontsize=7)
-    legend(figure, shown, [])
+    legend(figure, looks, [])
     return figure
 
 

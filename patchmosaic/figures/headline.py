@@ -9,13 +9,12 @@ from matplotlib.figure import Figure
 
 from patchmosaic.figures.style import (
     COLUMN_INCHES,
-    MACHINE_LOOKS,
     PAGE_INCHES,
     key,
     legend,
+    machine_looks,
     style,
 )
-from patchmosaic.tables.headline import MACHINES
 
 
 @style()
@@ -27,14 +26,14 @@ def headline_chart(headline: pd.DataFrame) -> Figure:
     """
     networks = list(dict.fromkeys(headline["network"]))
     steps = sorted(headline["network_steps"].unique())
-    machines = [m for m in MACHINES if m in set(headline["machine"])]
+    looks = machine_looks(headline["machine"])
     width = PAGE_INCHES if len(steps) > 1 else COLUMN_INCHES + 1
     figure = Figure((width, 0.9 + 0.5 * len(networks)), layout="constrained")
     grid = figure.subplots(1, len(steps), squeeze=False, sharex=True, sharey=True)[0]
-    spread = (np.arange(len(machines)) - (len(machines) - 1) / 2) * 0.8 / len(machines)
+    spread = (np.arange(len(looks)) - (len(looks) - 1) / 2) * 0.8 / len(looks)
     for axes, count in zip(grid, steps, strict=True):
-        for machine, shift in zip(machines, spread, strict=True):
-            _medians(axes, headline, networks, count, machine, shift)
+        for machine, shift in zip(looks, spread, strict=True):
+            _medians(axes, headline, networks, count, machine, shift, looks[machine])
         for boundary in np.arange(1, len(networks)) - 0.5:
             axes.axhline(boundary, color="0.88", linewidth=0.5)
         axes.set_title(f"{count} network steps")
@@ -50,16 +49,22 @@ def headline_chart(headline: pd.DataFrame) -> Figure:
     few, many = headline["seeds"].min(), headline["seeds"].max()
     n = f"{many}" if few == many else f"{few} to {many}"
     figure.supxlabel(f"median Pearson r with the network, n = {n} seeds, 95% interval", fontsize=7)
-    legend(figure, machines, [key("none", "d", "paper's median")])
+    legend(figure, looks, [key("none", "d", "paper's median")])
     return figure
 
 
 def _medians(
-    axes: Axes, headline: pd.DataFrame, networks: list[str], steps: int, machine: str, shift: float
+    axes: Axes,
+    headline: pd.DataFrame,
+    networks: list[str],
+    steps: int,
+    machine: str,
+    shift: float,
+    look: tuple[str, str],
 ) -> None:
     """Our medians and the paper's of one machine, a line for each network."""
     rows = headline[(headline["network_steps"] == steps) & (headline["machine"] == machine)]
-    colour, marker = MACHINE_LOOKS[machine]
+    colour, marker = look
     y = rows["network"].map(networks.index) + shift
     bounds = [rows["pearson_r"] - rows["pearson_r_low"], rows["pearson_r_high"] - rows["pearson_r"]]
     axes.errorbar(

@@ -12,13 +12,12 @@ from matplotlib.figure import Figure
 from patchmosaic.analysis.intervals import median_intervals
 from patchmosaic.figures.style import (
     COLUMN_INCHES,
-    MACHINE_LOOKS,
     PAGE_INCHES,
     interval_line,
     legend,
+    machine_looks,
     style,
 )
-from patchmosaic.tables.headline import MACHINES
 
 SEEN_TICKS = tuple(m * 10**e for e in range(9) for m in (1, 3))
 
@@ -39,15 +38,15 @@ def learning_curves(table: pd.DataFrame) -> Figure:
     width = COLUMN_INCHES if columns == 1 else PAGE_INCHES
     figure = Figure((width, 0.5 + 2.1 * lines), layout="constrained")
     grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
-    shown = [m for m in MACHINES if m in set(table["machine"])]
+    looks = machine_looks(table["machine"])
     seen = sorted(set(table["images_seen"]) - {0})
     begin = seen[0] / 3  # where the untrained network stands on the logarithmic axis
     for axes, (network, group) in zip(grid.flat, networks, strict=False):
-        for machine in shown:
+        for machine, look in looks.items():
             rows = group[group["machine"] == machine]
             medians = median_intervals(rows, "images_seen", "pearson_r")
             x = np.maximum(medians.index, begin)
-            interval_line(axes, x, medians, MACHINE_LOOKS[machine])
+            interval_line(axes, x, medians, look)
         steps = group["network_steps"].iloc[0]
         axes.set_title(f"{network}\n{steps} steps, n = {group['seed'].nunique()}", fontsize=6.5)
         axes.grid(True)
@@ -59,7 +58,7 @@ def learning_curves(table: pd.DataFrame) -> Figure:
         axes.set_axis_off()
     figure.supxlabel("training images seen (logarithmic after the untrained network)", fontsize=7)
     figure.supylabel("Pearson r of machine and network", fontsize=7)
-    legend(figure, shown, [])
+    legend(figure, looks, [])
     return figure
 
 

@@ -14,12 +14,13 @@ from patchmosaic.analysis.intervals import median_intervals
 from patchmosaic.figures.style import (
     COLUMN_INCHES,
     HELD_OUT,
-    MACHINE_LOOKS,
     NETWORK_LOOK,
     PAGE_INCHES,
+    machine_looks,
     source_key,
     style,
 )
+from patchmosaic.machines.registry import label
 
 
 @style()
@@ -43,8 +44,9 @@ def nearest_patches(patches: pd.DataFrame, images: pd.DataFrame) -> Figure:
     networks = list(table.groupby("network", sort=False))
     sizes = [*sorted(patches["patch_size"].unique()), whole]
     sources = list(dict.fromkeys(patches["source"]))
-    drawn = [source for source in sources if source not in {HELD_OUT, *MACHINE_LOOKS}]
-    looks = {HELD_OUT: ("0.45", "X"), **MACHINE_LOOKS}
+    machines = machine_looks(sources)
+    drawn = [source for source in sources if source not in {HELD_OUT, *machines}]
+    looks = {HELD_OUT: ("0.45", "X"), **machines}
     looks |= {s: (NETWORK_LOOK[0], m) for s, m in zip(drawn, cycle("v<>*"), strict=False)}
     columns = min(2, len(networks))
     lines = math.ceil(len(networks) / columns)
@@ -82,7 +84,7 @@ def nearest_patches(patches: pd.DataFrame, images: pd.DataFrame) -> Figure:
         axes.tick_params(labelbottom=True)
     figure.supxlabel("what is compared: patches of so many pixels, or whole images", fontsize=7)
     figure.supylabel("distance to the training set (rms)", fontsize=7)
-    keys = [source_key(s.upper() if s in MACHINE_LOOKS else s, looks[s]) for s in sources]
+    keys = [source_key(label(s) if s in machines else s, looks[s]) for s in sources]
     figure.legend(handles=keys, loc="outside upper center", ncols=3 * columns)
     return figure
 

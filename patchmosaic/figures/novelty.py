@@ -11,11 +11,12 @@ from matplotlib.figure import Figure
 from patchmosaic.figures.style import (
     COLUMN_INCHES,
     HELD_OUT,
-    MACHINE_LOOKS,
     PAGE_INCHES,
     VERMILLION,
+    machine_looks,
     style,
 )
+from patchmosaic.machines.registry import label
 
 
 @style()
@@ -36,7 +37,8 @@ def novelty(table: pd.DataFrame) -> Figure:
     figure = Figure((width, 0.4 + lines * (0.35 + 0.22 * len(sources))), layout="constrained")
     grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
     reach = 1.35 * table["distance"].max()
-    colours = {source: MACHINE_LOOKS.get(source, (VERMILLION, "o"))[0] for source in sources}
+    machines = machine_looks(sources)
+    colours = {source: machines.get(source, (VERMILLION, "o"))[0] for source in sources}
     colours[HELD_OUT] = "0.45"
     looks = {"x": "distance", "y": "source", "order": sources, "hue": "source", "palette": colours}
     for axes, (network, group) in zip(grid.flat, networks, strict=False):
@@ -51,7 +53,7 @@ def novelty(table: pd.DataFrame) -> Figure:
             axes.text(reach * 0.99, i, text, ha="right", va="center", fontsize=6)
         axes.set_title(network)
         axes.grid(True, axis="x")
-    names = [source.upper() if source in MACHINE_LOOKS else source for source in sources]
+    names = [label(source) if source in machines else source for source in sources]
     grid[0, 0].set(xlim=(0, reach), ylim=(len(sources) - 0.5, -0.5), yticks=range(len(sources)))
     grid[0, 0].set_yticklabels(names)
     for axes in grid.flat[len(networks) :]:

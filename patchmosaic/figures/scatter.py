@@ -11,13 +11,13 @@ from matplotlib.figure import Figure
 from patchmosaic.analysis.intervals import bootstrap_median
 from patchmosaic.figures.style import (
     COLUMN_INCHES,
-    MACHINE_LOOKS,
     PAGE_INCHES,
     key,
     legend,
+    machine_looks,
     style,
 )
-from patchmosaic.tables.headline import MACHINES
+from patchmosaic.machines.registry import label, ordered
 
 
 @style()
@@ -44,11 +44,12 @@ def scatter_is_vs_machine(agreement: pd.DataFrame) -> Figure:
     grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
     values = table[["pearson_r", "is_pearson_r"]].to_numpy()
     low = min(0.0, float(np.nanmin(values)) - 0.05)
+    looks = machine_looks(table["machine"])
     for axes, ((network, steps), group) in zip(grid.flat, panels, strict=False):
         axes.plot([low, 1], [low, 1], color="0.6", linewidth=0.8, zorder=1)
         notes = []
-        for machine in (m for m in MACHINES if m in set(group["machine"])):
-            colour, marker = MACHINE_LOOKS[machine]
+        for machine in ordered(group["machine"]):
+            colour, marker = looks[machine]
             rows = group[group["machine"] == machine]
             x, y = rows["is_pearson_r"], rows["pearson_r"]
             axes.scatter(x, y, 9, colour, marker=marker, alpha=0.55, linewidths=0)
@@ -66,7 +67,7 @@ def scatter_is_vs_machine(agreement: pd.DataFrame) -> Figure:
                 zorder=3,
             )
             above = int((y > x).sum())
-            notes.append(f"{machine.upper()} above IS: {above} of {len(rows)}")
+            notes.append(f"{label(machine)} above IS: {above} of {len(rows)}")
             undefined = int((x.isna() | y.isna()).sum())
             if undefined:
                 notes.append(f"{undefined} undefined, not drawn")
@@ -80,8 +81,7 @@ def scatter_is_vs_machine(agreement: pd.DataFrame) -> Figure:
         axes.tick_params(labelbottom=True)  # also where the line below ends earlier
     figure.supxlabel("IS and network: Pearson r", fontsize=7)
     figure.supylabel("machine and network: Pearson r", fontsize=7)
-    shown = [m for m in MACHINES if m in set(table["machine"])]
-    legend(figure, shown, [key("none", "o", "large: median and 95% interval")])
+    legend(figure, looks, [key("none", "o", "large: median and 95% interval")])
     return figure
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import cycle
 from pathlib import Path
 
 import matplotlib
@@ -16,19 +17,29 @@ from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
 from PIL import Image
 
+from patchmosaic.machines.registry import MACHINES, OWN_LOOKS, is_machine, label, ordered
+
 COLUMN_INCHES, PAGE_INCHES = 3.25, 6.75  # one and both columns of the ICML format
 # Okabe and Ito's colours, from dark to light in gray as well.
-BLACK, BLUE, VERMILLION, GREEN, SKY, ORANGE, PURPLE = (
-    "#000000",
-    "#0072B2",
-    "#D55E00",
-    "#009E73",
-    "#56B4E9",
-    "#E69F00",
-    "#CC79A7",
-)
-MACHINE_LOOKS = {"els": (BLUE, "o"), "ls": (ORANGE, "s"), "es": (GREEN, "D"), "is": (BLACK, "^")}
+COLOURS = {
+    "black": "#000000",
+    "blue": "#0072B2",
+    "vermillion": "#D55E00",
+    "green": "#009E73",
+    "sky": "#56B4E9",
+    "orange": "#E69F00",
+    "purple": "#CC79A7",
+}
+BLACK, BLUE, VERMILLION, GREEN, SKY, ORANGE, PURPLE = COLOURS.values()
 NETWORK_LOOK = (VERMILLION, "v")
+
+
+def machine_looks(sources: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Colour and marker of those of the sources that are machines, in the order of the tables."""
+    machines = ordered(name for name in sources if is_machine(name))
+    own = zip((name for name in machines if name not in MACHINES), cycle(OWN_LOOKS), strict=False)
+    chosen = {name: row.look for name, row in MACHINES.items()} | dict(own)
+    return {name: (COLOURS[chosen[name][0]], chosen[name][1]) for name in machines}
 
 
 @contextmanager
@@ -119,12 +130,8 @@ def interval_line(axes: Axes, x: ArrayLike, medians: pd.DataFrame, look: tuple[s
     axes.plot(x, medians["estimate"], color=colour, marker=marker, markersize=3, markevery=every)
 
 
-def legend(figure: Figure, machines: Sequence[str], more: Sequence[Line2D]) -> None:
-    keys = [
-        source_key(machine.upper(), look)
-        for machine, look in MACHINE_LOOKS.items()
-        if machine in machines
-    ]
+def legend(figure: Figure, machines: Iterable[str], more: Sequence[Line2D]) -> None:
+    keys = [source_key(label(machine), look) for machine, look in machine_looks(machines).items()]
     figure.legend(handles=[*keys, *more], loc="outside upper center", ncols=len(keys) + len(more))
 
 

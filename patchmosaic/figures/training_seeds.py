@@ -12,12 +12,12 @@ from matplotlib.figure import Figure
 from patchmosaic.analysis.intervals import bootstrap_median
 from patchmosaic.figures.style import (
     COLUMN_INCHES,
-    MACHINE_LOOKS,
     PAGE_INCHES,
     legend,
+    machine_looks,
     style,
 )
-from patchmosaic.tables.headline import MACHINES
+from patchmosaic.machines.registry import label
 
 
 @style()
@@ -43,11 +43,11 @@ def training_seeds(
     width = COLUMN_INCHES if columns == 1 else PAGE_INCHES
     figure = Figure((width, 0.5 + 2.4 * lines), layout="constrained")
     grid = figure.subplots(lines, columns, squeeze=False, sharey=True)
-    shown = [m for m in MACHINES if m in set(agreement["machine"])]
+    looks = machine_looks(agreement["machine"])
     for axes, (names, count) in zip(grid.flat, panels, strict=False):
         notes = [f"{names[0]}, {count} steps"]
-        for machine, shift in zip(shown, np.linspace(-0.12, 0.12, len(shown)), strict=True):
-            colour, marker = MACHINE_LOOKS[machine]
+        for machine, shift in zip(looks, np.linspace(-0.12, 0.12, len(looks)), strict=True):
+            colour, marker = looks[machine]
             chosen = (agreement["machine"] == machine) & (agreement["network_steps"] == count)
             wide = agreement[chosen].pivot(index="seed", columns="network", values="pearson_r")
             wide = wide[list(names)].fillna(0.0)
@@ -63,7 +63,7 @@ def training_seeds(
                 & (spread["machine"] == machine)
             ].iloc[0]
             notes.append(
-                f"{machine.upper()}: sd {row['sd_training']:.3f} over trainings, "
+                f"{label(machine)}: sd {row['sd_training']:.3f} over trainings, "
                 f"{row['sd_noise']:.3f} over noise, {row['sd_interaction']:.3f} interaction"
             )
         axes.set_title("\n".join(notes), fontsize=6.5)
@@ -74,7 +74,7 @@ def training_seeds(
     n = agreement["seed"].nunique()
     figure.supxlabel("seed of the training", fontsize=7)
     figure.supylabel(f"Pearson r, n = {n} noise seeds", fontsize=7)
-    legend(figure, shown, [])
+    legend(figure, looks, [])
     return figure
 
 

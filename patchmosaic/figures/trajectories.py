@@ -11,15 +11,14 @@ from matplotlib.figure import Figure
 from patchmosaic.analysis.intervals import median_intervals
 from patchmosaic.figures.style import (
     COLUMN_INCHES,
-    MACHINE_LOOKS,
     NETWORK_LOOK,
     PAGE_INCHES,
     interval_line,
     legend,
+    machine_looks,
     source_key,
     style,
 )
-from patchmosaic.tables.headline import MACHINES
 
 if TYPE_CHECKING:  # it needs torch
     pass
@@ -47,11 +46,12 @@ def along_trajectories(table: pd.DataFrame, column: str, label: str) -> Figure:
     width = COLUMN_INCHES if columns == 1 else PAGE_INCHES
     figure = Figure((width, 0.5 + 1.75 * lines), layout="constrained")
     grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
-    shown = [s for s in ("network", *MACHINES) if s in set(table["source"])]
+    looks = machine_looks(table["source"])
+    if "network" in set(table["source"]):
+        looks = {"network": NETWORK_LOOK, **looks}
     for axes, (network, group) in zip(grid.flat, networks, strict=False):
-        for source in shown:
+        for source, look in looks.items():
             medians = median_intervals(group[group["source"] == source], "t", column)
-            look = MACHINE_LOOKS.get(source, NETWORK_LOOK)
             interval_line(axes, medians.index, medians, look)
         axes.set_title(f"{network}\nn = {group['seed'].nunique()} seeds", fontsize=6.5)
         axes.grid(True)
@@ -62,7 +62,7 @@ def along_trajectories(table: pd.DataFrame, column: str, label: str) -> Figure:
         axes.tick_params(labelbottom=True)
     figure.supxlabel("time t of the reverse process (1: noise, 0: image)", fontsize=7)
     figure.supylabel(label, fontsize=7)
-    legend(figure, shown, [source_key("network", NETWORK_LOOK)] if "network" in shown else [])
+    legend(figure, looks, [source_key("network", NETWORK_LOOK)] if "network" in looks else [])
     return figure
 
 

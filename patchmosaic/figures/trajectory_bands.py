@@ -16,7 +16,7 @@ from patchmosaic.figures.style import (
     PAGE_INCHES,
     style,
 )
-from patchmosaic.tables.headline import MACHINES
+from patchmosaic.machines.registry import label, ordered
 
 if TYPE_CHECKING:  # it needs torch
     pass
@@ -36,7 +36,7 @@ def bands_along_trajectories(table: pd.DataFrame) -> Figure:
             :func:`patchmosaic.analysis.over_time.band_agreement_over_time`.
     """
     networks = list(dict.fromkeys(table["network"]))
-    shown = [m for m in MACHINES if m in set(table["machine"])]
+    shown = ordered(table["machine"])
     columns = min(4, len(networks))
     lines = math.ceil(len(networks) / columns) * len(shown)
     width = COLUMN_INCHES if columns == 1 else PAGE_INCHES
@@ -64,7 +64,7 @@ def bands_along_trajectories(table: pd.DataFrame) -> Figure:
         if machine == 0:
             axes.set_title(f"{network}\nn = {group['seed'].nunique()} seeds", fontsize=6.5)
         if column == 0:
-            axes.set_ylabel(shown[machine].upper())
+            axes.set_ylabel(label(shown[machine]))
         if (block + 1) * columns + column >= len(networks) and machine == len(shown) - 1:
             axes.tick_params(labelbottom=True)
     grid[0, 0].set_xlim(1, 0)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from patchmosaic.engines import dense
-from patchmosaic.machines.base import ScoreMachine
+from patchmosaic.machines.base import CandidateMachine
 
 
-class IdealScoreMachine(ScoreMachine):
+class IdealScoreMachine(CandidateMachine):
     """IS: the exact score of the training set, which can only reproduce training images."""
 
-    def _sums(self, x, label, alpha_bar, patch_size):
-        return dense.ideal(*self._dense(x, label, alpha_bar))
+    def sums(self, x_t, alpha_bar, patch_size, label):
+        bank = self.laid_out(label, dense.DenseEngine())
+        return dense.ideal(*dense.prepared(x_t, bank, alpha_bar))
 
 
-class EquivariantScoreMachine(ScoreMachine):
+class EquivariantScoreMachine(CandidateMachine):
     """ES: the ideal score of all circular translates of the training images."""
 
-    def _sums(self, x, label, alpha_bar, patch_size):
-        return dense.equivariant(*self._dense(x, label, alpha_bar))
+    def sums(self, x_t, alpha_bar, patch_size, label):
+        bank = self.laid_out(label, dense.DenseEngine())
+        return dense.equivariant(*dense.prepared(x_t, bank, alpha_bar))

@@ -2,60 +2,57 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 from torch import Tensor
 
-from patchmosaic.engines import adaptive, dense, native
-from patchmosaic.engines.base import PosteriorSums
+from patchmosaic.engines import dense, native
+from patchmosaic.engines.base import EstimatedSums
+from patchmosaic.engines.registry import choose_engine
 from patchmosaic.machines.audit import Audit
-from patchmosaic.machines.base import ScoreMachine
+from patchmosaic.machines.base import CandidateMachine
 
 
-class LocalScoreMachine(ScoreMachine):
+class LocalScoreMachine(CandidateMachine):
     """LS: per pixel, the ideal score of the patches at that pixel's position."""
 
-    kernel = True
+    needs_scales = True
+    weights_per_pixel = True
+    equivariant: ClassVar[bool] = False
+    """Whether candidates come from all positions."""
 
-    def _sums(self, x, label, alpha_bar, patch_size):
-        if self.engine == "dense" or 1 - alpha_bar < native.LEAST_VARIANCE:
-            return self._dense_sums(self._dense(x, label, alpha_bar), patch_size)
-        bank = self._bank(label, "exact")
-        if isinstance(bank, native.NativeBank):
-            return PosteriorSums(*self._exact_sums(x.float(), bank, alpha_bar, patch_size))
-        from patchmosaic.engines import fused  # where there are cards, Triton comes with PyTorch
-
-        return fused.posterior_sums(
-            x.to(bank.device),
-            bank,
-            alpha_bar,
-            patch_size,
-            boundary=self.boundary,
-            candidates=self.candidates,
+    def choose_engine(self, wanted):
+        return choose_engine(
+            wanted,
+            self.images.device,
             equivariant=self.equivariant,
-        )
-
-    def _exact_sums(
-        self,
-        x: Tensor,
-        bank: native.NativeBank,
-        alpha_bar: float,
-        patch_size: int,
-        rows: tuple[int, int] | None = None,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        return native.posterior_sums(
-            x,
-            bank,
-            alpha_bar,
-            patch_size,
-            boundary=self.boundary,
-            candidates=self.candidates if self.equivariant else "wrapped",
-            equivariant=self.equivariant,
-            rows=rows,
+            tolerance=self.tolerance,
             threads=self.threads,
         )
 
-    def _dense_sums(self, arguments: tuple, patch_size: int) -> PosteriorSums:
-        return dense.local(*arguments, patch_size, self.boundary)
+    def check_query(self, x_t, alpha_bar, patch_size, labels):
+        super().check_query(x_t, alpha_bar, patch_size, labels)
+        interior = self.boundary == "circular" and self.candidates == "interior"
+        if self.equivariant and interior and patch_size > min(x_t.shape[2:]):
+            raise ValueError(
+                f"patch_size is {patch_size}: no interior candidates in images of "
+                f"{tuple(x_t.shape[2:])} pixels"
+            )
+
+    def sums(self, x_t, alpha_bar, patch_size, label):
+        engine = self._engine
+        if 1 - alpha_bar < engine.least_variance:
+            engine = dense.DenseEngine()
+        bank = self.laid_out(label, engine)
+        return engine.posterior_sums(x_t, bank, alpha_bar, patch_size, **self._comparison())
+
+    def _comparison(self) -> dict:
+        return {
+            "boundary": self.boundary,
+            "candidates": self.candidates,
+            "equivariant": self.equivariant,
+        }
 
 
 class EquivariantLocalScoreMachine(LocalScoreMachine):
@@ -65,51 +62,38 @@ class EquivariantLocalScoreMachine(LocalScoreMachine):
     audited_rows = 2
     """Rows of pixels that each call of the adaptive engine also computes exactly, at random."""
 
-    def _sums(self, x, label, alpha_bar, patch_size):
-        if self.engine != "adaptive" or 1 - alpha_bar < native.LEAST_VARIANCE:
-            return super()._sums(x, label, alpha_bar, patch_size)
-        bank = self._bank(label, "adaptive")
-        sums, ways = adaptive.posterior_sums(
-            x.float(),
-            bank,
-            alpha_bar,
-            patch_size,
-            boundary=self.boundary,
-            candidates=self.candidates,
-            tolerance=self.tolerance,
-            threads=self.threads,
-        )
-        self._audit(x.float(), bank, alpha_bar, patch_size, sums, ways)
+    def sums(self, x_t, alpha_bar, patch_size, label):
+        sums = super().sums(x_t, alpha_bar, patch_size, label)
+        if isinstance(sums, EstimatedSums):
+            self._audit(x_t, alpha_bar, patch_size, label, sums)
         return sums
 
     def _audit(
         self,
         x: Tensor,
-        bank: adaptive.AdaptiveBank,
         alpha_bar: float,
         patch_size: int,
-        sums: PosteriorSums,
-        ways: list[str],
+        label: int | None,
+        sums: EstimatedSums,
     ) -> None:
         """Compute rows of pixels, drawn uniformly from the queries, exactly; add to ``audits``.
 
         What was computed exactly in the first place is known to have no error beyond rounding.
         """
         random = np.random.default_rng([len(self.audits), len(x)])
+        judge, bank = native.NativeEngine(self.threads), self.laid_out(label, self._engine).native
         for _ in range(self.audited_rows):
             image, row = int(random.integers(len(x))), int(random.integers(x.shape[2]))
-            if ways[image] == "exact":
-                self.audits.append(Audit(alpha_bar, patch_size, "exact", x.shape[3], 0.0))
-                continue
-            exact = PosteriorSums(
-                *self._exact_sums(
-                    x[image : image + 1], bank.native, alpha_bar, patch_size, rows=(row, row + 1)
+            error = 0.0
+            if sums.ways[image] != "exact":
+                exact = judge.posterior_sums(
+                    x[image : image + 1],
+                    bank,
+                    alpha_bar,
+                    patch_size,
+                    rows=(row, row + 1),
+                    **self._comparison(),
                 )
-            )
-            error = (sums.mean[image, :, row] - exact.mean[0, :, row]) ** 2
-            self.audits.append(
-                Audit(alpha_bar, patch_size, ways[image], x.shape[3], float(error.mean(0).sum()))
-            )
-
-    def _dense_sums(self, arguments: tuple, patch_size: int) -> PosteriorSums:
-        return dense.equivariant_local(*arguments, patch_size, self.boundary, self.candidates)
+                difference = sums.mean[image, :, row] - exact.mean[0, :, row]
+                error = float(difference.square().mean(0).sum())
+            self.audits.append(Audit(alpha_bar, patch_size, sums.ways[image], x.shape[3], error))

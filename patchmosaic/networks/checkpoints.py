@@ -10,10 +10,10 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from patchmosaic.networks.build import build_network
 from patchmosaic.networks.config import NetworkConfig
 from patchmosaic.networks.external import load_own
 from patchmosaic.networks.records import snapshots_path, verify_checkpoint, verify_snapshots
-from patchmosaic.networks.registry import build_network
 from patchmosaic.sampling.scales import read_scales, save_scales_record, verify_scales
 from patchmosaic.system.files import written_whole
 from patchmosaic.system.records import (

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
 
-ARCHITECTURES = ("resnet_paper", "unet_paper", "resnet", "unet", "unet_attention")
-RESNETS = ("resnet_paper", "resnet")  # which have a number of layers
-GROUPS = 8  # of channels that resnet_paper normalises its embedding in
-PADDINGS = ("zeros", "circular")
+from patchmosaic.machines.registry import BOUNDARIES
+from patchmosaic.networks.registry import ARCHITECTURES
+
+PADDINGS = BOUNDARIES  # what a network is padded with is the boundary of its machines
 
 
 @dataclass(frozen=True)
@@ -15,8 +15,7 @@ class NetworkConfig:
     """What fixes a network's function space. The paper's values are the defaults.
 
     Args:
-        architecture: "resnet_paper" or "unet_paper", the paper's networks as they are, or ours:
-            "resnet", "unet", "unet_attention".
+        architecture: one of ARCHITECTURES.
         image_channels: 1 (gray) or 3 (RGB).
         size: side of the square images in pixels.
         channels: width; the UNets use 1, 2 and 4 times this at their three scales
@@ -40,22 +39,26 @@ class NetworkConfig:
                 raise ValueError(
                     f"{key} is {getattr(self, key)!r}: choose one of {', '.join(allowed)}"
                 )
-        if self.architecture not in RESNETS and self.size % 4:
-            raise ValueError(f"size is {self.size}: a UNet of three scales needs a multiple of 4")
-        if self.architecture == "resnet_paper" and self.channels not in range(
-            2 * GROUPS, 1 + max(self.channels, 0), GROUPS
+        row = ARCHITECTURES[self.architecture]
+        if self.size % row.multiple_of:
+            raise ValueError(
+                f"size is {self.size}: a {row.title} of three scales needs a multiple of "
+                f"{row.multiple_of}"
+            )
+        if row.groups and self.channels not in range(
+            2 * row.groups, 1 + max(self.channels, 0), row.groups
         ):
             raise ValueError(
-                f"channels is {self.channels}: resnet_paper needs a multiple of {GROUPS}, at least "
-                f"{2 * GROUPS} (a group of one channel is normalised to nothing)"
+                f"channels is {self.channels}: {self.architecture} needs a multiple of "
+                f"{row.groups}, at least {2 * row.groups} (a group of one channel is normalised to "
+                "nothing)"
             )
 
     @property
     def receptive_field(self) -> int | None:
         """Side in pixels of the largest square a prediction depends on; None: all of the image."""
-        if self.architecture in RESNETS:
-            return 2 * (self.layers + 2) + 1
-        return 48 if self.architecture == "unet_paper" else None
+        row = ARCHITECTURES[self.architecture]
+        return 2 * (self.layers + 2) + 1 if "layers" in row.settings else row.reach
 
     def differences(self, other: dict) -> list[str]:
         """Readable lines, one for each key in which ``other`` differs from this config."""
@@ -70,4 +73,5 @@ class NetworkConfig:
 
 def row_of_paper(architecture: str) -> str:
     """The architecture by the name that it has in the paper's tables: "resnet", "unet", ..."""
-    return architecture.removesuffix("_paper")
+    row = ARCHITECTURES.get(architecture)
+    return architecture if row is None else row.in_paper or architecture

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from patchmosaic.networks.conditioning import Embedding, conv
-from patchmosaic.networks.config import GROUPS, NetworkConfig
+from patchmosaic.networks.config import NetworkConfig
+from patchmosaic.networks.registry import GROUPS
 
 
 class PaperResNet(nn.Module):

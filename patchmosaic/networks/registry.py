@@ -1,21 +1,55 @@
-"""The architectures by name."""
+"""The architectures by name, and which settings each takes; no torch is imported here."""
 
 from __future__ import annotations
 
-from torch import nn
+from dataclasses import dataclass
 
-from patchmosaic.networks.config import NetworkConfig
-from patchmosaic.networks.paper import PaperResNet, PaperUNet
-from patchmosaic.networks.resnet import ResNet
-from patchmosaic.networks.unet import UNet
+GROUPS = 8  # of channels that resnet_paper normalises its embedding in
 
 
-def build_network(config: NetworkConfig) -> nn.Module:
-    """The untrained network that ``config`` describes, initialised by torch's global seed."""
-    if config.architecture == "resnet_paper":
-        return PaperResNet(config)
-    if config.architecture == "unet_paper":
-        return PaperUNet(config)
-    if config.architecture == "resnet":
-        return ResNet(config)
-    return UNet(config, attention=config.architecture == "unet_attention")
+@dataclass(frozen=True)
+class ArchitectureRow:
+    """One architecture of the registry.
+
+    Args:
+        title: its name in words.
+        address: "module:class" of a torch module that is made from a
+            :class:`patchmosaic.networks.config.NetworkConfig` and called as
+            ``module(x_t, t, labels)``.
+        settings: keys of a network's config that it takes beside those that all take.
+        multiple_of: of this many pixels the sides of its images have to be.
+        groups: of channels that it normalises together, whose number divides its channels; 0: none.
+        reach: side in pixels of the largest square a prediction depends on; None: all of the
+            image, or what the number of layers says.
+        in_paper: its name in the paper's tables; by default its own.
+    """
+
+    title: str
+    address: str
+    settings: tuple[str, ...] = ()
+    multiple_of: int = 1
+    groups: int = 0
+    reach: int | None = None
+    in_paper: str = ""
+
+
+ARCHITECTURES = {
+    "resnet_paper": ArchitectureRow(
+        "the paper's ResNet",
+        "patchmosaic.networks.paper:PaperResNet",
+        settings=("layers",),
+        groups=GROUPS,
+        in_paper="resnet",
+    ),
+    "unet_paper": ArchitectureRow(
+        "UNet", "patchmosaic.networks.paper:PaperUNet", multiple_of=4, reach=48, in_paper="unet"
+    ),
+    "resnet": ArchitectureRow("ResNet", "patchmosaic.networks.resnet:ResNet", settings=("layers",)),
+    "unet": ArchitectureRow("UNet", "patchmosaic.networks.unet:UNet", multiple_of=4),
+    "unet_attention": ArchitectureRow(
+        "UNet with self-attention", "patchmosaic.networks.unet:AttentionUNet", multiple_of=4
+    ),
+}
+
+# Settings that only some architectures take.
+SPECIAL = tuple(dict.fromkeys(key for row in ARCHITECTURES.values() for key in row.settings))

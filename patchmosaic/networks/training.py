@@ -28,8 +28,8 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from patchmosaic.networks.build import build_network
 from patchmosaic.networks.config import NetworkConfig
-from patchmosaic.networks.registry import build_network
 from patchmosaic.sampling.schedule import alpha_bar
 from patchmosaic.system.files import locked, written_whole
 

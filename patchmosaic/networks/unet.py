@@ -51,7 +51,9 @@ class UNet(nn.Module):
     With ``attention`` the two coarser scales also attend to all of their positions.
     """
 
-    def __init__(self, config: NetworkConfig, attention: bool) -> None:
+    attention = False
+
+    def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         widths = [config.channels * factor for factor in (1, 2, 4)]
         condition, padding = 4 * config.channels, config.padding
@@ -64,7 +66,9 @@ class UNet(nn.Module):
         self.up_blocks = nn.ModuleList(
             ResidualBlock(2 * w, w, condition, padding) for w in widths[:-1]
         )
-        self.attend = nn.ModuleList(SelfAttention(w) for w in widths[1:]) if attention else None
+        self.attend = None
+        if self.attention:
+            self.attend = nn.ModuleList(SelfAttention(w) for w in widths[1:])
         self.down = conv(widths[0], config.image_channels, padding)
 
     def forward(self, x_t: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -82,3 +86,9 @@ class UNet(nn.Module):
             h = self.grow[scale](F.interpolate(h, scale_factor=2.0, mode="nearest"))
             h = self.up_blocks[scale](torch.cat([h, skips[scale]], dim=1), condition)
         return self.down(F.silu(h))
+
+
+class AttentionUNet(UNet):
+    """The UNet with self-attention."""
+
+    attention = True

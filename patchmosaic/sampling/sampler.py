@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from patchmosaic.machines.base import ScoreMachine
+from patchmosaic.machines.base import Machine
 from patchmosaic.sampling.scales import scale_at
 from patchmosaic.sampling.schedule import alpha_bar, ddim, reverse_times, x0_from_noise
 
@@ -32,14 +32,14 @@ def seed_labels(seeds: list[int], classes: int) -> Tensor:
 
 
 def machine_x0(
-    machine: ScoreMachine,
+    machine: Machine,
     labels: Tensor | None,
     scales: dict[float, int] | None,
 ) -> Callable[[Tensor, float], Tensor]:
     """The machine's posterior mean as a function of ``(x_t, t)``, for :func:`schedule.ddim`.
 
     Args:
-        machine: any score machine.
+        machine: any machine.
         labels: int64 (B,), when the machine's bank has labels.
         scales: locality scale P in pixels at each time; None for machines of whole images.
     """

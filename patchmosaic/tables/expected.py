@@ -10,8 +10,10 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from patchmosaic.networks.config import ARCHITECTURES, PADDINGS
-from patchmosaic.tables.headline import _RUN, CONFIGURATION, MACHINES
+from patchmosaic.machines.registry import MACHINES
+from patchmosaic.networks.config import PADDINGS
+from patchmosaic.networks.registry import ARCHITECTURES
+from patchmosaic.tables.headline import _RUN, CONFIGURATION
 
 # What numbers/expected.yaml may hold: for each key, the test of its value and what is allowed.
 _Field = tuple[Callable[[object], bool], str]

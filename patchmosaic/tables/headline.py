@@ -14,10 +14,7 @@ import pandas as pd
 
 from patchmosaic.analysis.intervals import bootstrap_median, clear_sign, proportion
 from patchmosaic.datasets.registry import REGISTRY
-
-MACHINES = ("els", "ls", "es", "is")
-"""Names of the machines in the order of the tables, which need no machines, nor torch."""
-
+from patchmosaic.machines.registry import ordered
 
 CONFIGURATION = ["dataset", "architecture", "padding", "conditional"]
 
@@ -88,9 +85,7 @@ def headline(agreement: pd.DataFrame, paper: pd.DataFrame | None = None) -> pd.D
             raise ValueError(
                 f"column {column} is {agreement[column].dtype}: expected true or false"
             )
-    unknown = sorted(set(agreement["machine"]) - set(MACHINES))
-    if unknown:
-        raise ValueError(f"machine is {unknown[0]!r}: choose one of {', '.join(MACHINES)}")
+    machines = ordered(agreement["machine"])
     rows = []
     for key, group in agreement.groupby(keys):
         if group["seed"].duplicated().any():
@@ -116,7 +111,7 @@ def headline(agreement: pd.DataFrame, paper: pd.DataFrame | None = None) -> pd.D
         table = table.merge(reported, how="left", on=where, validate="many_to_one")
     table["difference"] = table["pearson_r"] - table["paper"]
     table = table.reindex(columns=COLUMNS)
-    order = table["machine"].map(MACHINES.index)
+    order = table["machine"].map(machines.index)
     return (
         table.assign(order=order)
         .sort_values([*CONFIGURATION, "network", "network_steps", "order"], ignore_index=True)

@@ -7,10 +7,11 @@ import html
 import pandas as pd
 
 from patchmosaic.datasets.registry import REGISTRY
+from patchmosaic.machines.registry import MACHINES
 from patchmosaic.tables.headline import CONFIGURATION, originals, with_copies
 from patchmosaic.tables.text import format_interval, format_number
 
-MACHINES = ("els", "ls", "is")
+REPORTED = tuple(name for name, row in MACHINES.items() if row.is_reported)
 SHARE = "fraction_better_than_is"
 
 
@@ -33,7 +34,7 @@ def beside_paper(headline: pd.DataFrame, paper: pd.DataFrame) -> pd.DataFrame:
     keys = [*CONFIGURATION, "network_steps"]
     runs = [*keys, "network"]
     ours = headline.groupby(runs, as_index=False)["seeds"].max()
-    for machine in MACHINES:
+    for machine in REPORTED:
         names = {
             "pearson_r": f"{machine}_ours",
             "pearson_r_low": f"{machine}_low",
@@ -45,7 +46,7 @@ def beside_paper(headline: pd.DataFrame, paper: pd.DataFrame) -> pd.DataFrame:
         rows = headline[headline["machine"] == machine]
         ours = ours.merge(rows[[*runs, *names]].rename(columns=names), how="left", on=runs)
     theirs = with_copies(paper, headline["dataset"]).rename(
-        columns={m: f"{m}_paper" for m in MACHINES} | {SHARE: "fraction_paper"}
+        columns={m: f"{m}_paper" for m in REPORTED} | {SHARE: "fraction_paper"}
     )
     theirs["order"] = range(len(theirs))
     theirs["paper_dataset"] = theirs["dataset"].replace(originals(headline["dataset"]))
@@ -53,7 +54,7 @@ def beside_paper(headline: pd.DataFrame, paper: pd.DataFrame) -> pd.DataFrame:
     of_paper = table["dataset"].isin(set(paper["dataset"]))
     table = table[of_paper | table["network"].notna()]  # of copies only what was run
     table = table.sort_values("order", kind="stable", ignore_index=True)
-    values = [f"{m}_{kind}" for m in MACHINES for kind in ("ours", "low", "high", "paper")]
+    values = [f"{m}_{kind}" for m in REPORTED for kind in ("ours", "low", "high", "paper")]
     values += [f"fraction_{kind}" for kind in ("ours", "low", "high", "paper")]
     columns = ["table", *keys, "network", "seeds", *values, "paper_dataset"]
     return table[columns].astype({"table": "Int64", "seeds": "Int64"})
@@ -72,7 +73,7 @@ def _cells(table: pd.DataFrame) -> list[tuple[str, list[list[str]]]]:
             architecture = row["network"] if is_repeated else row["architecture"]
             words = [row["dataset"], architecture, row["padding"], condition]
             words.append(str(row["network_steps"]))
-            for m in MACHINES:
+            for m in REPORTED:
                 words.append(
                     format_interval(row[f"{m}_ours"], row[f"{m}_low"], row[f"{m}_high"], 2)
                 )
@@ -94,7 +95,7 @@ def _seeds(row: dict) -> str:
 
 
 _FIRST = ["dataset", "network", "padding", "condition", "steps"]
-_GROUPS = [*(m.upper() for m in MACHINES), "ELS better than IS"]
+_GROUPS = [*(m.upper() for m in REPORTED), "ELS better than IS"]
 
 
 def to_latex(table: pd.DataFrame) -> str:

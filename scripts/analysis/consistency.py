@@ -15,6 +15,7 @@ from patchmosaic.sampling.samples import load_samples
 from patchmosaic.sampling.scales import read_scales
 from patchmosaic.sampling.trajectories import follow, load_trajectories
 from patchmosaic.system.console import logged
+from patchmosaic.system.lazy import load
 
 if __name__ == "__main__":
     with logged(snakemake.log[0]):
@@ -32,15 +33,15 @@ if __name__ == "__main__":
                 torch.from_numpy(bank.labels) if by_class else None,
                 boundary=settings.boundary,
                 candidates=settings.candidates,
-                engine=settings.engine if kind.kernel else "dense",
+                engine=settings.engine if kind.needs_scales else "dense",
                 threads=snakemake.threads,
             )
 
         # Machines anew, of the same few images as the patches that their images are compared with.
         followed = {"network": trajectories["network"]}
         for name in settings.machines:
-            machine = machine_of(MACHINES[name])
-            predict = machine_x0(machine, labels, scales if machine.kernel else None)
+            machine = machine_of(load(MACHINES[name].address))
+            predict = machine_x0(machine, labels, scales if machine.needs_scales else None)
             followed[name] = follow(
                 predict, torch.from_numpy(noise.images), followed["network"].times
             )

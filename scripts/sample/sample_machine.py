@@ -13,6 +13,7 @@ from patchmosaic.sampling.scales import read_scales, shifted_scales
 from patchmosaic.sampling.schedule import reverse_times
 from patchmosaic.sampling.trajectories import gathered, save_trajectories
 from patchmosaic.system.console import logged
+from patchmosaic.system.lazy import load
 
 if __name__ == "__main__":
     with logged(snakemake.log[0]):
@@ -28,7 +29,7 @@ if __name__ == "__main__":
             scales = dict.fromkeys(scales, settings.patch_size)
         elif scales:
             scales = shifted_scales(scales, settings.scales_shift)
-        kind = MACHINES[name]
+        kind = load(MACHINES[name].address)
 
         def run(engine):
             """The machine, its images, and x_t and x_0 at every step of those that are followed."""
@@ -38,7 +39,7 @@ if __name__ == "__main__":
                 torch.from_numpy(bank.labels) if conditional else None,
                 boundary=settings.boundary,
                 candidates=settings.candidates,
-                engine=engine if kind.kernel else "dense",
+                engine=engine if kind.needs_scales else "dense",
                 threads=snakemake.threads,
                 **({"tolerance": adaptive["tolerance"]} if adaptive else {}),
             )

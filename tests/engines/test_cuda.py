@@ -4,10 +4,13 @@ import pytest
 import torch
 
 from patchmosaic.machines.registry import MACHINES
-from patchmosaic.networks.config import ARCHITECTURES, NetworkConfig
-from patchmosaic.networks.registry import build_network
+from patchmosaic.networks.build import build_network
+from patchmosaic.networks.config import NetworkConfig
+from patchmosaic.networks.registry import ARCHITECTURES
 from patchmosaic.sampling.schedule import alpha_bar
+from patchmosaic.system.lazy import load
 
+CLASSES = {name: load(row.address) for name, row in MACHINES.items()}
 BORDERS = [("zeros", "wrapped"), ("circular", "wrapped"), ("circular", "interior")]
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
@@ -26,17 +29,17 @@ def test_machines_agree(name, engine, channels, boundary, candidates):
     bank, labels = images(channels), torch.arange(40) % 2
     noise, chosen = torch.randn(3, channels, 12, 12), torch.tensor([0, 1, 0])
     border = {"boundary": boundary, "candidates": candidates}
-    if engine == "exact" and not MACHINES[name].kernel:
+    if engine == "exact" and not MACHINES[name].needs:
         pytest.skip(f"{name} has only the dense engine")
-    host = MACHINES[name](bank, labels, engine="dense", **border)
-    card = MACHINES[name](bank.cuda(), labels.cuda(), engine=engine, **border)
-    assert card.engine == ("dense" if engine == "auto" else "exact")
+    host = CLASSES[name](bank, labels, engine="dense", **border)
+    card = CLASSES[name](bank.cuda(), labels.cuda(), engine=engine, **border)
+    assert card.engine == ("dense" if engine == "auto" else "fused")
     for t in (0.05, 0.5, 1.0):
         x_t = alpha_bar(t) ** 0.5 * bank[:3] + (1 - alpha_bar(t)) ** 0.5 * noise
         expected = host.posterior_mean(x_t, alpha_bar(t), 5, chosen)
         found = card.posterior_mean(x_t.cuda(), alpha_bar(t), 5, chosen.cuda())
         assert found.is_cuda
-        close = 1e-4 if card.engine == "exact" else 1e-6
+        close = 1e-4 if card.engine == "fused" else 1e-6
         torch.testing.assert_close(found.cpu(), expected, rtol=0, atol=close)
 
 
@@ -46,8 +49,8 @@ def test_far_queries_lose_what_rounding_takes(name, boundary):
     """As in test_machines.py."""
     bank, x = images(3), torch.randn(3, 3, 12, 12, generator=torch.Generator().manual_seed(3))
     a_bar = alpha_bar(0.05)
-    expected = MACHINES[name](bank, boundary=boundary, engine="dense").posterior_sums(x, a_bar, 5)
-    card = MACHINES[name](bank.cuda(), boundary=boundary, engine="exact")
+    expected = CLASSES[name](bank, boundary=boundary, engine="dense").posterior_sums(x, a_bar, 5)
+    card = CLASSES[name](bank.cuda(), boundary=boundary, engine="exact")
     error = (card.posterior_mean(x.cuda(), a_bar, 5).cpu() - expected.mean).abs().amax(1)
     assert (error <= 2**-23 * expected.log_max.abs()).all()
 

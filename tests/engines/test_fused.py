@@ -10,8 +10,10 @@ import torch
 from patchmosaic.engines.base import PosteriorSums
 from patchmosaic.machines.registry import MACHINES
 from patchmosaic.sampling.schedule import alpha_bar
+from patchmosaic.system.lazy import load
 
 fused = pytest.importorskip("patchmosaic.engines.fused", reason="Triton is not installed")
+CLASSES = {name: load(MACHINES[name].address) for name in ("ls", "els")}
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"  # see tests/conftest.py
 BORDERS = [("zeros", "wrapped"), ("circular", "wrapped"), ("circular", "interior")]
 
@@ -34,7 +36,7 @@ def test_sums_are_those_of_the_dense_engine(name, boundary, candidates, channels
     bank = images(channels)
     x = noisy(bank, 2, t)
     border = {"boundary": boundary, "candidates": candidates}
-    dense = MACHINES[name](bank, engine="dense", **border)
+    dense = CLASSES[name](bank, engine="dense", **border)
     expected = dense.posterior_sums(x, alpha_bar(t), patch_size)
     found = fused.posterior_sums(
         x.to(DEVICE),
@@ -55,10 +57,13 @@ def test_sums_are_those_of_the_dense_engine(name, boundary, candidates, channels
 def test_patches_of_any_size(boundary, patch_size):
     """Smaller and larger than the image, whose sides differ; by the machine's own way."""
     bank = images(1)
-    machine = MACHINES["els"](bank, boundary=boundary, engine="dense")
-    expected = machine.posterior_mean(noisy(bank, 1, 0.5), alpha_bar(0.5), patch_size)
-    machine.engine, machine._banks[None, "exact"] = "exact", bank.to(DEVICE)  # as on a card
-    found = machine.posterior_mean(noisy(bank, 1, 0.5), alpha_bar(0.5), patch_size)
+    dense = CLASSES["els"](bank, boundary=boundary, engine="dense")
+    machine = CLASSES["els"](bank.to(DEVICE), boundary=boundary, engine="fused")
+    assert machine.engine == "fused"
+    expected, found = (
+        each.posterior_mean(noisy(bank, 1, 0.5), alpha_bar(0.5), patch_size)
+        for each in (dense, machine)
+    )
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
 
 

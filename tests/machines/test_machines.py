@@ -13,7 +13,9 @@ from patchmosaic.machines.ideal import EquivariantScoreMachine, IdealScoreMachin
 from patchmosaic.machines.local import EquivariantLocalScoreMachine, LocalScoreMachine
 from patchmosaic.machines.registry import MACHINES
 from patchmosaic.sampling.schedule import alpha_bar, ddim
+from patchmosaic.system.lazy import load
 
+CLASSES = {name: load(row.address) for name, row in MACHINES.items()}
 TIMES = (0.05, 0.3, 0.7, 1.0)
 NATIVE = pytest.mark.skipif(
     not native.available(), reason=f"no exact engine: {native.unavailable_reason()}"
@@ -71,7 +73,7 @@ def test_far_queries_lose_what_rounding_takes(name, boundary):
         bank = torch.rand(40, 3, 12, 12, generator=generator) * 2 - 1
         x, a_bar = torch.randn(3, 3, 12, 12, generator=generator), alpha_bar(0.05)
         dense, exact = (
-            MACHINES[name](bank, boundary=boundary, engine=engine).posterior_sums(x, a_bar, 5)
+            CLASSES[name](bank, boundary=boundary, engine=engine).posterior_sums(x, a_bar, 5)
             for engine in ("dense", "exact")
         )
         error = (exact.mean - dense.mean).abs().amax(1)
@@ -133,7 +135,7 @@ def test_broken_boundary_keeps_border_patches_at_the_border(engine):
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("machine_class", [EquivariantLocalScoreMachine, EquivariantScoreMachine])
 def test_circular_machines_are_equivariant(engine, machine_class):
-    if engine == "exact" and not machine_class.kernel:
+    if engine == "exact" and not machine_class.needs_scales:
         pytest.skip("ES has only the dense engine")
     images = made_images(5, 1, 8).float()
     machine = machine_class(images, boundary="circular", engine=engine)
@@ -186,11 +188,11 @@ def test_batch_order_and_chunks_do_not_matter(engine, boundary, monkeypatch):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("kind", MACHINES.values(), ids=MACHINES)
+@pytest.mark.parametrize("kind", CLASSES.values(), ids=CLASSES)
 def test_sums_over_shards_of_the_bank_merge_into_the_whole(kind, engine):
     """In any grouping, whatever the sizes of the shards and with labels that one of them lacks."""
     images, labels = made_images(23, 3, 6), torch.tensor([0] * 8 + [1] * 15)
-    x, engine = noisy(images, 0.3, count=3), engine if kind.kernel else "dense"
+    x, engine = noisy(images, 0.3, count=3), engine if kind.needs_scales else "dense"
 
     def sums(first, last):
         machine = kind(images[first:last], labels[first:last], engine=engine)
@@ -207,12 +209,12 @@ def test_sums_over_shards_of_the_bank_merge_into_the_whole(kind, engine):
 
 
 @pytest.mark.parametrize("engine", [*ENGINES, pytest.param("adaptive", marks=NATIVE)])
-@pytest.mark.parametrize("kind", MACHINES.values(), ids=MACHINES)
+@pytest.mark.parametrize("kind", CLASSES.values(), ids=CLASSES)
 def test_shards_sorted_by_class_merge_into_the_whole(kind, engine):
     """Each holds one label, and one holds none that is asked for."""
     images, labels = made_images(24, 3, 6), torch.arange(24) // 8
     asked = torch.tensor([1, 0, 1, 0])
-    x, engine = noisy(images, 0.3, count=4), engine if kind.kernel else "dense"
+    x, engine = noisy(images, 0.3, count=4), engine if kind.needs_scales else "dense"
 
     def machine(first, last):
         return kind(images[first:last], labels[first:last], engine=engine)

@@ -14,11 +14,12 @@ import torch
 from damage import empty, flip_bit, flip_first_bit, truncate
 
 from patchmosaic.networks import training
+from patchmosaic.networks.build import build_network
 from patchmosaic.networks.checkpoints import load_checkpoint, save_checkpoint
 from patchmosaic.networks.conditioning import Embedding
-from patchmosaic.networks.config import ARCHITECTURES, PADDINGS, NetworkConfig
+from patchmosaic.networks.config import PADDINGS, NetworkConfig
 from patchmosaic.networks.records import snapshots_path
-from patchmosaic.networks.registry import build_network
+from patchmosaic.networks.registry import ARCHITECTURES
 from patchmosaic.networks.training import TrainingDiverged, TrainingRecipe, TrainingStopped, train
 from patchmosaic.sampling.sampler import seed_noise
 from patchmosaic.sampling.scales import read_scales, save_scales_record, verify_scales
