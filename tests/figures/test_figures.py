@@ -12,7 +12,7 @@ from patchmosaic.figures.pairs import pairs
 from patchmosaic.figures.scales import scales
 from patchmosaic.figures.scatter import scatter_is_vs_machine
 from patchmosaic.figures.siblings import siblings
-from patchmosaic.figures.style import MACHINE_LOOKS, save_figure
+from patchmosaic.figures.style import BLUE, save_figure
 from patchmosaic.figures.training_seeds import training_seeds
 
 N = 12
@@ -119,7 +119,7 @@ def test_scatter_draws_every_seed_and_the_median():
     np.testing.assert_allclose(
         median.get_xydata(), [[els["is_pearson_r"].median(), els["pearson_r"].median()]]
     )
-    assert to_hex(points.get_facecolor()[0]).upper() == MACHINE_LOOKS["els"][0]
+    assert to_hex(points.get_facecolor()[0]).upper() == BLUE
     assert f"ELS above IS: {N} of {N}\nLS above IS: 0 of {N}" in texts(figure)
     low, high = panels[0].get_xlim()
     assert low <= 0
