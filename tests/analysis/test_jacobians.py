@@ -8,8 +8,8 @@ from torch import nn
 
 from patchmosaic.analysis.jacobians import central_gradient, gradients_over_time
 from patchmosaic.figures.jacobians import jacobians, share_inside
+from patchmosaic.networks.build import build_network
 from patchmosaic.networks.config import NetworkConfig
-from patchmosaic.networks.registry import build_network
 
 
 class Convolution(nn.Module):

@@ -38,9 +38,9 @@ from patchmosaic.datasets.images import Images, load_images, save_images
 from patchmosaic.datasets.preparation import prepare
 from patchmosaic.datasets.readers import read_cifar10, read_idx
 from patchmosaic.datasets.registry import REGISTRY
+from patchmosaic.networks.build import build_network
 from patchmosaic.networks.checkpoints import load_checkpoint, save_checkpoint
 from patchmosaic.networks.config import NetworkConfig
-from patchmosaic.networks.registry import build_network
 from patchmosaic.networks.training import TrainingRecipe
 from patchmosaic.sampling.samples import Samples, SamplesError, load_samples, save_samples
 from patchmosaic.sampling.scales import read_scales, save_scales_record, verify_scales
