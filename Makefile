@@ -1,5 +1,6 @@
 # make reproduce: set up an environment and run the default experiment.
 # make test: set up the same environment and run the tests.
+# make demo: a packaged network and the machines from the same noise, in minutes.
 # make test-slurm: as root, run config/ci.yaml on a Slurm of this machine; compare with a local run.
 # make report: the default experiment's report alone, one page that opens offline.
 # make verify, make crate: check a results folder by its manifest; pack it for publication.
@@ -11,14 +12,24 @@ BIN := .venv/bin
 RESULTS ?= results
 CRATE ?= dist/results.zip
 
-.PHONY: reproduce report test test-slurm lint verify crate readme clean-environment
+DEMO := results/demo
+
+.PHONY: reproduce demo report test test-quick test-slurm lint verify crate readme clean-environment
 
 reproduce: .venv/ready
 	$(BIN)/snakemake --cores all; status=$$?; \
 	$(BIN)/python tools/show_headline.py && exit $$status
 
+demo: .venv/ready
+	$(BIN)/snakemake --cores all $(DEMO)/figures/pairs-mnist-resnet-zeros-20.png --configfile config/demo.yaml
+	@$(BIN)/python tools/show_demo.py $(DEMO)
+
 test: .venv/triton lint
 	$(BIN)/python -m pytest
+
+# What needs no run of the workflow.
+test-quick: .venv/ready
+	$(BIN)/python -m pytest -m 'not workflow and not slurm and not network'
 
 test-slurm: .venv/slurm
 	PATCHMOSAIC_SLURM="$${PATCHMOSAIC_SLURM:-always}" $(BIN)/python -m pytest -s tests/workflow/test_slurm.py

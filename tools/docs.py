@@ -1,18 +1,22 @@
-"""Put what finished runs found into the documentation; what has not been run stays as it is.
+"""Keep what finished runs found, and write it into README.md and docs/: `make readme`.
 
-Into README.md go the headline table, a picture, the memory and the rule graph of the default
-experiment, the performance table of benchmarks/engines.csv, and the rows of config/paper.yaml and
-config/wide*.yaml, of as many networks as were run: their agreement seed by seed is kept in
-numbers/agreement/, from which those tables, sign tests and audits are made. Into docs/controls.md
-go sentences on the default experiment, the table of config/ablations.yaml, the two banks of
-circular
-MNIST (config/interior.yaml, kept likewise) and the spread of config/training_seeds.yaml.
+Runs leave their numbers in results/; what the documentation quotes of them is kept in numbers/:
+the agreement of the paper's rows seed by seed, and a few small tables. Every number of a page
+comes from there or from benchmarks/, by a function of the table BLOCKS, into the place in the page
+that two comments mark. A run that has not been made leaves what is kept as it is.
 """
 
+from __future__ import annotations
+
+import importlib.util
 import re
 import shutil
-from collections.abc import Iterable
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 import yaml
@@ -26,23 +30,40 @@ from patchmosaic.tables.text import format_interval
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results"
-AGREEMENT = ROOT / "numbers/agreement"
-KEPT = (  # experiment, folder of its results, folder of numbers/agreement
-    ("paper", "agreement", ""),
-    ("wide", "agreement", ""),
-    ("wide_mnist", "agreement", ""),
-    ("interior", "agreement", "interior"),
-)
+NUMBERS = ROOT / "numbers"
+EXPECTED = NUMBERS / "expected.yaml"
+KEPT = {  # experiment: folder of numbers/agreement
+    "paper": "",
+    "wide": "",
+    "wide_mnist": "",
+    "interior": "interior",
+}
 SEEDS = 20  # the fewest that are kept
+KEPT_TABLES = {  # file of numbers/tables: of the results
+    "headline.csv": "tables/headline.csv",
+    "siblings.csv": "tables/siblings.csv",
+    "variants.csv": "ablations/tables/variants.csv",
+    "training_seeds.csv": "training_seeds/tables/training_seeds.csv",
+}
 PICTURE = "figures/pairs-fashion_mnist-resnet-zeros-150.png"
+ANSWER = (  # the networks of the paper's abstract, but for CelebA, in 150 steps
+    "cifar10_jpeg-resnet-zeros",
+    "fashion_mnist-resnet-zeros",
+    "mnist-resnet-zeros",
+    "cifar10_jpeg-unet_attention-zeros",
+)
+MACHINES = ("els", "ls", "is")
+
+
+# Keeping what was found
 
 
 def keep_agreement(results: Path, kept: Path) -> None:
     """Keep the agreement, seed by seed, of networks of the paper's tables; never fewer seeds."""
-    for experiment, kind, folder in KEPT:
+    for experiment, folder in KEPT.items():
         place = kept / folder
         place.mkdir(exist_ok=True)
-        for path in tables(results / experiment / kind):
+        for path in tables(results / experiment / "agreement"):
             seeds, before = (
                 pd.read_csv(each)["seed"].nunique() if each.exists() else 0
                 for each in (path, place / path.name)
@@ -54,15 +75,89 @@ def keep_agreement(results: Path, kept: Path) -> None:
                 print(f"not kept: {path}, {seeds} seeds")
 
 
+def keep_tables(results: Path, kept: Path) -> None:
+    """Keep small tables of the default experiment, the controls and the repeated trainings."""
+    for name, path in KEPT_TABLES.items():
+        if (results / path).exists():
+            shutil.copyfile(results / path, kept / name)
+    if curves := sorted((results / "learning").glob("*.csv")):
+        learning(pd.concat(map(pd.read_csv, curves))).to_csv(kept / "learning.csv", index=False)
+    if jobs := sorted((results / "benchmarks").glob("*.tsv")):
+        most = max(pd.read_csv(job, sep="\t", na_values="-")["max_rss"].max() for job in jobs)
+        pd.DataFrame({"max_rss_mib": [most]}).to_csv(kept / "memory.csv", index=False)
+
+
 def tables(folder: Path) -> list[Path]:
-    """The tables of agreement seed by seed in a folder, one a network and number of steps."""
+    """The tables of agreement seed by seed in a folder, one per network and number of steps."""
     return sorted(folder.glob("*-[0-9]*.csv"))
 
 
-def kept_agreement(kept: Path) -> pd.DataFrame:
-    """All that a folder keeps: a row a network, number of steps, machine and seed."""
-    rows = pd.concat(map(pd.read_csv, tables(kept)))
-    return rows.sort_values(["network", "network_steps"], kind="stable", ignore_index=True)
+def learning(rows: pd.DataFrame) -> pd.DataFrame:
+    """Median agreement of ELS after so many training images, with its interval."""
+    els = rows[rows["machine"] == "els"].fillna({"pearson_r": 0.0})
+    moments = [
+        {"network": network, "images_seen": seen}
+        | dict(zip(("pearson_r", "low", "high"), bootstrap_median(r), strict=True))
+        for (seen, network), r in els.groupby(["images_seen", "network"])["pearson_r"]
+    ]
+    return pd.DataFrame(moments)
+
+
+# Reading what is kept
+
+
+class Numbers:
+    """All that is kept in a folder such as numbers/."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @cached_property
+    def paper(self) -> pd.DataFrame:
+        """The rows of the paper's tables."""
+        return load_expected(EXPECTED).paper
+
+    @cached_property
+    def agreement(self) -> pd.DataFrame:
+        """A row per network, number of steps, machine and seed."""
+        return self._agreement("")
+
+    @cached_property
+    def interior(self) -> pd.DataFrame:
+        """The same with a bank of patches inside the training images."""
+        return self._agreement("interior")
+
+    def _agreement(self, folder: str) -> pd.DataFrame:
+        rows = pd.concat(map(pd.read_csv, tables(self.folder / "agreement" / folder)))
+        return rows.sort_values(["network", "network_steps"], kind="stable", ignore_index=True)
+
+    @cached_property
+    def _medians(self) -> pd.DataFrame:
+        return headline(self.agreement, self.paper)
+
+    def medians(self, *configs: str) -> pd.DataFrame:
+        """The headline of the networks that these configs evaluate."""
+        return self._medians[self._medians["network"].isin(networks_of(*configs))]
+
+    def wide(self, *configs: str) -> pd.DataFrame:
+        """Median r of each machine, a row per network and number of steps."""
+        keys = ["network", "network_steps"]
+        return self.medians(*configs).pivot(index=keys, columns="machine", values="pearson_r")
+
+    def els(self, network: str, steps: int) -> pd.Series:
+        """Pearson's r of ELS by seed."""
+        rows = self.agreement.query(
+            "machine == 'els' and network == @network and network_steps == @steps"
+        )
+        return rows.set_index("seed")["pearson_r"].fillna(0.0)
+
+    def table(self, name: str) -> pd.DataFrame:
+        """One of the small tables."""
+        return pd.read_csv(self.folder / f"tables/{name}.csv")
+
+    def benchmark(self, name: str) -> pd.DataFrame:
+        """What a command of benchmarks/ measured."""
+        return pd.read_csv(ROOT / f"benchmarks/{name}.csv")
 
 
 def networks_of(*configs: str) -> list[str]:
@@ -71,35 +166,74 @@ def networks_of(*configs: str) -> list[str]:
     return [name for text in texts for name in yaml.safe_load(text)["configurations"]]
 
 
-def headline_table(headline: pd.DataFrame, determination: bool = False) -> str:
-    """The medians as a Markdown table, a row a network and number of steps.
+# Tables and sentences
 
-    With ``determination`` also R² of ELS.
-    """
+
+def markdown(titles: Iterable[object], rows: Iterable[Iterable[object]]) -> str:
+    """A table; a cell that is None is empty."""
+    titles = [*titles]
+    lines = [
+        "|" + "".join(" |" if cell in (None, "") else f" {cell} |" for cell in line)
+        for line in (titles, *rows)
+    ]
+    return "\n".join([lines[0], "|---" * len(titles) + "|", *lines[1:]])
+
+
+def signed(value: float, digits: int = 2) -> str:
+    """With its sign, but for nothing."""
+    text = f"{value:+.{digits}f}"
+    return text[1:] if float(text) == 0 else text
+
+
+def span(values: Iterable[float], digits: int = 2) -> str:
+    """Such as "0.52 to 0.66"."""
+    values = sorted(values)
+    low, high = (f"{value:.{digits}f}" for value in (values[0], values[-1]))
+    return low if low == high else f"{low} to {high}"
+
+
+def listed(words: Iterable[str]) -> str:
+    """Such as "a, b and c"."""
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def headline_table(headline: pd.DataFrame, determination: bool = False) -> str:
+    """The medians, a row per network and number of steps; with R² of ELS if asked for."""
     extra = ["R² of ELS"] * determination
     titles = ["dataset", "network", "network steps", "seeds", "ELS", "LS", "IS", *extra]
-    titles += ["paper's ELS", "difference"]
-    lines = ["| " + " | ".join(titles) + " |", "|---" * len(titles) + "|"]
     names = headline["architecture"].where(
         headline["padding"] == "zeros", headline["architecture"] + ", " + headline["padding"]
     )
-    for (dataset, name, steps), rows in headline.groupby(
+    rows = []
+    for (dataset, name, steps), group in headline.groupby(
         ["dataset", names, "network_steps"], sort=False
     ):
-        by_machine = rows.set_index("machine")
+        by_machine = group.set_index("machine")
         els = by_machine.loc["els"]
-        medians = [
-            f"{r.pearson_r:.2f} [{r.pearson_r_low:.2f}, {r.pearson_r_high:.2f}]"
-            for r in (by_machine.loc[m] for m in ("els", "ls", "is"))
-        ]
-        cells = [dataset, name, steps, els.seeds, *medians]
+        cells = [dataset, name, steps, els.seeds]
+        cells += [_interval(by_machine.loc[machine], "pearson_r") for machine in MACHINES]
         if determination:
-            ends = (els[f"r2_determination{end}"] for end in ("", "_low", "_high"))
-            cells.append(format_interval(*ends, 2))
-        difference = f"{els.difference:+.2f}"
-        cells += [f"{els.paper:.2f}", "0.00" if difference[1:] == "0.00" else difference]
-        lines.append("| " + " | ".join(map(str, cells)) + " |")
-    return "\n".join(lines)
+            cells.append(_interval(els, "r2_determination"))
+        rows.append([*cells, f"{els.paper:.2f}", signed(els.difference)])
+    return markdown([*titles, "paper's ELS", "difference"], rows)
+
+
+def _interval(row: pd.Series, column: str) -> str:
+    return format_interval(*(row[column + end] for end in ("", "_low", "_high")), 2)
+
+
+def answer(numbers: Numbers) -> str:
+    """The rows of the paper's abstract."""
+    rows = numbers.medians("paper").query("network_steps == 150").set_index("network")
+    return headline_table(pd.concat(rows.loc[[name]] for name in ANSWER), True)
+
+
+def paper_table(numbers: Numbers) -> str:
+    """Every row of the paper's tables, those without images too."""
+    found = numbers.medians("paper")
+    absent = without_images(numbers.paper, found["dataset"])
+    return "\n".join(filter(None, [headline_table(found, True), absent]))
 
 
 def without_images(paper: pd.DataFrame, datasets: Iterable[str]) -> str:
@@ -118,9 +252,123 @@ def without_images(paper: pd.DataFrame, datasets: Iterable[str]) -> str:
     )
 
 
-def sign_tests(paired: pd.DataFrame) -> str:
+def found_for(numbers: Numbers) -> str:
+    """What speaks for the claim."""
+    changes = numbers.table("variants")
+    controls = changes.loc[changes["kind"] == "control", "pearson_r"]
+    unchanged = changes.loc[changes["variant"] == "unchanged", "pearson_r"]
+    return "\n".join(
+        f"- {sentence}"
+        for sentence in (
+            closer_than_is(numbers),
+            near_the_paper(numbers),
+            "Controls that take away what the claim rests on agree at "
+            f"{span(controls)}, where the chain as it is agrees at {span(unchanged)}.",
+        )
+    )
+
+
+def found_against(numbers: Numbers) -> str:
+    """What speaks against it, or against reading too much into it."""
+    changes = numbers.table("variants").set_index("variant")
+    spread = numbers.table("training_seeds").query("machine == 'els' and network_steps == 20")
+    unets = numbers.wide("paper").filter(regex="-unet-", axis=0)
+    level = int((unets["els"] - unets["ls"]).abs().le(0.025).sum())
+    least, greatest = spread[["least_median", "greatest_median"]].iloc[0]
+    raw = changes.loc["raw_weights", "difference"].abs()
+    return "\n".join(
+        f"- {sentence}"
+        for sentence in (
+            "IS is a weak opponent, for it can only recall whole images. LS, which keeps to the "
+            f"position, is within 0.02 of ELS in {level} of {len(unets)} UNet rows.",
+            "Much of an agreement is cheap: another dataset's patches reach "
+            f"{span(changes.loc['other_bank', 'pearson_r'])}, another seed's image "
+            f"{span(changes.loc['shuffled_seeds', 'pearson_r'])}.",
+            "Our networks are narrower, trained for less, and average their weights, as the "
+            f"paper's do not; without averages r is {span(raw, 3)} lower.",
+            "There is one training per row. Three of the MNIST ResNet have, in 20 steps, medians "
+            f"of {span((least, greatest), 3)}.",
+            circular_mnist(numbers),
+        )
+    )
+
+
+def closer_than_is(numbers: Numbers) -> str:
+    """ELS and IS, seed by seed."""
+    rows = paired(numbers)
+    closer = int((rows["positive"] > rows["negative"]).sum())
+    least = rows.loc[rows["p_value"].idxmax()]
+    return (
+        f"ELS is closer to the network than IS in {closer} of {len(rows)} rows, in the least clear "
+        f"one on {least['positive']} of {least['seeds']} seeds."
+    )
+
+
+def near_the_paper(numbers: Numbers, within: float = 0.04) -> str:
+    """How many medians are near the paper's, and which are not."""
+    els = numbers.medians("paper").query("machine == 'els'")
+    near = els["difference"].abs() <= within
+    above = int((els["difference"] > 0).sum())
+    return (
+        f"{int(near.sum())} of {len(els)} medians are within {within} of the paper's; {above} of "
+        f"the {len(els)} differences are upward."
+    )
+
+
+def circular_mnist(numbers: Numbers) -> str:
+    """The row that is farthest from the paper's, and how much of that is the bank."""
+    rows = numbers.medians("paper").query("machine == 'els' and network == 'mnist-resnet-circular'")
+    inside = headline(numbers.interior, numbers.paper).query("machine == 'els'")
+    values = (
+        " and ".join(f"{value:.2f}" for value in column)
+        for column in (rows["pearson_r"], rows["paper"], inside["pearson_r"])
+    )
+    return (
+        "The circular ResNet of MNIST agrees at {} in 20 and 150 steps, the paper's at {}; with "
+        "a bank as in the paper's code it is {}.".format(*values)
+    )
+
+
+def short_answer(numbers: Numbers) -> str:
+    """Which machine is the nearest, and which rows are far from the paper's."""
+    medians = numbers.wide("paper")
+    beaten = medians[medians["ls"] > medians["els"]]
+    networks = " and ".join(beaten.index.get_level_values("network").unique())
+    els = numbers.medians("paper").query("machine == 'els'")
+    far = els[els["difference"].abs() > 0.04]
+    rows = listed(f"{row.network} in {row.network_steps} steps" for row in far.itertuples())
+    return (
+        f"{closer_than_is(numbers)} It has the highest median of the three machines in\n"
+        f"{len(medians) - len(beaten)} of {len(medians)}; in the others, of {networks}, LS is "
+        f"{span(beaten['ls'] - beaten['els'])} higher.\n{near_the_paper(numbers)} Farther\n"
+        f"away are {rows}."
+    )
+
+
+def els_and_ls(numbers: Numbers) -> str:
+    """How far ELS is above LS, seed by seed, a row per network."""
+    differences = paired(numbers, "ls").set_index(["network", "network_steps"])
+    steps = sorted(differences.index.unique("network_steps"))
+    titles = ["network", *(f"median difference, {n} steps" for n in steps)]
+    rows = (
+        [name, *(_three(differences.loc[name, n]) for n in steps)] for name in networks_of("paper")
+    )
+    return markdown(titles, rows)
+
+
+def _three(row: pd.Series, digits: int = 3) -> str:
+    return format_interval(row["difference"], row["low"], row["high"], digits)
+
+
+def paired(numbers: Numbers, other: str = "is") -> pd.DataFrame:
+    """ELS and another machine seed by seed, in the paper's rows."""
+    rows = numbers.agreement[numbers.agreement["network"].isin(networks_of("paper"))]
+    return paired_differences(rows, [("els", other)])
+
+
+def sign_tests(numbers: Numbers) -> str:
     """A sentence on ELS and IS seed by seed, with the least clear of the exact sign tests."""
-    rows = paired[(paired["a"] == "els") & (paired["b"] == "is")]
+    rows = paired(numbers)
     closer = int((rows["positive"] > rows["negative"]).sum())
     least = rows.loc[rows["p_value"].idxmax()]
     return (
@@ -131,120 +379,109 @@ def sign_tests(paired: pd.DataFrame) -> str:
     )
 
 
-def audits(agreement: pd.DataFrame) -> str:
+def audits(numbers: Numbers) -> str:
     """A sentence on the error that the adaptive engine's audits found."""
-    audited = agreement[(agreement["machine"] == "els") & (agreement["audited_rows"] > 0)]
+    rows = numbers.agreement[numbers.agreement["network"].isin(networks_of("paper"))]
+    audited = rows[(rows["machine"] == "els") & (rows["audited_rows"] > 0)]
     errors = audited.groupby("network")["audited_rms"].max()
     return (
-        "By the audits of these runs the root mean square of that error, of the posterior mean of "
-        f"ELS with pixels in [-1, 1],\nis from {errors.min():.4f} ({errors.idxmin()}) to "
-        f"{errors.max():.4f} ({errors.idxmax()}); the tolerance is 0.01, and\na job whose "
-        "95% interval lies wholly above it is computed again by the exact engine."
+        "By the audits of these runs the root mean square error of the posterior mean of ELS, with "
+        f"pixels in [-1, 1],\nis from {errors.min():.4f} ({errors.idxmin()}) to "
+        f"{errors.max():.4f} ({errors.idxmax()}); the tolerance is 0.01."
     )
 
 
-def memory(benchmarks: Path) -> str:
-    """The most memory that a job of the experiment took."""
-    jobs = pd.concat(
-        pd.read_csv(path, sep="\t", na_values="-") for path in benchmarks.glob("*.tsv")
-    )
-    most = jobs["max_rss"].max()
+def first_seeds(numbers: Numbers) -> str:
+    """Whether the seeds of the default experiment are lucky ones."""
+    rows = []
+    for name in yaml.safe_load((ROOT / "config.yaml").read_text())["configurations"]:
+        for steps in (20, 150):
+            r = numbers.els(name, steps)
+            cells = (format_interval(*bootstrap_median(each), 3) for each in (r[:20], r[20:]))
+            rows.append([name, steps, *cells])
+    return markdown(["network", "network steps", "seeds 0 to 19", "seeds 20 to 99"], rows)
+
+
+def wide_and_narrow(numbers: Numbers) -> str:
+    """Networks of the paper's width beside ours, seed by seed."""
+    rows = []
+    for name in networks_of("wide", "wide_mnist"):
+        narrow = name.rsplit("-", 1)[0]
+        for steps in (20, 150):
+            wide = numbers.els(name, steps)
+            change = paired_difference(wide, numbers.els(narrow, steps)[wide.index])
+            text = format_interval(change.estimate, change.low, change.high, 3)
+            rows.append([name, steps, text, f"{change.positive} of {len(wide)}"])
+    titles = ["wide network", "network steps", "median of wide - narrow", "seeds with wide above"]
+    return markdown(titles, rows)
+
+
+def default_headline(numbers: Numbers) -> str:
+    """The headline of the default experiment."""
+    return headline_table(numbers.table("headline"))
+
+
+def memory(numbers: Numbers) -> str:
+    """The most memory that a job of the default experiment took."""
+    most = numbers.table("memory")["max_rss_mib"].max()
     return f"No job of it takes more than {most / 1024:.1f} GiB of memory."
 
 
-def performance_table(rows: pd.DataFrame) -> str:
-    """What ``benchmarks/engines.py`` measured of whole samples, a row an engine."""
-    lines = [
-        "| engine | seconds a sample | times as fast as dense | peak memory (GiB) "
-        "| error of the posterior mean | Pearson r with exact |",
-        "|---|---|---|---|---|---|",
-    ]
-    whole = rows[(rows["kind"] == "sample") & (rows["channels"] == 1)].set_index("engine")
-    each = whole["seconds"] / whole["batch"]
-    for engine in ("dense", "exact", "adaptive"):
-        row = whole.loc[engine]
-        cells = [
-            "dense, scaled up from 100 images" if engine == "dense" else engine,
-            f"{each[engine]:,.1f}" if each[engine] < 1000 else f"{each[engine]:,.0f}",
-            f"{each['dense'] / each[engine]:.0f}",
-        ]
-        cells.append("" if engine == "dense" else f"{row.peak_mib / 1024:.1f}")
-        cells.append("" if pd.isna(row.audited_rms) else f"{row.audited_rms:.4f}")
-        r = row.median_pearson_r_with_exact
-        cells.append("" if pd.isna(r) else f"{r:.5f}")
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def variants_table(rows: pd.DataFrame) -> str:
-    """Controls and ablations as a Markdown table: median r and its interval, and the difference."""
-    runs = list(dict.fromkeys(zip(rows["network"], rows["network_steps"], strict=True)))
-    lines = [
-        f"| | {' | '.join(f'{network}, {steps} steps' for network, steps in runs)} |",
-        "|---" * (len(runs) + 1) + "|",
-    ]
-    indexed = rows.set_index(["variant", "network", "network_steps"])
-    for kind, group in rows.fillna({"kind": ""}).groupby("kind", sort=False):
+def variants_table(numbers: Numbers) -> str:
+    """Controls and ablations: median r, its interval, and the difference from the chain as is."""
+    found = numbers.table("variants").fillna({"kind": ""})
+    runs = list(dict.fromkeys(zip(found["network"], found["network_steps"], strict=True)))
+    indexed = found.set_index(["variant", "network", "network_steps"])
+    rows: list[list[object]] = []
+    for kind, group in found.groupby("kind", sort=False):
         if kind:
-            lines.append(f"| **{kind}s** |" + " |" * len(runs))
+            rows.append([f"**{kind}s**", *[None] * len(runs)])
         for variant in dict.fromkeys(group["variant"]):
-            cells = [variant.replace("_", " ")]
-            for run in runs:
-                row = indexed.loc[(variant, *run)] if (variant, *run) in indexed.index else None
-                cells.append("" if row is None else _with_difference(row))
-            lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+            each = (
+                indexed.loc[(variant, *r)] if (variant, *r) in indexed.index else None for r in runs
+            )
+            rows.append([variant.replace("_", " "), *map(_with_difference, each)])
+    return markdown(["", *(f"{network}, {steps} steps" for network, steps in runs)], rows)
 
 
-def _with_difference(row: pd.Series) -> str:
-    text = f"{row.pearson_r:.2f} [{row.low:.2f}, {row.high:.2f}]"
-    return text if pd.isna(row.difference) else f"{text} ({row.difference:+.3f})"
+def _with_difference(row: pd.Series | None) -> str:
+    if row is None:
+        return ""
+    text = format_interval(row["pearson_r"], row["low"], row["high"], 2)
+    return text if pd.isna(row["difference"]) else f"{text} ({row['difference']:+.3f})"
 
 
-def banks_table(interior: pd.DataFrame, usual: pd.DataFrame, paper: pd.DataFrame) -> str:
-    """Circular networks' ELS with interior and with wrapped patches, a row a number of steps.
-
-    Args:
-        interior, usual: agreement seed by seed, with either bank.
-        paper: the paper's tables, as `load_expected` reads them.
-    """
-    titles = ["network", "network steps", "seeds", "wrapped", "interior", "difference"]
-    titles += ["seeds with less", "paper's ELS"]
-    lines = ["| " + " | ".join(titles) + " |", "|---" * len(titles) + "|"]
-    keys = ["network", "network_steps", "machine", "seed"]
-    wrapped = usual.set_index(keys)["pearson_r"].fillna(0.0)
-    reported = headline(interior, paper).set_index(keys[:3])["paper"]
-    els = interior[interior["machine"] == "els"].fillna({"pearson_r": 0.0})
-    for (network, steps), rows in els.groupby(keys[:2]):
-        before = wrapped[rows.set_index(keys).index]
-        change = paired_difference(rows["pearson_r"], before)
-        cells = [network, steps, len(rows)]
-        cells += [format_interval(*bootstrap_median(r), 2) for r in (before, rows["pearson_r"])]
+def circular_banks(numbers: Numbers) -> str:
+    """Circular networks' ELS with interior and with wrapped patches, per number of steps."""
+    keys = ["network", "network_steps", "machine"]
+    wrapped = numbers.agreement.set_index([*keys, "seed"])["pearson_r"].fillna(0.0)
+    reported = headline(numbers.interior, numbers.paper).set_index(keys)["paper"]
+    els = numbers.interior.query("machine == 'els'").fillna({"pearson_r": 0.0})
+    rows = []
+    for (network, steps), group in els.groupby(keys[:2]):
+        before = wrapped[group.set_index([*keys, "seed"]).index]
+        change = paired_difference(group["pearson_r"], before)
+        cells = [network, steps, "found with it", len(group)]
+        cells += [format_interval(*bootstrap_median(r), 2) for r in (before, group["pearson_r"])]
         cells += [format_interval(change.estimate, change.low, change.high, 3), change.negative]
-        cells.append(f"{reported[network, steps, 'els']:.2f}")
-        lines.append("| " + " | ".join(map(str, cells)) + " |")
-    return "\n".join(lines)
+        rows.append([*cells, f"{reported[network, steps, 'els']:.2f}"])
+    for row in numbers.table("interior").itertuples():
+        cells = [row.network, row.network_steps, row.scales, row.seeds, f"{row.wrapped:.2f}"]
+        whole = not pd.isna(row.low)
+        cells.append(
+            format_interval(row.interior, row.low, row.high, 2) if whole else f"{row.interior:.2f}"
+        )
+        cells.append(format_interval(row.difference, row.difference_low, row.difference_high, 3))
+        cells += ["" if pd.isna(row.seeds_with_less) else int(row.seeds_with_less)]
+        rows.append([*cells, f"{row.paper:.2f}"])
+    titles = ["network", "network steps", "scales of the interior bank", "seeds", "wrapped"]
+    titles += ["interior", "difference", "seeds with less", "paper's ELS"]
+    return markdown(titles, rows)
 
 
-def controls(rows: pd.DataFrame) -> str:
-    """A sentence on the controls, at the largest number of network steps."""
-    rows = rows[(rows["network_steps"] == rows["network_steps"].max())]
-    networks = list(dict.fromkeys(rows["network"]))
-    found = rows.set_index(["variant", "network"])["pearson_r"]
-
-    def medians(variant: str) -> str:
-        return " and ".join(f"{found[variant, network]:.2f}" for network in networks)
-
-    names = dict.fromkeys(rows.loc[rows["kind"] == "control", "variant"])
-    each = "; ".join(f"{name.replace('_', ' ')} {medians(name)}" for name in names)
-    return (
-        f"ELS and network in {rows['network_steps'].max()} steps, {' and '.join(networks)}: "
-        f"{medians('unchanged')}.\nControls, which must fall: {each}."
-    )
-
-
-def siblings(rows: pd.DataFrame) -> str:
+def siblings(numbers: Numbers) -> str:
     """A sentence on networks of the same images, compared with each other and with ELS."""
+    rows = numbers.table("siblings")
     r, machines = rows["pearson_r"], rows[["els_a", "els_b"]]
     fewer = int((r < machines.min(axis=1)).sum())
     return (
@@ -257,41 +494,193 @@ def siblings(rows: pd.DataFrame) -> str:
     )
 
 
-def training_spread(rows: pd.DataFrame) -> str:
-    """The spread over trainings beside that over noise, a row a number of steps and machine."""
-    lines = [
-        f"{rows['networks'].max()} trainings of {' and '.join(rows['network'].unique())}, "
-        f"{rows['seeds'].max()} noise seeds: medians of r, half of their 95% interval, standard "
-        "deviations (sd) of r.",
-        "",
-        "| network steps | machine | medians | half interval | the same with trainings | sd of "
-        "trainings | of noise | of interaction |",
-        "|---|---|---|---|---|---|---|---|",
+def training_seeds(numbers: Numbers) -> str:
+    """The spread over trainings beside that over noise, a row per number of steps and machine."""
+    found = numbers.table("training_seeds")
+    titles = ["network steps", "machine", "medians", "half interval", "the same with trainings"]
+    titles += ["sd of trainings", "of noise", "of interaction"]
+    rows = (
+        [
+            row.network_steps,
+            row.machine.upper(),
+            f"{row.least_median:.3f} to {row.greatest_median:.3f}",
+            *(
+                f"{value:.3f}"
+                for value in (
+                    row.half_interval,
+                    row.half_interval_with_training,
+                    row.sd_training,
+                    row.sd_noise,
+                    row.sd_interaction,
+                )
+            ),
+        ]
+        for row in found.sort_values("network_steps", kind="stable").itertuples()
+    )
+    return (
+        f"{found['networks'].max()} trainings of {' and '.join(found['network'].unique())}, "
+        f"{found['seeds'].max()} noise seeds: medians of r, half of their 95% interval, standard "
+        f"deviations (sd) of r.\n\n{markdown(titles, rows)}"
+    )
+
+
+def learning_table(numbers: Numbers) -> str:
+    """Median agreement of ELS after so many training images."""
+    found = numbers.table("learning").set_index(["images_seen", "network"]).sort_index()
+    found["text"] = [
+        format_interval(row.pearson_r, row.low, row.high, 2) for row in found.itertuples()
     ]
-    for row in rows.sort_values("network_steps", kind="stable").itertuples():
-        lines.append(
-            f"| {row.network_steps} | {row.machine.upper()} | {row.least_median:.3f} to "
-            f"{row.greatest_median:.3f} | {row.half_interval:.3f} | "
-            f"{row.half_interval_with_training:.3f} | {row.sd_training:.3f} | "
-            f"{row.sd_noise:.3f} | {row.sd_interaction:.3f} |"
+    wide = found["text"].unstack()
+    rows = ([f"{seen:,}", *row] for seen, row in zip(wide.index, wide.to_numpy(), strict=True))
+    return markdown(["images seen", *wide.columns], rows)
+
+
+def long_trainings(numbers: Numbers) -> str:
+    """The longer trainings: agreement, R² and contrast after so many images."""
+    found = numbers.table("trainings")
+    columns = {"els": "ELS", "ls": "LS", "is": "IS", "r2_of_els": "R² of ELS", "sd_of_image": "sd"}
+    parts = []
+    for name, rows in found.groupby("network", sort=False):
+        used = [column for column in columns if rows[column].notna().any()]
+        steps = sorted(rows["network_steps"].unique())
+        titles = [f"{columns[c]}, {n} steps" for n in steps for c in used]
+        lines = []
+        for (seen, weights), group in rows.groupby(["images_seen", "weights"], sort=False):
+            by_steps = group.set_index("network_steps")
+            cells = [f"{by_steps.at[n, c]:.2f}" for n in steps for c in used]
+            lines.append([f"{seen:,}" + ", raw weights" * (weights == "raw"), *cells])
+        parts.append(f"`{name}`, {rows['seeds'].iloc[0]} seeds:\n")
+        parts.append(markdown(["images seen", *titles], lines) + "\n")
+    return "\n".join(parts).rstrip()
+
+
+def performance(numbers: Numbers) -> str:
+    """What ``benchmarks/engines.py`` measured of whole samples, a row per engine."""
+    found = numbers.benchmark("engines").query("kind == 'sample' and channels == 1")
+    found = found.set_index("engine")
+    each = found["seconds"] / found["batch"]
+    titles = ["engine", "seconds a sample", "times as fast as dense", "peak memory (GiB)"]
+    rows = []
+    for engine in ("dense", "exact", "adaptive"):
+        row = found.loc[engine]
+        rows.append(
+            [
+                "dense, scaled up from 100 images" if engine == "dense" else engine,
+                f"{each[engine]:,.1f}" if each[engine] < 1000 else f"{each[engine]:,.0f}",
+                f"{each['dense'] / each[engine]:.0f}",
+                None if engine == "dense" else f"{row.peak_mib / 1024:.1f}",
+                None if pd.isna(row.audited_rms) else f"{row.audited_rms:.4f}",
+                None
+                if pd.isna(row.median_pearson_r_with_exact)
+                else f"{row.median_pearson_r_with_exact:.5f}",
+            ]
         )
-    return "\n".join(lines)
+    return markdown([*titles, "error of the posterior mean", "Pearson r with exact"], rows)
 
 
-def learning_table(rows: pd.DataFrame) -> str:
-    """Median agreement of ELS after so many training images, with intervals, as Markdown."""
-    els = rows[rows["machine"] == "els"].fillna({"pearson_r": 0.0})
-    by_moment = els.groupby(["images_seen", "network"], sort=False)["pearson_r"]
-    wide = by_moment.apply(lambda r: format_interval(*bootstrap_median(r), 2)).unstack()
-    wide = wide.sort_index()
-    lines = [
-        f"| images seen | {' | '.join(wide.columns)} |",
-        "|---" * (len(wide.columns) + 1) + "|",
-    ]
-    for seen, row in wide.iterrows():
-        cells = ("" if pd.isna(cell) else cell for cell in row)
-        lines.append(f"| {seen:,} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+def kernel_limit(numbers: Numbers) -> str:
+    """How far the exact kernel is from the additions that a core can do."""
+    row = numbers.benchmark("engines").query(
+        "kind == 'P' and engine == 'exact' and patch_size == 13 and channels == 1"
+    )
+    limit = numbers.benchmark("adders").iloc[0]
+    measured = 1e9 / row["pairs_per_second"].iloc[0]
+    additions = limit["additions_per_16_pairs"]
+    possible = 1e9 * additions / 16 / limit["additions_of_16_per_second_and_core"] / 2
+    return (
+        f"With {additions:.0f} additions of 16 numbers for 16 pairs of gray patches, and "
+        f"{limit['additions_of_16_per_second_and_core'] / 1e9:.1f} billion such additions a second "
+        f"and core,\ntwo cores could do a pair in {possible:.2f} nanoseconds; the kernel takes "
+        f"{measured:.2f}: {possible / measured:.0%} of the limit of its plan."
+    )
+
+
+def adaptive_error(numbers: Numbers) -> str:
+    """What a tolerance of the adaptive engine comes to, pixel by pixel."""
+    row = numbers.benchmark("adaptive_error").iloc[0]
+    return (
+        f"With a tolerance of {row.tolerance}, along {row.trajectories:.0f} exact MNIST "
+        f"trajectories of {row.steps:.0f} steps, the root mean square error was\n"
+        f"{row.least_step_rms} to {row.greatest_step_rms} at each step and {row.rms} over all; "
+        f"{row.images_beyond:.0f} of {row.images:.0f} single images were beyond the\ntolerance, "
+        f"the worst at {row.worst_image_rms}. It holds on average, not for each image."
+    )
+
+
+def fused_table(numbers: Numbers) -> str:
+    """What ``benchmarks/fused.py`` measured on a graphics card."""
+    titles = ["P", "t", "images", "queries", "seconds", "seconds a query", "Tflop/s"]
+    rows = (
+        [
+            row.patch_size,
+            row.t,
+            f"{row.images:,}",
+            row.queries,
+            f"{row.seconds:.2f}",
+            f"{row.seconds / row.queries:.2f}",
+            f"{row.tflops:.1f}",
+            f"{row.difference_from_dense:.0e}",
+        ]
+        for row in numbers.benchmark("fused").itertuples()
+    )
+    return markdown([*titles, "largest difference from `dense`, 500 images"], rows)
+
+
+def rule_graph(_: Numbers) -> str:
+    """The rules of the default experiment, as Snakemake knows them today."""
+    place = ROOT / "scripts/report/rulegraph.py"
+    spec = importlib.util.spec_from_file_location("rulegraph", place)
+    rulegraph = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(rulegraph)
+    command = [sys.executable, "-m", "snakemake", "--rulegraph", "mermaid-js", "--nolock"]
+    graph = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    return f"```mermaid\n{rulegraph.readable(graph)}```"
+
+
+# Places in the pages
+
+
+class Block(NamedTuple):
+    """A place in a page, and what writes it."""
+
+    page: str
+    name: str
+    write: Callable[[Numbers], str]
+
+    @property
+    def marks(self) -> tuple[str, str]:
+        """The comments before and after it."""
+        return f"<!-- {self.name}: make readme -->", f"<!-- {self.name}: end -->"
+
+
+BLOCKS = (
+    Block("README.md", "answer", answer),
+    Block("README.md", "for", found_for),
+    Block("README.md", "against", found_against),
+    Block("docs/results.md", "short answer", short_answer),
+    Block("docs/results.md", "paper", paper_table),
+    Block("docs/results.md", "els and ls", els_and_ls),
+    Block("docs/results.md", "sign tests", sign_tests),
+    Block("docs/results.md", "audits", audits),
+    Block(
+        "docs/results.md", "wide", lambda n: headline_table(n.medians("wide", "wide_mnist"), True)
+    ),
+    Block("docs/results.md", "wide and narrow", wide_and_narrow),
+    Block("docs/results.md", "headline", default_headline),
+    Block("docs/results.md", "first seeds", first_seeds),
+    Block("docs/controls.md", "variants", variants_table),
+    Block("docs/controls.md", "circular banks", circular_banks),
+    Block("docs/controls.md", "learning", learning_table),
+    Block("docs/controls.md", "long trainings", long_trainings),
+    Block("docs/controls.md", "siblings", siblings),
+    Block("docs/controls.md", "training seeds", training_seeds),
+    Block("docs/workflow.md", "memory", memory),
+    Block("docs/workflow.md", "rule graph", rule_graph),
+    Block("benchmarks/README.md", "performance", performance),
+    Block("benchmarks/README.md", "kernel limit", kernel_limit),
+    Block("benchmarks/README.md", "adaptive error", adaptive_error),
+    Block("benchmarks/README.md", "fused", fused_table),
+)
 
 
 def replaced(text: str, begin: str, end: str, content: str) -> str:
@@ -303,62 +692,22 @@ def replaced(text: str, begin: str, end: str, content: str) -> str:
     return text
 
 
-def readme_blocks(results: Path, kept: Path) -> dict[str, str]:
-    """What was run says this in README.md, by the name of its place."""
-    blocks = {}
-    if (table := results / "tables/headline.csv").exists():
-        blocks["headline"] = headline_table(pd.read_csv(table))
-        blocks["memory"] = memory(results / "benchmarks")
-    if (table := results / "ablations/tables/variants.csv").exists():
-        blocks["controls"] = controls(pd.read_csv(table))
-    blocks["performance"] = performance_table(pd.read_csv(ROOT / "benchmarks/engines.csv"))
-    paper = load_expected(ROOT / "numbers/expected.yaml").paper
-    agreement = kept_agreement(kept)
-    medians = headline(agreement, paper)
-    narrow = medians[medians["network"].isin(networks_of("paper"))]
-    wide = medians[medians["network"].isin(networks_of("wide", "wide_mnist"))]
-    absent = without_images(paper, narrow["dataset"])
-    blocks["paper"] = "\n".join(filter(None, [headline_table(narrow, True), absent]))
-    blocks["wide"] = headline_table(wide, True)
-    agreement = agreement[agreement["network"].isin(narrow["network"])]
-    blocks["sign tests"] = sign_tests(paired_differences(agreement, [("els", "is")]))
-    blocks["audits"] = audits(agreement)
-    return blocks
-
-
-def controls_blocks(results: Path, kept: Path) -> dict[str, str]:
-    """What was run says this in docs/controls.md, by the name of its place."""
-    blocks = {}
-    paper = load_expected(ROOT / "numbers/expected.yaml").paper
-    interior, usual = (kept_agreement(kept / folder) for folder in ("interior", ""))
-    blocks["circular banks"] = banks_table(interior, usual, paper)
-    if (table := results / "tables/siblings.csv").exists():
-        blocks["siblings"] = siblings(pd.read_csv(table))
-    if curves := sorted((results / "learning").glob("*.csv")):
-        blocks["learning"] = learning_table(pd.concat(map(pd.read_csv, curves)))
-    if (table := results / "training_seeds/tables/training_seeds.csv").exists():
-        blocks["training seeds"] = training_spread(pd.read_csv(table))
-    if (table := results / "ablations/tables/variants.csv").exists():
-        blocks["variants"] = variants_table(pd.read_csv(table))
-    return blocks
-
-
-def put(page: Path, blocks: dict[str, str]) -> None:
-    """Put each text into its place in a page."""
-    text = page.read_text()
-    for name, content in blocks.items():
-        begin, end = f"<!-- {name}: make readme -->", f"<!-- {name}: end -->"
-        text = replaced(text, begin, end, content)
-    page.write_text(text)
+def main() -> None:
+    """Keep what runs found, and write every block."""
+    keep_agreement(RESULTS, NUMBERS / "agreement")
+    keep_tables(RESULTS, NUMBERS / "tables")
+    numbers = Numbers(NUMBERS)
+    for block in BLOCKS:
+        page = ROOT / block.page
+        try:
+            content = block.write(numbers)
+        except FileNotFoundError as error:
+            print(f"{block.page}: {block.name} stays as it is, for there is no {error.filename}")
+            continue
+        page.write_text(replaced(page.read_text(), *block.marks, content))
+    if (RESULTS / PICTURE).exists():
+        shutil.copyfile(RESULTS / PICTURE, ROOT / "docs/pairs.png")
 
 
 if __name__ == "__main__":
-    keep_agreement(RESULTS, AGREEMENT)
-    put(ROOT / "README.md", readme_blocks(RESULTS, AGREEMENT))
-    put(ROOT / "docs/controls.md", controls_blocks(RESULTS, AGREEMENT))
-    if (graph := RESULTS / "figures/rulegraph.mmd").exists():
-        page = ROOT / "README.md"
-        text = replaced(page.read_text(), "```mermaid", "```", graph.read_text().strip())
-        page.write_text(text)
-    if (RESULTS / PICTURE).exists():
-        shutil.copyfile(RESULTS / PICTURE, ROOT / "docs/pairs.png")
+    main()

@@ -1,4 +1,4 @@
-"""The README says what is so: its commands, its numbers' source and its rule graph."""
+"""Every number of the pages is what `make readme` writes from what is kept."""
 
 import importlib.util
 import re
@@ -8,48 +8,9 @@ from graphlib import CycleError
 
 import pandas as pd
 import pytest
-import torch
 from configs import DEFAULT, ROOT, merged, read
 
 from patchmosaic.tables.expected import load_expected
-
-README = (ROOT / "README.md").read_text()
-MAKEFILE = (ROOT / "Makefile").read_text()
-
-
-def commands():
-    blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
-    lines = [line.split("#")[0].strip() for block in blocks for line in block.splitlines()]
-    return [line for line in lines if line]
-
-
-def test_python_of_the_readme_runs(monkeypatch):
-    monkeypatch.chdir(ROOT)
-    images = torch.rand(30, 1, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    names = {"images": images, "x_t": images[:2]}
-    for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL):
-        exec(block, names)
-    assert names["mean"].shape == names["score"].shape == (2, 1, 32, 32)
-    assert names["drawn"].shape == names["predicted"].shape == (3, 1, 32, 32)
-
-
-def test_make_commands_are_targets():
-    targets = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
-    named = {word for line in commands() if line.startswith("make ") for word in line.split()[1:]}
-    assert {"reproduce", "test"} <= named <= targets
-
-
-def test_ci_runs_the_readme_s_test_command():
-    assert re.search(r"^make test( |$)", (ROOT / ".ci/run").read_text(), re.MULTILINE)
-
-
-def test_files_that_are_named_exist():
-    for path in re.findall(r"--configfile (\S+)", "\n".join(commands())):
-        assert (ROOT / path).is_file(), path
-    for path in re.findall(r"\]\(((?!http)[^)#]+)\)", README):
-        assert (ROOT / path).is_file(), path
-    for path in re.findall(r"`((?:patchmosaic|workflow|tests|docs)/[\w./]+)`", README):
-        assert (ROOT / path).exists(), path
 
 
 def script(name, room="tools"):
@@ -58,6 +19,75 @@ def script(name, room="tools"):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+DOCS = script("docs")
+NUMBERS = DOCS.Numbers(ROOT / "numbers")
+PAGES = {page: (ROOT / page).read_text() for page in {block.page for block in DOCS.BLOCKS}}
+NOT_KEPT = {"siblings"}
+"""Blocks of runs of which nothing is kept yet."""
+
+
+def text_of(name):
+    """What stands in the place of this name."""
+    [block] = [block for block in DOCS.BLOCKS if block.name == name]
+    begin, end = block.marks
+    return PAGES[block.page].partition(f"{begin}\n")[2].partition(f"\n{end}")[0]
+
+
+@pytest.mark.parametrize(
+    "block", [each for each in DOCS.BLOCKS if each.name != "rule graph"], ids=lambda each: each.name
+)
+def test_blocks_are_what_make_readme_writes(block):
+    """From what is kept, every one; the rule graph has a test of its own."""
+    if block.name in NOT_KEPT:
+        with pytest.raises(FileNotFoundError):
+            block.write(NUMBERS)
+        return
+    assert text_of(block.name) == block.write(NUMBERS), f"run make readme: {block.name}"
+
+
+def test_every_block_has_its_place_and_every_place_its_block():
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("*/*.md")]
+    places = {
+        (page.relative_to(ROOT).as_posix(), name, kind)
+        for page in pages
+        for name, kind in re.findall(r"<!-- ([\w ]+): (make readme|end) -->", page.read_text())
+    }
+    kinds = ("make readme", "end")
+    assert places == {(block.page, block.name, kind) for block in DOCS.BLOCKS for kind in kinds}
+
+
+def test_a_block_is_put_between_its_marks_once():
+    marks = DOCS.BLOCKS[0].marks
+    page = f"before\n{marks[0]}\nold\n{marks[1]}\nafter\n"
+    assert DOCS.replaced(page, *marks, "new") == page.replace("old", "new")
+    for broken in (page + page, page.replace(marks[1], "")):
+        with pytest.raises(ValueError, match="once, found it"):
+            DOCS.replaced(broken, *marks, "new")
+
+
+def test_what_runs_found_is_kept(tmp_path):
+    """Small tables as they are, curves as medians, memory as the most; nothing without a run."""
+    kept, results = tmp_path / "kept", tmp_path / "results"
+    for folder in (kept, results / "tables", results / "learning", results / "benchmarks"):
+        folder.mkdir(parents=True)
+    DOCS.keep_tables(results, kept)
+    assert not list(kept.iterdir())
+    (results / "tables/headline.csv").write_text("a\n1\n")
+    curve = {
+        "machine": ["els"] * 3 + ["is"],
+        "pearson_r": [0.2, 0.4, None, 0.9],
+        "seed": [0, 1, 2, 0],
+    }
+    pd.DataFrame(curve).assign(network="n", images_seen=5).to_csv(results / "learning/n.csv")
+    for job, most in (("a", "100"), ("b", "-")):
+        (results / f"benchmarks/{job}.tsv").write_text(f"s\tmax_rss\n1\t{most}\n")
+    DOCS.keep_tables(results, kept)
+    assert (kept / "headline.csv").read_text() == "a\n1\n"
+    row = pd.read_csv(kept / "learning.csv").iloc[0]
+    assert (row["network"], row["images_seen"], row["pearson_r"]) == ("n", 5, 0.2)
+    assert pd.read_csv(kept / "memory.csv")["max_rss_mib"].tolist() == [100]
 
 
 def paths(arrows):
@@ -76,10 +106,10 @@ def test_rule_graph_is_today_s():
     names = {k: "figures" if name in figures else name for k, name in names.items()}
     arrows = {(names[a], names[b]) for a, b in re.findall(r"(id\d+) --> (id\d+)", graph)}
     assert len(arrows) > 20
-    shown = re.search(r"```mermaid\n(.*?)```", README, re.DOTALL)[1]
+    shown = re.search(r"```mermaid\n(.*?)```", PAGES["docs/workflow.md"], re.DOTALL)[1]
     drawn = set(re.findall(r"(\w+) --> (\w+)", shown))
     assert f"figures ({len(figures)} rules)" in shown
-    assert paths(drawn) == paths(arrows), "run make reproduce and make readme"
+    assert paths(drawn) == paths(arrows), "run make readme"
     for arrow in drawn:
         assert arrow not in paths(drawn - {arrow}), "implied by others"
 
@@ -96,11 +126,20 @@ def test_rule_graph_keeps_paths_and_the_order_of_the_work():
         script("rulegraph", "scripts/report").readable("id1[a]\nid2[b]\nid1 --> id2\nid2 --> id1")
 
 
-def table(marker):
-    """Text by title, for each dataset, network and number of steps in the table of a marker."""
-    block = re.search(f"<!-- {marker}: make readme -->\n(.*?)<!-- {marker}: end -->", README, re.S)
+def cells(text):
+    """The rows of a table, without its titles."""
+    rows = [line.split("|")[1:-1] for line in text.splitlines()]
+    return [tuple(cell.strip() for cell in row) for row in rows][2:]
+
+
+KEPT = sorted((ROOT / "numbers/agreement").glob("*-[0-9]*.csv"))
+INTERIOR = sorted((ROOT / "numbers/agreement/interior").glob("*-[0-9]*.csv"))
+
+
+def table(name):
+    """Text by title, for each dataset, network and number of steps in the table of a block."""
     titles, _, *rows = (
-        [cell.strip() for cell in line.split("|")[1:-1]] for line in block[1].splitlines()
+        [cell.strip() for cell in line.split("|")[1:-1]] for line in text_of(name).splitlines()
     )
     return {tuple(row[:3]): dict(zip(titles, row, strict=True)) for row in rows}
 
@@ -134,7 +173,7 @@ def test_every_row_of_the_paper_is_there_or_says_what_it_needs():
     ],
 )
 def test_tables_are_of_the_committed_numbers(marker, experiment, override):
-    """The medians in the README are the committed ones, to two decimals."""
+    """The medians in the tables are the committed ones, to two decimals."""
     config = merged(DEFAULT, override)
     networks = config["networks"]
     committed = {
@@ -150,10 +189,6 @@ def test_tables_are_of_the_committed_numbers(marker, experiment, override):
     others = {} if marker != "wide" else {key for key in found if key not in committed}
     assert len(committed) == 6 * len(config["configurations"])
     assert {key: text for key, text in found.items() if key not in others} == committed
-
-
-KEPT = sorted((ROOT / "numbers/agreement").glob("*-[0-9]*.csv"))
-INTERIOR = sorted((ROOT / "numbers/agreement/interior").glob("*-[0-9]*.csv"))
 
 
 @pytest.mark.parametrize(
@@ -210,7 +245,10 @@ def test_short_answer_is_that_of_the_table():
     circular = {("mnist-resnet-circular", steps) for steps in (20, 150)}
     assert set(far) == circular | {("cifar10_jpeg-unet_attention-zeros", 150)}
     assert min(far.values()) > 0
-    assert f"{len(rows) - len(far)} of {len(rows)} medians are within 0.04" in README
+    assert f"{len(rows) - len(far)} of {len(rows)} medians are within 0.04" in text_of(
+        "short answer"
+    )
+    assert all(name in text_of("short answer") for name, _ in far)
 
 
 def test_how_far_els_is_above_ls():
@@ -227,64 +265,43 @@ def test_how_far_els_is_above_ls():
     assert len(color) == 6
     assert (min(color), max(color)) == (0.02, 0.04)
     circular = [apart["cifar10_jpeg-resnet-circular", steps] for steps in (20, 150)]
-    assert f"the circular ResNet {circular[0]:.2f} and {circular[1]:.2f}." in " ".join(
-        README.split()
-    )
+    assert min(circular) > max(color)
+    resnets = [d for (name, _), d in apart.items() if "mnist-resnet" in name]
+    assert min(resnets) > max(color)
 
 
 def test_wide_and_narrow_networks_are_compared_seed_by_seed():
-    text = " ".join(README.split())
-    for kind, width, says in (
-        ("resnet", 256, "in {} of 100 seeds in 20 steps and in {} in 150"),
-        ("unet", 64, "better than the narrow one in {} and {} seeds"),
-    ):
-        found = []
+    rows = {row[:2]: row[3] for row in cells(text_of("wide and narrow"))}
+    for kind, width in (("resnet", 256), ("unet", 64)):
         for steps in (20, 150):
             r = []
             for name in (f"cifar10_jpeg-{kind}-zeros-{width}", f"cifar10_jpeg-{kind}-zeros"):
-                rows = pd.read_csv(ROOT / f"numbers/agreement/{name}-{steps}.csv")
-                r.append(rows[rows["machine"] == "els"].set_index("seed")["pearson_r"])
-            found.append(int((r[0] > r[1]).sum()))
-        assert says.format(*found) in text
+                table = pd.read_csv(ROOT / f"numbers/agreement/{name}-{steps}.csv")
+                r.append(table[table["machine"] == "els"].set_index("seed")["pearson_r"])
+            says = f"{int((r[0] > r[1]).sum())} of 100"
+            assert rows[f"cifar10_jpeg-{kind}-zeros-{width}", str(steps)] == says
 
 
-def test_paper_s_tables_are_what_make_readme_writes():
-    """From what is kept, of every network, R² included."""
-    blocks = script("docs").readme_blocks(ROOT / "no results", ROOT / "numbers/agreement")
-    assert {"paper", "wide"} <= set(blocks)
-    for name, text in blocks.items():
-        begin, end = f"<!-- {name}: make readme -->\n", f"\n<!-- {name}: end -->"
-        assert README.partition(begin)[2].partition(end)[0] == text, f"run make readme: {name}"
-    names = script("docs").networks_of("paper", "wide", "wide_mnist")
+def test_all_networks_of_the_tables_are_kept():
+    names = DOCS.networks_of("paper", "wide", "wide_mnist")
     assert {path.stem for path in KEPT} == {
         f"{name}-{steps}" for name in names for steps in (20, 150)
     }
 
 
-def test_circular_banks_are_what_make_readme_writes():
-    blocks = script("docs").controls_blocks(ROOT / "no results", ROOT / "numbers/agreement")
-    assert set(blocks) == {"circular banks"}
-    page = (ROOT / "docs/controls.md").read_text()
-    begin, end = (f"<!-- circular banks: {word} -->" for word in ("make readme", "end"))
-    assert page.partition(begin)[2].partition(end)[0].strip() == blocks["circular banks"]
+def test_circular_banks_are_of_the_committed_numbers():
     rows = read("numbers/expected.yaml")["committed"]["interior"]
-    short, long = (f"{row['pearson_r']:.2f}" for row in rows if row["machine"] == "els")
-    says = f"at {short} in 20 steps, below the paper's 0.73, and at {long} in 150, nearer to"
-    assert says in " ".join(README.split())
+    committed = [f"{row['pearson_r']:.2f}" for row in rows if row["machine"] == "els"]
+    found = cells(text_of("circular banks"))[:2]
+    assert [row[5].split()[0] for row in found] == committed
+    assert f"it is {' and '.join(committed)}." in text_of("against")
 
 
 def test_rows_without_images_are_those_that_make_readme_writes():
     paper = load_expected(ROOT / "numbers/expected.yaml").paper
-    lines = script("docs").without_images(paper, ["mnist", "cifar10_jpeg"]).splitlines()
+    lines = DOCS.without_images(paper, ["mnist", "cifar10_jpeg"]).splitlines()
     assert len(lines) == 4
-    assert set(lines) == {row for row in README.splitlines() if "| bring the images |" in row}
-    assert script("docs").without_images(paper, ["celeba"]) == ""
-
-
-def test_what_make_readme_writes_has_its_place():
-    source = (ROOT / "tools/docs.py").read_text()
-    pages = README + (ROOT / "docs/controls.md").read_text()
-    names = set(re.findall(r"blocks\[\"([\w ]+)\"\]", source))
-    assert len(names) >= 9
-    for kind in ("make readme", "end"):
-        assert sorted(re.findall(rf"<!-- ([\w ]+): {kind} -->", pages)) == sorted(names)
+    assert set(lines) == {
+        row for row in text_of("paper").splitlines() if "| bring the images |" in row
+    }
+    assert DOCS.without_images(paper, ["celeba"]) == ""
