@@ -170,7 +170,7 @@ class Experiment:
         Raises patchmosaic.datasets.content.DatasetError where they cannot be read.
         """
         chosen = self.config["datasets"][dataset]
-        if find_dataset(chosen["source"]).only_local:
+        if "local" in chosen and find_dataset(chosen["source"]).is_collection:
             return collection_stamp(Path(chosen["local"]))
         return None
 

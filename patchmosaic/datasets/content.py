@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -41,6 +42,28 @@ class RawFile:
     name: str
     sha256: str
     size: int
+
+
+@dataclass(frozen=True)
+class RawImages:
+    """The image files of a dataset, known by one digest over all of them.
+
+    pattern: what the whole name of each matches, whatever folders lie around it; group 1 is the
+    name that counts. sha256: `image_files.collection_digest` over those names.
+    """
+
+    pattern: str
+    sha256: str
+
+    def fits(self, name: str) -> bool:
+        """Whether an image of the dataset may have that name."""
+        return re.fullmatch(self.pattern, name) is not None
+
+    def known_name(self, name: str) -> str:
+        """The name that counts of an image; raises DatasetError for one of other images."""
+        if found := re.fullmatch(self.pattern, name):
+            return found[1]
+        raise DatasetError(f"{name} is not an image of this dataset: its name does not fit")
 
 
 def blocks(path: Path) -> Iterator[bytes]:

@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from patchmosaic.datasets.content import DatasetError, RawFile, SourceError, sha256_of
@@ -36,8 +36,9 @@ def fetch(
     Files that are there and have the right SHA-256 are kept, and nothing is asked of the network
     for them. The others come from `local` (a folder, or the file itself), then from each of the
     dataset's sources, or of `sources` in their place, until one gives every missing file verified.
-    celeba, cifar10_jpeg and image_folder are read only from `local`, a folder or a tar or zip
-    archive: it is linked into `directory` as `images` and stays where it is.
+    Collections of image files are read in place from `local`, a folder or a tar or zip archive: it
+    is linked into `directory` as `images` and stays where it is. celeba and image_folder are read
+    only from there; of the others, every image is verified, wherever they come from.
 
     timeout: seconds without an answer after which a transfer is given up. retries: further tries at
     a broken transfer. progress: show a bar on a terminal.
@@ -55,12 +56,13 @@ def fetch(
     if holds != dataset_id:
         raise DatasetError(f"{directory}: it holds {holds}, not {dataset_id}; use another folder")
     directory.mkdir(parents=True, exist_ok=True)
-    if dataset.only_local:
-        files = {COLLECTION_LINK: _link_collection(dataset, directory, local)}
+    transfer = Transfer(timeout, retries, progress)
+    remote = dataset.sources if sources is None else tuple(sources)
+    if dataset.is_collection:
+        files = {COLLECTION_LINK: _bring_images(dataset, directory, local, remote, transfer)}
     else:
         tried = () if local is None else (LocalPath(local),)
-        tried += dataset.sources if sources is None else tuple(sources)
-        files = _fetch_files(dataset, directory, tried, Transfer(timeout, retries, progress))
+        files = _fetch_files(dataset, directory, (*tried, *remote), transfer)
     record = {"dataset": dataset_id, "files": files}
     with written_whole(directory / PROVENANCE) as temporary:
         temporary.write_text(json.dumps(record, indent=2, sort_keys=True) + "\n")
@@ -75,7 +77,7 @@ def verified_record(dataset: Dataset, directory: Path) -> dict[str, object]:
     record = _read_record(directory)
     if record.get("dataset") != dataset.id:
         raise DatasetError(f"{directory}: it does not hold {dataset.id}; fetch it first")
-    names = {COLLECTION_LINK} if dataset.only_local else {file.name for file in dataset.files}
+    names = {COLLECTION_LINK} if dataset.is_collection else {file.name for file in dataset.files}
     if set(record["files"]) != names:
         raise DatasetError(
             f"{directory / PROVENANCE}: it tells of {', '.join(record['files']) or 'no file'}, "
@@ -83,9 +85,9 @@ def verified_record(dataset: Dataset, directory: Path) -> dict[str, object]:
         )
     for name, entry in record["files"].items():
         path = directory / name
-        if not path.exists() or (path.is_dir() and not dataset.only_local):
+        if not path.exists() or (path.is_dir() and not dataset.is_collection):
             raise DatasetError(f"{path}: it is gone; fetch {dataset.id} again")
-        found = collection_digest(path)[0] if dataset.only_local else sha256_of(path)
+        found = _digest(dataset, path)[0] if dataset.is_collection else sha256_of(path)
         if found != entry["sha256"]:
             raise DatasetError(
                 f"{path}: expected SHA-256 {entry['sha256']}, found {found}; "
@@ -108,8 +110,12 @@ def _fetch_files(
     }
     missing = [file for file in dataset.files if file.name not in origin]
     if missing:
-        source = _deliver(dataset, missing, directory, sources, transfer)
-        origin |= {file.name: source for file in missing}
+        names = [file.name for file in missing]
+
+        def give(source: Source, folder: Path) -> None:
+            source.deliver(missing, folder, transfer)
+
+        origin |= dict.fromkeys(names, _deliver(dataset, names, directory, sources, give))
     return {
         file.name: {"sha256": file.sha256, "bytes": file.size, "source": origin[file.name]}
         for file in dataset.files
@@ -118,23 +124,23 @@ def _fetch_files(
 
 def _deliver(
     dataset: Dataset,
-    files: Sequence[RawFile],
+    names: Sequence[str],
     directory: Path,
     sources: Sequence[Source],
-    transfer: Transfer,
+    give: Callable[[Source, Path], None],
 ) -> str:
     """The name of the first source that gave all files, which are in `directory` then."""
     reasons = []
     for source in sources:
         with tempfile.TemporaryDirectory(prefix=".fetch-", dir=directory) as staging:
             try:
-                source.deliver(files, Path(staging), transfer)
+                give(source, Path(staging))
             except SourceError as error:
                 log.warning("%s: %s gave nothing: %s", dataset.id, source.name, error)
                 reasons.append(f"\n  {len(reasons) + 1}. {source.name}: {error}")
                 continue
-            for file in files:
-                os.replace(Path(staging, file.name), directory / file.name)
+            for name in names:
+                os.replace(Path(staging, name), directory / name)
             return source.name
     raise DatasetError(f"{dataset.id}: no source gave the verified files{''.join(reasons)}")
 
@@ -149,17 +155,50 @@ def _is_there(directory: Path, file: RawFile) -> bool:
     return found == file.sha256
 
 
-def _link_collection(dataset: Dataset, directory: Path, local: Path | None) -> dict[str, object]:
-    link = directory / COLLECTION_LINK
+def _bring_images(
+    dataset: Dataset,
+    directory: Path,
+    local: Path | None,
+    sources: Sequence[Source],
+    transfer: Transfer,
+) -> dict[str, object]:
+    """Link the user's images, verified where they are known, or download what is not there."""
+    link, images = directory / COLLECTION_LINK, dataset.images
     if local is None and not link.exists():
+        if images is None or not sources:
+            raise DatasetError(
+                f"{dataset.id}: it is read only from where you say; name its folder or archive as "
+                "local"
+            )
+
+        def give(source: Source, folder: Path) -> None:
+            source.deliver_images(images, folder / COLLECTION_LINK, transfer)
+
+        source = _deliver(dataset, [COLLECTION_LINK], directory, sources, give)
+    else:
+        known = _read_record(directory).get("files", {}).get(COLLECTION_LINK, {})
+        is_download = local is None and not link.is_symlink()
+        source = known.get("source") if is_download else f"local {(local or link).resolve().name}"
+    sha256, size = _digest(dataset, local or link)
+    if images is not None and sha256 != images.sha256:
         raise DatasetError(
-            f"{dataset.id}: it is read only from where you say; name its folder or archive as local"
+            f"{local or link}: expected the images of {dataset.id} with SHA-256 {images.sha256}, "
+            f"found {sha256}; bring those, or remove it to have them downloaded"
         )
-    sha256, size = collection_digest(local or link)
     if local is not None:
         with written_whole(link) as temporary:
             temporary.symlink_to(local.resolve())
-    return {"sha256": sha256, "bytes": size, "source": f"local {link.resolve().name}"}
+    return {"sha256": sha256, "bytes": size, "source": source or "found in the folder"}
+
+
+def _digest(dataset: Dataset, path: Path) -> tuple[str, int]:
+    """(SHA-256, bytes) of the images of a collection, by the names that count where it is known."""
+    if dataset.images is None:
+        return collection_digest(path)
+    try:
+        return collection_digest(path, dataset.images.known_name)
+    except DatasetError as error:
+        raise DatasetError(f"{dataset.id}: {path}: {error}") from error
 
 
 def _read_record(directory: Path) -> dict[str, object]:

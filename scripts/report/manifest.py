@@ -81,7 +81,10 @@ if __name__ == "__main__":
             "hardware": hardware(),
             "seeds": {s.record["purpose"]: s.seeds.tolist() for s in noise},
             "datasets": {
-                name: {key: r[key] for key in ("dataset", "split", "count", "sha256", "sources")}
+                name: {
+                    key: r[key]
+                    for key in ("dataset", "split", "count", "licence", "sha256", "sources")
+                }
                 for name, r in images.items()
             },
             "networks": {

@@ -31,7 +31,13 @@ def source_of(images):
 def described(bank):
     """A bank's line of the report; the images themselves are not kept."""
     dataset, source = bank.record["dataset"], source_of(bank)
-    return {"dataset": dataset, "images": len(bank), "sha256": bank.digest, "source": source}
+    return {
+        "dataset": dataset,
+        "images": len(bank),
+        "sha256": bank.digest,
+        "source": source,
+        "licence": bank.record["licence"],
+    }
 
 
 def audited_error(row):

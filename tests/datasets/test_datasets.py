@@ -27,7 +27,7 @@ from patchmosaic.datasets.images import Images, load_images, save_images, to_flo
 from patchmosaic.datasets.preparation import prepare, prepared_picture
 from patchmosaic.datasets.readers import read_cifar10, read_idx
 from patchmosaic.datasets.registry import REGISTRY, find_dataset
-from patchmosaic.datasets.sources import DebianPackage, LocalPath, NpmPackage, Web
+from patchmosaic.datasets.sources import DebianPackage, LocalPath, NpmPackage, Web, WebArchive
 
 QUICK = {"timeout": 10.0, "retries": 2, "progress": False}
 STALL = {**QUICK, "timeout": 0.8}  # shorter than a stalled server sleeps, long for a busy machine
@@ -387,12 +387,16 @@ def test_the_registry_tries_the_canonical_address_first():
         "cifar10",
         "cifar10_jpeg",
         "celeba",
+        "celeba_half_10k",
         "image_folder",
     ]
-    for name in ("mnist", "fashion_mnist", "cifar10"):
-        assert isinstance(REGISTRY[name].sources[0], Web)
+    for name in ("mnist", "fashion_mnist", "cifar10", "cifar10_jpeg", "celeba_half_10k"):
+        assert isinstance(REGISTRY[name].sources[0], Web | WebArchive)
+        assert REGISTRY[name].licence
         assert all(len(bytes.fromhex(file.sha256)) == 32 for file in REGISTRY[name].files)
-    for name in ("cifar10_jpeg", "celeba", "image_folder"):
+    for name in ("cifar10_jpeg", "celeba_half_10k"):
+        assert len(bytes.fromhex(REGISTRY[name].images.sha256)) == 32
+    for name in ("celeba", "image_folder"):
         assert REGISTRY[name].only_local
         assert not REGISTRY[name].sources
 
@@ -577,6 +581,7 @@ def test_split_limit_channels_and_record(local, tmp_path):
         "size": 32,
         "channels": 3,
         "count": 2,
+        "licence": "CC BY-SA 3.0",
         "sources": provenance["files"],
     }
 
@@ -704,18 +709,41 @@ def test_a_label_without_a_class_is_refused(tmp_path):
 # ---------------------------------------------------------------------------- CIFAR-10, binary
 
 
-def cifar_archive(folder, members):
-    path = folder / "cifar-10-binary.tar.gz"
-    path.write_bytes(tar_bytes({f"cifar-10-batches-bin/{n}": c for n, c in members.items()}))
-
-
-def test_cifar10_records(tmp_path):
+@pytest.fixture
+def cifar_records():
+    """The six files of a small CIFAR-10 by name, two records each and one to test; its pixels."""
     rng = np.random.default_rng(2)
     pixels = rng.integers(0, 256, (10, 3, 32, 32), dtype=np.uint8)
     records = [bytes([label]) + pixels[label].tobytes() for label in range(10)]
-    batches = {f"data_batch_{n}.bin": records[2 * n - 2] + records[2 * n - 1] for n in range(1, 6)}
-    shuffled = dict(reversed(batches.items()))
-    cifar_archive(tmp_path, {"test_batch.bin": records[7], **shuffled})
+    files = {f"data_batch_{n}.bin": records[2 * n - 2] + records[2 * n - 1] for n in range(1, 6)}
+    return files | {"test_batch.bin": records[7]}, pixels
+
+
+@pytest.fixture
+def small_cifar(cifar_records, monkeypatch):
+    """cifar10 in the registry with those files, and no source; the files."""
+    files = tuple(
+        RawFile(name, sha(content), len(content)) for name, content in cifar_records[0].items()
+    )
+    monkeypatch.setitem(REGISTRY, "cifar10", replace(REGISTRY["cifar10"], files=files, sources=()))
+    return cifar_records[0]
+
+
+def in_folder(files, folder="cifar-10-batches-bin"):
+    return {f"{folder}/{name}": content for name, content in files.items()}
+
+
+def zip_bytes(members):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+def test_cifar10_records(cifar_records, tmp_path):
+    files, pixels = cifar_records
+    lay_out(tmp_path, files)
     raw = read_cifar10(tmp_path, "train")
     assert raw.labels.tolist() == list(range(10))
     assert raw.class_names[3] == "cat"
@@ -727,25 +755,105 @@ def test_cifar10_records(tmp_path):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (bytes(3072), "test_batch.bin holds 3072 bytes, expected whole records of 3073"),
+        (bytes(3072), "test_batch.bin: it holds 3072 bytes, expected whole records of 3073"),
+        (b"", "test_batch.bin: it holds 0 bytes"),
         (b"\x0a" + bytes(3072), "label 10, allowed: 0 to 9"),
-        ("/etc/hostname", "test_batch.bin holds 0 bytes"),
     ],
-    ids=["short record", "label", "link"],
+    ids=["short record", "empty", "label"],
 )
-def test_broken_cifar10_archives_are_refused(content, said, tmp_path):
-    cifar_archive(tmp_path, {"test_batch.bin": content})
+def test_broken_cifar10_files_are_refused(content, said, tmp_path):
+    lay_out(tmp_path, {"test_batch.bin": content})
     with pytest.raises(DatasetError, match=said):
         read_cifar10(tmp_path, "test")
 
 
-def test_a_truncated_cifar10_archive_is_refused(tmp_path):
-    noise = np.random.default_rng(3).integers(0, 256, 30730, dtype=np.uint8)
-    cifar_archive(tmp_path, {"test_batch.bin": noise.tobytes()})
-    path = tmp_path / "cifar-10-binary.tar.gz"
-    path.write_bytes(path.read_bytes()[:5000])
-    with pytest.raises(DatasetError, match="not a whole archive"):
-        read_cifar10(tmp_path, "test")
+@pytest.mark.parametrize("kind", ["tar.gz", "tar.xz", "tar", "zip", "folder", "folder above"])
+def test_cifar10_is_known_by_its_contents_whatever_they_came_in(kind, small_cifar, tmp_path):
+    local = tmp_path / f"mine.{kind}"
+    files = in_folder(small_cifar) | {"cifar-10-batches-bin/readme.html": b"<html>"}
+    if kind.startswith("folder"):
+        lay_out(local, files)
+        local = local if kind == "folder above" else local / "cifar-10-batches-bin"
+    else:
+        modes = {"tar.gz": "w:gz", "tar.xz": "w:xz", "tar": "w"}
+        content = zip_bytes(files) if kind == "zip" else tar_bytes(files, modes[kind])
+        local.write_bytes(content)
+    record = fetch("cifar10", tmp_path / "raw", local=local, **QUICK)
+    assert names_in(tmp_path / "raw") == sorted([*small_cifar, "provenance.json"])
+    assert {name: entry["sha256"] for name, entry in record["files"].items()} == {
+        name: sha(content) for name, content in small_cifar.items()
+    }
+    assert len(prepare("cifar10", tmp_path / "raw", progress=False)) == 10
+
+
+def test_cifar10_comes_from_one_archive_of_the_web(server, small_cifar, tmp_path):
+    server.answers["/cifar-10-binary.tar.gz"] = tar_bytes(in_folder(small_cifar))
+    source = WebArchive(f"{server.address}/cifar-10-binary.tar.gz", backoff=0.01)
+    record = fetch("cifar10", tmp_path / "raw", sources=[source], **QUICK)
+    assert record["files"]["test_batch.bin"]["source"] == source.address
+    assert fetch("cifar10", tmp_path / "raw", sources=[source], **QUICK) == record
+    assert sum(server.asked.values()) == 1, "what is there is not asked for again"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda files: files.pop("data_batch_3.bin"), "does not hold data_batch_3.bin"),
+        (
+            lambda files: files.update({"data_batch_2.bin": altered(files["data_batch_2.bin"])}),
+            "data_batch_2.bin: expected SHA-256",
+        ),
+        (lambda files: files.clear(), "does not hold data_batch_1.bin, data_batch_2.bin"),
+        (
+            lambda files: files.update({"more/test_batch.bin": b""}),
+            "holds cifar-10-batches-bin/test_batch.bin and .*more/test_batch.bin: expected one",
+        ),
+    ],
+    ids=["missing", "altered", "other content", "twice"],
+)
+def test_archives_of_other_content_are_refused_by_name(change, said, server, small_cifar, tmp_path):
+    files = dict(small_cifar)
+    change(files)
+    (tmp_path / "mine.tar.gz").write_bytes(tar_bytes({**in_folder(files), "a.txt": b"text"}))
+    server.answers["/there.tar.gz"] = (tmp_path / "mine.tar.gz").read_bytes()
+    source = WebArchive(f"{server.address}/there.tar.gz", backoff=0.01)
+    for given in ({"local": tmp_path / "mine.tar.gz", "sources": []}, {"sources": [source]}):
+        with pytest.raises(DatasetError, match=said):
+            fetch("cifar10", tmp_path / "raw", **given, **QUICK)
+        assert names_in(tmp_path / "raw") == [], "nothing half-made"
+
+
+@pytest.mark.parametrize("change", ["missing", "altered"])
+def test_a_folder_with_one_file_missing_or_altered_is_refused(change, small_cifar, tmp_path):
+    folder = lay_out(tmp_path / "mine", small_cifar)
+    if change == "missing":
+        (folder / "data_batch_4.bin").unlink()
+    else:
+        (folder / "data_batch_4.bin").write_bytes(altered(small_cifar["data_batch_4.bin"]))
+    with pytest.raises(DatasetError, match=r"cifar10: .*\n.*data_batch_4\.bin"):
+        fetch("cifar10", tmp_path / "raw", local=folder, **QUICK)
+    assert names_in(tmp_path / "raw") == []
+
+
+@pytest.mark.parametrize("promised", [True, False], ids=["broken off", "cut short"])
+def test_a_truncated_archive_is_refused(promised, server, small_cifar, tmp_path):
+    content = tar_bytes(in_folder(small_cifar))
+    answer = broken_off(content) if promised else content[: len(content) // 2]
+    server.answers["/a.tar.gz"] = answer
+    source = WebArchive(f"{server.address}/a.tar.gz", backoff=0.01)
+    with pytest.raises(DatasetError, match=r"transfer broke off|cannot be read as an archive"):
+        fetch("cifar10", tmp_path / "raw", sources=[source], **QUICK)
+    assert server.asked["/a.tar.gz"] == (1 + QUICK["retries"] if promised else 1)
+    assert names_in(tmp_path / "raw") == []
+
+
+@pytest.mark.usefixtures("small_cifar")
+def test_an_archive_without_end_is_given_up(server, monkeypatch, tmp_path):
+    monkeypatch.setattr("patchmosaic.datasets.sources.MOST_ARCHIVE_BYTES", 10_000)
+    server.answers["/a.tar.gz"] = bytes(1 << 17)
+    source = WebArchive(f"{server.address}/a.tar.gz", backoff=0.01)
+    with pytest.raises(DatasetError, match="more than 10000 bytes; stopped there"):
+        fetch("cifar10", tmp_path / "raw", sources=[source], **QUICK)
 
 
 # ---------------------------------------------------------------------------- collections
@@ -772,14 +880,84 @@ def collected(dataset_id, local, directory, **settings):
 
 
 @pytest.fixture
-def cifar_files():
+def cifar_files(monkeypatch):
+    """A small cifar10_jpeg, known by its digest as the real one is; without a source."""
     names = ("airplane", "automobile", "truck")
-    return {
+    files = {
         f"{split}/{name}/{number:04}.jpg": encoded((40 * label, 9 * number, offset), kind="JPEG")
         for split, offset in (("train", 0), ("test", 200))
         for label, name in enumerate(names)
         for number in range(2)
     }
+    know(monkeypatch, "cifar10_jpeg", files)
+    return files
+
+
+def know(monkeypatch, dataset_id, files):
+    """Make those the image files of a dataset in the registry, without a source."""
+    digest = sha("".join(f"{sha(files[name])}  {name}\n" for name in sorted(files)).encode())
+    known = replace(REGISTRY[dataset_id].images, sha256=digest)
+    dataset = replace(REGISTRY[dataset_id], images=known, sources=())
+    monkeypatch.setitem(REGISTRY, dataset_id, dataset)
+
+
+def test_known_images_come_from_an_archive_of_the_web(server, cifar_files, tmp_path):
+    """With one folder around everything, and files that are no part of the dataset."""
+    inside = in_folder(cifar_files, "CIFAR-10-images-d7d0561")
+    others = {"CIFAR-10-images-d7d0561/README.md": b"text", "CIFAR-10-images-d7d0561/a.png": b"x"}
+    server.answers["/a.tar.gz"] = tar_bytes(inside | others)
+    source = WebArchive(f"{server.address}/a.tar.gz", backoff=0.01)
+    record = fetch("cifar10_jpeg", tmp_path / "raw", sources=[source], **QUICK)
+    assert record["files"]["images"]["source"] == source.address
+    local = lay_out(tmp_path / "folder", cifar_files)
+    from_web = prepare("cifar10_jpeg", tmp_path / "raw", progress=False)
+    assert from_web.digest == collected("cifar10_jpeg", local, tmp_path / "raw-local").digest
+    assert from_web.ids.tolist()[3] == "train/airplane/0001.jpg"
+    assert fetch("cifar10_jpeg", tmp_path / "raw", sources=[source], **QUICK) == record
+    assert server.asked["/a.tar.gz"] == 1
+    (tmp_path / "raw/images").write_bytes(tar_bytes({"train/cat/0000.jpg": b"x"}, "w"))
+    with pytest.raises(DatasetError, match="images: expected the images of cifar10_jpeg"):
+        fetch("cifar10_jpeg", tmp_path / "raw", sources=[source], **QUICK)
+
+
+def test_faces_come_from_a_folder_of_an_archive(server, monkeypatch, tmp_path):
+    files = {f"{number:06}.jpg": encoded((number, 0, 90), kind="JPEG") for number in range(1, 4)}
+    know(monkeypatch, "celeba_half_10k", files)
+    inside = in_folder(files, "cs389-hw4-702f8f7/celebA")
+    others = in_folder({"000001.jpg": encoded(3, kind="JPEG")}, "cs389-hw4-702f8f7/results")
+    server.answers["/a.tar.gz"] = tar_bytes(others | inside)
+    source = WebArchive(f"{server.address}/a.tar.gz", inside="celebA", backoff=0.01)
+    fetch("celeba_half_10k", tmp_path / "raw", sources=[source], **QUICK)
+    images = prepare("celeba_half_10k", tmp_path / "raw", size=4, progress=False)
+    assert images.ids.tolist() == sorted(files)
+    assert "non-commercial" in images.record["licence"]
+    everything = WebArchive(source.address, backoff=0.01)
+    with pytest.raises(DatasetError, match=r"it holds .*000001\.jpg twice"):
+        fetch("celeba_half_10k", tmp_path / "other", sources=[everything], **QUICK)
+    assert names_in(tmp_path / "other") == []
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda files: files.pop("train/truck/0000.jpg"), "expected .*SHA-256 .*found"),
+        (lambda files: files.update({"train/cat/0000.jpg": b"x"}), "expected .*SHA-256 .*found"),
+        (lambda files: files.update({"face.jpg": b"x"}), "face.jpg is not an image of this datas"),
+    ],
+    ids=["missing", "one more", "of other images"],
+)
+def test_other_images_than_the_known_are_refused(change, said, server, cifar_files, tmp_path):
+    change(cifar_files)
+    local = lay_out(tmp_path / "local", cifar_files)
+    with pytest.raises(DatasetError, match=said):
+        fetch("cifar10_jpeg", tmp_path / "raw", local=local, **QUICK)
+    assert names_in(tmp_path / "raw") == []
+    server.answers["/a.tar.gz"] = tar_bytes(in_folder(cifar_files, "images"))
+    source = WebArchive(f"{server.address}/a.tar.gz", backoff=0.01)
+    if "SHA-256" in said:  # what does not fit is passed over in the archive of the web
+        with pytest.raises(DatasetError, match=said):
+            fetch("cifar10_jpeg", tmp_path / "raw", sources=[source], **QUICK)
+        assert names_in(tmp_path / "raw") == []
 
 
 def test_cifar10_jpeg_from_folder_and_archives(cifar_files, tmp_path):
@@ -823,7 +1001,7 @@ def test_collections_stay_where_they_are(cifar_files, tmp_path):
         prepare("cifar10_jpeg", tmp_path / "raw")
 
 
-@pytest.mark.parametrize("dataset_id", ["cifar10_jpeg", "celeba", "image_folder"])
+@pytest.mark.parametrize("dataset_id", ["celeba", "image_folder"])
 def test_collections_are_read_only_from_where_the_user_says(dataset_id, tmp_path):
     with pytest.raises(DatasetError, match=f"{dataset_id}: .*only from where you say"):
         fetch(dataset_id, tmp_path / "raw")
@@ -947,6 +1125,20 @@ def test_celeba_splits_by_number_and_crops(tmp_path):
     assert "the paper gives only the size" in train.record["preparation"]
     lay_out(folder, {"face.png": encoded(1)})
     with pytest.raises(DatasetError, match=r"face\.png is not named by six digits"):
+        collected("celeba", folder, tmp_path / "raw")
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (("a/000001.png", "b/000001.png"), r"a/000001\.png and b/000001\.png have one number"),
+        (("000000.png",), r"000000\.png: CelebA's images have the numbers 1 to 202599"),
+        (("202600.png",), r"202600\.png: CelebA's images have the numbers 1 to 202599"),
+    ],
+)
+def test_faces_with_numbers_twice_or_out_of_range_are_refused(names, said, tmp_path):
+    folder = lay_out(tmp_path / "img", dict.fromkeys(names, encoded((1, 2, 3))))
+    with pytest.raises(DatasetError, match=said):
         collected("celeba", folder, tmp_path / "raw")
 
 
