@@ -6,8 +6,8 @@ No torch is imported here; :func:`patchmosaic.system.lazy.load` imports a machin
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 BOUNDARIES = ("zeros", "circular")
 
@@ -36,6 +36,8 @@ class MachineRow:
         needs: some of NEEDS. A machine that needs no scales is asked without a patch size; one that
             does not need the boundary is the same for networks of either padding.
         is_reported: whether the paper's tables have it.
+        label: how figures call it; None: its name in capitals.
+        settings: keywords that it is made with.
     """
 
     title: str
@@ -43,6 +45,8 @@ class MachineRow:
     look: tuple[str, str]
     needs: tuple[str, ...] = ()
     is_reported: bool = False
+    label: str | None = None
+    settings: Mapping[str, object] = field(default_factory=dict)
 
 
 # In the order of tables and figures.
@@ -72,6 +76,90 @@ MACHINES = {
         ("black", "^"),
         is_reported=True,
     ),
+    "wiener": MachineRow(
+        "Wiener filter: the Gaussian of whole images",
+        "patchmosaic.machines.gaussian:WienerFilter",
+        ("purple", "D"),
+        label="Wiener",
+    ),
+    "patch_wiener": MachineRow(
+        "patch Wiener filter: the Gaussian of patches at each position",
+        "patchmosaic.machines.gaussian:PatchWienerFilter",
+        ("purple", "s"),
+        needs=("scales", "boundary"),
+        label="patch Wiener",
+    ),
+    "pca": MachineRow(
+        "PCA-locality",
+        "patchmosaic.machines.pca_locality:PCALocalMachine",
+        ("sky", "o"),
+        label="PCA-locality",
+    ),
+    "pca_512": MachineRow(
+        "PCA-locality with the softmax of chunks of 512 images",
+        "patchmosaic.machines.pca_locality:PCALocalMachine",
+        ("sky", "s"),
+        label="PCA-locality, chunks",
+        settings={"softmax": "chunks of 512"},
+    ),
+    "golddiff": MachineRow(
+        "GoldDiff: PCA-locality over a part of the bank",
+        "patchmosaic.machines.pca_locality:GoldDiffMachine",
+        ("sky", "^"),
+        label="GoldDiff",
+    ),
+    "golddiff_all": MachineRow(
+        "GoldDiff without its choice of images",
+        "patchmosaic.machines.pca_locality:GoldDiffMachine",
+        ("sky", "D"),
+        label="GoldDiff, all images",
+        settings={"subset": "none"},
+    ),
+    "pspc": MachineRow(
+        "PSPC-Square: the composite of squares with sides of its own",
+        "patchmosaic.machines.composite:PSPCSquareMachine",
+        ("green", "p"),
+        needs=("boundary",),
+        label="PSPC-Square",
+    ),
+    "composite": MachineRow(
+        "composite of P x P squares at their own position",
+        "patchmosaic.machines.composite:SquareCompositeMachine",
+        ("green", "s"),
+        needs=("scales", "boundary"),
+        label="composite",
+    ),
+    "ecomposite": MachineRow(
+        "equivariant composite of P x P squares",
+        "patchmosaic.machines.composite:EquivariantCompositeMachine",
+        ("green", "o"),
+        needs=("scales", "boundary"),
+        label="equivariant composite",
+    ),
+    "knn_is": MachineRow(
+        "ideal score machine of the 200 nearest images",
+        "patchmosaic.machines.neighbours:NearestIdealMachine",
+        ("black", ">"),
+        label="kNN-IS",
+    ),
+    "smoothed": MachineRow(
+        "smoothed closed form",
+        "patchmosaic.machines.neighbours:SmoothedIdealMachine",
+        ("black", "p"),
+        label="smoothed IS",
+    ),
+    "nearest": MachineRow(
+        "nearest training image",
+        "patchmosaic.machines.neighbours:NearestImage",
+        ("black", "<"),
+        label="nearest image",
+    ),
+    "mean": MachineRow(
+        "mean training image",
+        "patchmosaic.machines.gaussian:MeanImage",
+        ("black", "d"),
+        label="mean image",
+    ),
 }
 
 OWN_LOOKS = (("purple", "P"), ("sky", "X"), ("purple", "*"), ("sky", "h"))
@@ -98,5 +186,5 @@ def ordered(names: Iterable[str]) -> list[str]:
 
 
 def label(name: str) -> str:
-    """How figures call a machine: those of the registry by their initials."""
-    return name.upper() if name in MACHINES else name
+    """How figures call a machine; one of your own by its name."""
+    return (MACHINES[name].label or name.upper()) if name in MACHINES else name

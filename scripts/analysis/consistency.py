@@ -8,14 +8,12 @@ import torch
 from patchmosaic.analysis.consistency import consistency_over_time
 from patchmosaic.datasets.banks import part_of_bank
 from patchmosaic.datasets.images import load_images, to_float
-from patchmosaic.machines.local import EquivariantLocalScoreMachine
-from patchmosaic.machines.registry import MACHINES
+from patchmosaic.machines.build import build_machine
 from patchmosaic.sampling.sampler import machine_x0
 from patchmosaic.sampling.samples import load_samples
 from patchmosaic.sampling.scales import read_scales
 from patchmosaic.sampling.trajectories import follow, load_trajectories
 from patchmosaic.system.console import logged
-from patchmosaic.system.lazy import load
 
 if __name__ == "__main__":
     with logged(snakemake.log[0]):
@@ -27,25 +25,26 @@ if __name__ == "__main__":
         labels = torch.from_numpy(noise.labels) if by_class else None
         bank = part_of_bank(load_images(given.bank), settings.images, by_class)
 
-        def machine_of(kind):
-            return kind(
+        def machine_of(name):
+            return build_machine(
+                name,
                 to_float(bank),
                 torch.from_numpy(bank.labels) if by_class else None,
                 boundary=settings.boundary,
                 candidates=settings.candidates,
-                engine=settings.engine if kind.needs_scales else "dense",
+                engine=settings.engine,
                 threads=snakemake.threads,
             )
 
         # Machines anew, of the same few images as the patches that their images are compared with.
         followed = {"network": trajectories["network"]}
         for name in settings.machines:
-            machine = machine_of(load(MACHINES[name].address))
+            machine = machine_of(name)
             predict = machine_x0(machine, labels, scales if machine.needs_scales else None)
             followed[name] = follow(
                 predict, torch.from_numpy(noise.images), followed["network"].times
             )
-        judge = machine_of(EquivariantLocalScoreMachine)
+        judge = machine_of("els")
         tables = []
         for name, trajectory in followed.items():
             table = consistency_over_time(

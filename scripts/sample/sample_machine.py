@@ -6,6 +6,8 @@ import torch
 
 from patchmosaic.datasets.images import load_images, to_float
 from patchmosaic.machines.audit import describe, summarise
+from patchmosaic.machines.base import CandidateMachine
+from patchmosaic.machines.build import build_machine
 from patchmosaic.machines.registry import MACHINES
 from patchmosaic.sampling.sampler import machine_x0, sample
 from patchmosaic.sampling.samples import Samples, load_samples, save_samples
@@ -13,7 +15,6 @@ from patchmosaic.sampling.scales import read_scales, shifted_scales
 from patchmosaic.sampling.schedule import reverse_times
 from patchmosaic.sampling.trajectories import gathered, save_trajectories
 from patchmosaic.system.console import logged
-from patchmosaic.system.lazy import load
 
 if __name__ == "__main__":
     with logged(snakemake.log[0]):
@@ -29,17 +30,17 @@ if __name__ == "__main__":
             scales = dict.fromkeys(scales, settings.patch_size)
         elif scales:
             scales = shifted_scales(scales, settings.scales_shift)
-        kind = load(MACHINES[name].address)
 
         def run(engine):
             """The machine, its images, and x_t and x_0 at every step of those that are followed."""
             visited = []
-            machine = kind(
+            machine = build_machine(
+                name,
                 to_float(bank),
                 torch.from_numpy(bank.labels) if conditional else None,
                 boundary=settings.boundary,
                 candidates=settings.candidates,
-                engine=engine if kind.needs_scales else "dense",
+                engine=engine,
                 threads=snakemake.threads,
                 **({"tolerance": adaptive["tolerance"]} if adaptive else {}),
             )
@@ -56,7 +57,8 @@ if __name__ == "__main__":
         adaptive, audit = settings.adaptive, None
         followed = max(settings.followed - first, 0)
         machine, images, visited = run(settings.engine)
-        if machine.audits:
+        has_engine = isinstance(machine, CandidateMachine)
+        if has_engine and machine.audits:
             audit = summarise(machine.audits, machine.tolerance)
             print(f"audited error of the posterior mean: {describe(audit)}")
             if audit["beyond"] and adaptive["beyond"] == "exact":
@@ -64,7 +66,8 @@ if __name__ == "__main__":
                 machine, images, visited = run("exact")
         record = {
             "machine": name,
-            "engine": machine.engine,
+            "settings": dict(MACHINES[name].settings),
+            "engine": machine.engine if has_engine else "torch",
             "audit": audit,
             "steps": settings.steps,
             "start": settings.start,

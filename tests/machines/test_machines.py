@@ -9,13 +9,18 @@ import torch
 
 from patchmosaic.engines import native
 from patchmosaic.machines import brute_force as reference
+from patchmosaic.machines.base import CandidateMachine
 from patchmosaic.machines.ideal import EquivariantScoreMachine, IdealScoreMachine
 from patchmosaic.machines.local import EquivariantLocalScoreMachine, LocalScoreMachine
 from patchmosaic.machines.registry import MACHINES
 from patchmosaic.sampling.schedule import alpha_bar, ddim
 from patchmosaic.system.lazy import load
 
-CLASSES = {name: load(row.address) for name, row in MACHINES.items()}
+CLASSES = {
+    name: kind
+    for name, row in MACHINES.items()
+    if issubclass(kind := load(row.address), CandidateMachine)
+}
 TIMES = (0.05, 0.3, 0.7, 1.0)
 NATIVE = pytest.mark.skipif(
     not native.available(), reason=f"no exact engine: {native.unavailable_reason()}"

@@ -1,0 +1,47 @@
+"""From a name of the registry to a machine."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from patchmosaic.engines.base import TOLERANCE
+from patchmosaic.machines.base import CandidateMachine, Machine
+from patchmosaic.machines.registry import MACHINES
+from patchmosaic.system.lazy import load
+
+
+def build_machine(
+    name: str,
+    images: Tensor,
+    labels: Tensor | None = None,
+    *,
+    boundary: str = "zeros",
+    candidates: str = "wrapped",
+    engine: str = "auto",
+    tolerance: float = TOLERANCE,
+    threads: int | None = None,
+) -> Machine:
+    """The machine of a name, with as much of these settings as it takes.
+
+    Args:
+        name: of the registry.
+        images, labels: as of :class:`patchmosaic.machines.base.Machine`.
+        boundary, candidates, engine, tolerance, threads: as of
+            :class:`patchmosaic.machines.base.CandidateMachine`; machines of whole images, which
+            have the dense engine alone, take it whatever the engine.
+    """
+    row = MACHINES[name]
+    kind = load(row.address)
+    if issubclass(kind, CandidateMachine):
+        return kind(
+            images,
+            labels,
+            boundary=boundary,
+            candidates=candidates,
+            engine=engine if kind.needs_scales else "dense",
+            tolerance=tolerance,
+            threads=threads,
+            **row.settings,
+        )
+    needed = {"boundary": boundary} if "boundary" in row.needs else {}
+    return kind(images, labels, **needed, **row.settings)

@@ -1,0 +1,45 @@
+"""Every machine of the registry, made by its name."""
+
+import pytest
+import torch
+from predictors import images, queries
+
+from patchmosaic.figures.style import NETWORK_LOOK, machine_looks
+from patchmosaic.machines.build import build_machine
+from patchmosaic.machines.registry import MACHINES, OWN_LOOKS
+from patchmosaic.system.lazy import load
+
+
+@pytest.mark.parametrize("boundary", ["zeros", "circular"])
+@pytest.mark.parametrize("name", MACHINES)
+def test_every_machine_answers(name, boundary):
+    """By label, in the dtype of the queries, and each image whatever else is asked with it."""
+    bank, labels = images(50, 1, 8).float(), torch.arange(50) % 2
+    machine = build_machine(name, bank, labels, boundary=boundary, engine="exact")
+    assert type(machine) is load(MACHINES[name].address)
+    assert machine.needs_scales == ("scales" in MACHINES[name].needs)
+    x, asked = queries(bank, 0.5, 3).float(), torch.tensor([1, 0, 1])
+    mean = machine.posterior_mean(x, 0.4, 3, asked)
+    assert mean.shape == x.shape
+    assert mean.dtype == torch.float32
+    assert mean.abs().max() < 1.5
+    for i in range(3):
+        alone = machine.posterior_mean(x[i : i + 1], 0.4, 3, asked[i : i + 1])
+        torch.testing.assert_close(alone[0], mean[i], rtol=0, atol=1e-4)
+    if "boundary" not in MACHINES[name].needs:
+        other = build_machine(name, bank, labels, boundary="circular")
+        assert torch.equal(other.posterior_mean(x, 0.4, 3, asked), mean)
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_settings_of_a_row_are_those_of_its_machine(name):
+    machine = build_machine(name, images(50, 1, 8))
+    for key, value in MACHINES[name].settings.items():
+        assert getattr(machine, key) == value
+
+
+def test_looks_are_distinct():
+    looks = [*machine_looks(MACHINES).values(), NETWORK_LOOK]
+    assert len(set(looks)) == len(MACHINES) + 1
+    own = {f"own_{i}" for i in range(len(OWN_LOOKS))}
+    assert not set(machine_looks(own).values()) & set(looks)
