@@ -17,7 +17,7 @@ DEMO := results/demo
 .PHONY: reproduce demo report test test-quick test-slurm lint verify crate readme clean-environment
 
 reproduce: .venv/ready
-	$(BIN)/snakemake --cores all; status=$$?; \
+	$(BIN)/python -m snakemake --cores all; status=$$?; \
 	$(BIN)/python tools/show_headline.py && exit $$status
 
 demo: .venv/ready
@@ -35,20 +35,20 @@ test-slurm: .venv/slurm
 	PATCHMOSAIC_SLURM="$${PATCHMOSAIC_SLURM:-always}" $(BIN)/python -m pytest -s tests/workflow/test_slurm.py
 
 report: .venv/ready
-	$(BIN)/snakemake --cores all results/report/index.html
+	$(BIN)/python -m snakemake --cores all results/report/index.html
 
 lint: .venv/ready
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m snakefmt --check Snakefile workflow
 
-# Compare results with their manifest: make verify RESULTS=results/ci
+# Compare results with their manifest: make verify RESULTS=results/ci CONFIGFILE=elsewhere/mine.yaml
 verify: .venv/ready
-	$(BIN)/python tools/verify.py '$(RESULTS)'
+	$(BIN)/python tools/verify.py '$(RESULTS)' $(if $(CONFIGFILE),--configfile $(CONFIGFILE))
 
 # Pack results that verify into an RO-Crate.
 crate: .venv/ready
-	$(BIN)/python tools/pack.py '$(RESULTS)' '$(CRATE)'
+	$(BIN)/python tools/pack.py '$(RESULTS)' '$(CRATE)' $(if $(CONFIGFILE),--configfile $(CONFIGFILE))
 
 # Put what finished runs found into README.md and docs/.
 readme: .venv/ready
@@ -58,18 +58,18 @@ readme: .venv/ready
 .venv/ready: pyproject.toml constraints.txt setup.py build_backend.py \
 		patchmosaic/engines/build_native.py $(wildcard patchmosaic/engines/*.c)
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@$(BIN)/python tools/check_engine.py
 	@touch $@
 
 # Without a graphics card the fused engine is tested by Triton's interpreter; PyTorch for CUDA has a Triton.
 .venv/triton: .venv/ready
-	@$(BIN)/python -c 'import triton' 2>/dev/null || $(BIN)/pip install --quiet --no-deps triton==3.9.0 \
+	@$(BIN)/python -c 'import triton' 2>/dev/null || $(BIN)/python -m pip install --quiet --no-deps triton==3.9.0 \
 		|| echo 'no Triton for this machine: tests/engines/test_fused.py will be skipped'
 	@touch $@
 
 .venv/slurm: .venv/ready
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[slurm]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[slurm]'
 	@touch $@
 
 clean-environment:

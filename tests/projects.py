@@ -71,7 +71,7 @@ networks:
 recipes:
   tiny: {epochs: 2, batch_size: 4, learning_rate: 1.0e-3, learning_rate_decay: 1, ema_decay: 0.9,
          precision: float32, seed: 0, snapshots: []}
-configurations: [tiny-resnet-circular]
+evaluate: [tiny-resnet-circular]
 machines: [is, es, ls, els]
 bank: {images: 3, candidates: interior}
 engine: dense

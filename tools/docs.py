@@ -163,7 +163,7 @@ class Numbers:
 def networks_of(*configs: str) -> list[str]:
     """The networks that these configs evaluate."""
     texts = ((ROOT / f"config/{config}.yaml").read_text() for config in configs)
-    return [name for text in texts for name in yaml.safe_load(text)["configurations"]]
+    return [name for text in texts for name in yaml.safe_load(text)["evaluate"]]
 
 
 # Tables and sentences
@@ -394,7 +394,7 @@ def audits(numbers: Numbers) -> str:
 def first_seeds(numbers: Numbers) -> str:
     """Whether the seeds of the default experiment are lucky ones."""
     rows = []
-    for name in yaml.safe_load((ROOT / "config.yaml").read_text())["configurations"]:
+    for name in yaml.safe_load((ROOT / "config.yaml").read_text())["evaluate"]:
         for steps in (20, 150):
             r = numbers.els(name, steps)
             cells = (format_interval(*bootstrap_median(each), 3) for each in (r[:20], r[20:]))

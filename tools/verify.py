@@ -10,9 +10,11 @@ from pathlib import Path
 
 from snakemake.common.configfile import load_configfile
 from snakemake.exceptions import WorkflowError
-from snakemake.utils import update_config
 
-from patchmosaic.publish.manifest import (
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))  # the package and the workflow beside this file
+
+from patchmosaic.publish.manifest import (  # noqa: E402
     Difference,
     ManifestError,
     compare_files,
@@ -22,22 +24,21 @@ from patchmosaic.publish.manifest import (
     read_manifest,
     source_digests,
 )
-
-ROOT = Path(__file__).parent.parent
+from workflow.config_files import BASE, completed  # noqa: E402
 
 
 def config_now(files: list[str]) -> dict:
-    """The config that these files give, each overriding those before it."""
-    config = {}
+    """The config that these files give over the project's own, each overriding those before it."""
+    overrides = []
     for file in files:
         try:
-            update_config(config, load_configfile(file))
+            overrides.append(load_configfile(file))
         except (WorkflowError, OSError, UnicodeDecodeError) as error:
             raise ManifestError(
                 f"{file}: not readable as config of these results ({error}); start from the folder "
                 "in which snakemake was started, or name the files with --configfile"
             ) from None
-    return config
+    return completed(ROOT, *overrides)[0]
 
 
 def verify(results: Path, config_files: list[str] | None = None) -> tuple[dict, list[Difference]]:
@@ -45,10 +46,11 @@ def verify(results: Path, config_files: list[str] | None = None) -> tuple[dict, 
 
     Args:
         results: the folder.
-        config_files: of its config; by default those that the manifest names.
+        config_files: what overrides the project's config.yaml; by default what the manifest names.
     """
     manifest = read_manifest(results)
-    config = config_now(config_files or manifest["config_files"])
+    recorded = manifest["config_files"]
+    config = config_now(config_files or recorded[recorded[:1] == [BASE] :])
     differences = compare_files(results, manifest)
     differences += compare_origin(manifest, config, source_digests(ROOT), git_state(ROOT))
     return manifest, differences
@@ -72,7 +74,9 @@ def results_parser(docstring: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=docstring.splitlines()[0])
     parser.add_argument("results", type=Path, help="the directories.results of the experiment")
     parser.add_argument(
-        "--configfile", nargs="+", help="config.yaml and what overrides it, where they have moved"
+        "--configfile",
+        nargs="+",
+        help="what overrides config.yaml, where these files have moved",
     )
     return parser
 
@@ -86,6 +90,8 @@ if __name__ == "__main__":
     if differences:
         print(format_differences(differences), end="\n\n")
     print(summary(arguments.results, manifest, differences))
+    if any(difference.state == "old" for difference in differences):
+        print("Old: snakemake, with the same config files, makes a manifest of today.")
     if any(difference.state == "stale" for difference in differences):
         print("Stale: snakemake, with the same config files, makes anew what is out of date.")
     sys.exit(1 if fails(differences) else 0)

@@ -31,8 +31,8 @@ from workflow.experiment import (
 
 SCHEMA = Path(__file__).parent / "schemas" / "config.schema.yaml"
 MOST_SHARDS = 1000
-OWN_FILES = {"module": ".py", "weights": ".safetensors"}
-OWN_KEYS = (*OWN_FILES, "predicts")
+EXTERNAL_FILES = {"module": ".py", "weights": ".safetensors"}
+EXTERNAL_KEYS = (*EXTERNAL_FILES, "predicts")
 # Keys of networks that are built here.
 BUILT_KEYS = ("architecture", "channels", *SPECIAL, "recipe", "training_seed")
 
@@ -69,12 +69,12 @@ def validate_config(config: dict, checkpoints: Path) -> None:
     used = _used_datasets(config)
     for name, dataset in config["datasets"].items():
         _check_dataset(name, dataset, is_used=name in used)
-    for name in config["configurations"]:
+    for name in config["evaluate"]:
         _check_network(name, config, checkpoints)
     _check_repeats(config)
     _check_variants(config, checkpoints)
     if config["calibration"]["source"] == "packaged":
-        for name in config["configurations"]:
+        for name in config["evaluate"]:
             _check_scales(config["networks"][name].get("scales_of", name), config, checkpoints)
 
 
@@ -156,7 +156,7 @@ def _check_seeds(seeds: dict) -> None:
 
 def _used_datasets(config: dict) -> set[str]:
     """Names of the datasets that something is computed from."""
-    networks = (config["networks"].get(name, {}) for name in config["configurations"])
+    networks = (config["networks"].get(name, {}) for name in config["evaluate"])
     banks = (changes.get("bank_dataset", {}) for changes in config["variants"].values())
     return {network.get("dataset") for network in networks} | {
         other for bank in banks for other in bank.values()
@@ -181,7 +181,7 @@ def _check_dataset(name: str, dataset: dict, *, is_used: bool) -> None:
     if missing and is_used:
         raise ConfigError(
             f"datasets.{name}.local: {local!r} does not exist; bring the images, or leave the "
-            "networks of this dataset out of configurations"
+            "networks of this dataset out of evaluate"
         )
     if source.only_local and local is None:
         raise ConfigError(
@@ -195,12 +195,11 @@ def _check_network(name: str, config: dict, checkpoints: Path) -> None:
     if name not in networks:
         hint = _did_you_mean(name, networks)
         raise ConfigError(
-            f"configurations: there is no network {name!r}{hint}; "
-            f"networks has {', '.join(networks)}"
+            f"evaluate: there is no network {name!r}{hint}; networks has {', '.join(networks)}"
         )
     network = networks[name]
-    is_own = network["checkpoint"] == "own"
-    for key in BUILT_KEYS if is_own else OWN_KEYS:
+    is_external = network["checkpoint"] == "external"
+    for key in BUILT_KEYS if is_external else EXTERNAL_KEYS:
         if key in network:
             raise ConfigError(
                 f"{where}.{key}: is not used where checkpoint is {network['checkpoint']}; leave it "
@@ -213,7 +212,7 @@ def _check_network(name: str, config: dict, checkpoints: Path) -> None:
                 f"{where}.{key}: {network[key]!r} is not defined{hint}; "
                 f"{key}s has {', '.join(table)}"
             )
-    for key in SPECIAL if not is_own else ():
+    for key in SPECIAL if not is_external else ():
         is_taken = key in ARCHITECTURES[network["architecture"]].settings
         if (key in network) != is_taken:
             wanted = "needs" if is_taken else "is not used by"
@@ -221,8 +220,8 @@ def _check_network(name: str, config: dict, checkpoints: Path) -> None:
     if network["padding"] == "circular" and config["bank"]["candidates"] == "interior":
         largest = config["calibration"]["patch_sizes"][-1]
         _check_interior("calibration.patch_sizes", largest, network, config)
-    if is_own:
-        _check_own_files(where, network)
+    if is_external:
+        _check_external_files(where, network)
     else:
         try:
             expected = network_config(config, name)
@@ -231,10 +230,10 @@ def _check_network(name: str, config: dict, checkpoints: Path) -> None:
     if network["checkpoint"] == "packaged":
         _check_checkpoint(where, network, expected, config, checkpoints / f"{name}.safetensors")
     scales_of = network.get("scales_of", name)
-    if scales_of not in config["configurations"]:
+    if scales_of not in config["evaluate"]:
         raise ConfigError(
-            f"{where}.scales_of: {scales_of!r} is not among the configurations, so its scales are "
-            "not calibrated"
+            f"{where}.scales_of: {scales_of!r} is not among the evaluated networks, so its scales "
+            "are not calibrated"
         )
 
 
@@ -255,7 +254,7 @@ def _check_repeats(config: dict) -> None:
             if seed in seeds:
                 raise ConfigError(
                     f"networks.{name}: is the same network as {seeds[seed]}; give one of them a "
-                    "training_seed of its own, or leave it out of configurations"
+                    "training_seed of its own, or leave it out of evaluate"
                 )
             seeds[seed] = name
 
@@ -268,10 +267,10 @@ def _check_variants(config: dict, checkpoints: Path) -> None:
         if variant == UNCHANGED:
             raise ConfigError(f"{where}: this is the name of the chain as it is; choose another")
         for name in changes.get("networks", []):
-            if name not in config["configurations"]:
-                hint = _did_you_mean(name, config["configurations"])
+            if name not in config["evaluate"]:
+                hint = _did_you_mean(name, config["evaluate"])
                 raise ConfigError(
-                    f"{where}.networks: {name!r} is not among the configurations{hint}"
+                    f"{where}.networks: {name!r} is not among the evaluated networks{hint}"
                 )
         size = changes.get("patch_size", 1)
         if size % 2 == 0:
@@ -286,17 +285,17 @@ def _check_variants(config: dict, checkpoints: Path) -> None:
             given = "patch_size" in changes
             key = f"{where}.patch_size" if given else "calibration.patch_sizes"
             largest = size if given else config["calibration"]["patch_sizes"][-1]
-            for name in config["configurations"]:
+            for name in config["evaluate"]:
                 network = config["networks"][name]
                 if network["padding"] == "circular" and variant in variants_of(config, name):
                     _check_interior(key, largest, network, config)
-    for name in config["configurations"]:
+    for name in config["evaluate"]:
         checkpoint = config["networks"][name]["checkpoint"]
         trained = checkpoint == "trained"
         for variant, changes in variants_of(config, name).items():
-            if "weights" in changes and checkpoint == "own":
+            if "weights" in changes and checkpoint == "external":
                 raise ConfigError(
-                    f"variants.{variant}.weights: {changes['weights']}, but {name} is an own "
+                    f"variants.{variant}.weights: {changes['weights']}, but {name} is an external "
                     "network, of which there are no other weights; name the networks it is for in "
                     "networks"
                 )
@@ -326,8 +325,8 @@ def _check_bank(where: str, dataset: str, other: str, config: dict) -> None:
         )
 
 
-def _check_own_files(where: str, network: dict) -> None:
-    for key, ending in OWN_FILES.items():
+def _check_external_files(where: str, network: dict) -> None:
+    for key, ending in EXTERNAL_FILES.items():
         if not network[key].endswith(ending):
             raise ConfigError(
                 f"{where}.{key}: {network[key]!r} does not end in {ending} (weights are written by "
@@ -345,8 +344,8 @@ def _check_scales(name: str, config: dict, checkpoints: Path) -> None:
     where, steps = "calibration.source: packaged, but", config["sampling"]["machine_steps"]
     checkpoint = config["networks"][name]["checkpoint"]
     if checkpoint != "packaged":
-        kind = "an own network" if checkpoint == "own" else "trained here"
-        cure = "" if checkpoint == "own" else f", or networks.{name}.checkpoint to packaged"
+        kind = "an external network" if checkpoint == "external" else "trained here"
+        cure = "" if checkpoint == "external" else f", or networks.{name}.checkpoint to packaged"
         raise ConfigError(
             f"{where} {name} is {kind}, and packaged scales are for the packaged network; "
             f"set calibration.source to computed{cure}"

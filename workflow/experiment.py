@@ -52,7 +52,7 @@ class Experiment:
         self.expected = project / "numbers/expected.yaml"
         self.data = Path(config["directories"]["data"])
         self.results = Path(config["directories"]["results"])
-        self.networks: list[str] = config["configurations"]
+        self.networks: list[str] = config["evaluate"]
         self.machines: list[str] = config["machines"]
         self.steps: list[int] = config["sampling"]["network_steps"]
         self.analyses: list[str] = config["analyses"]
@@ -90,8 +90,8 @@ class Experiment:
         return self.network(name).get("scales_of", name)
 
     def architecture(self, name: str) -> str:
-        """Kind of network as the paper's tables name it; an own one's is for its file to know."""
-        return row_of_paper(self.network(name).get("architecture", "own"))
+        """Kind of network as the paper's tables name it; only the file of an external one knows."""
+        return row_of_paper(self.network(name).get("architecture", "external"))
 
     def recipe(self, name: str) -> dict:
         """The recipe that a network is trained by, with its own seed if it has one."""
@@ -142,10 +142,10 @@ class Experiment:
         return [{"network": name, "steps": n} for name in self.networks for n in self.steps]
 
     def network_files(self, name: str) -> list[Path]:
-        """The weights of a network, and an own one's Python file (of the config's path)."""
+        """The weights of a network, and an external one's Python file (of the config's path)."""
         weights = self.results / f"networks/{name}.safetensors"
-        is_own = self.network(name)["checkpoint"] == "own"
-        return [weights, *([Path(self.network(name)["module"])] if is_own else [])]
+        is_external = self.network(name)["checkpoint"] == "external"
+        return [weights, *([Path(self.network(name)["module"])] if is_external else [])]
 
     # Images and banks.
 
@@ -400,7 +400,7 @@ def has_snapshots(name: str, checkpoints: Path) -> bool:
 
 
 def network_config(config: dict, name: str) -> NetworkConfig:
-    """The package's description of a network of the config that is not an own one.
+    """The package's description of a network of the config that is not an external one.
 
     The number of classes is known once the images are; until then a class-conditional network
     counts as having one.
@@ -437,9 +437,9 @@ def kind_of(config: dict, name: str) -> str:
 def repeats_of(config: dict) -> list[list[str]]:
     """Groups, of two and more, of evaluated networks that differ in their training seed only."""
     groups: dict[str, list[str]] = {}
-    for name in config["configurations"]:
+    for name in config["evaluate"]:
         network = config["networks"][name]
-        if network["checkpoint"] == "own":
+        if network["checkpoint"] == "external":
             continue
         kept = {k: v for k, v in network.items() if k not in ("checkpoint", "training_seed")}
         kept["recipe"] = recipe_of(config, network) | {"seed": None, "snapshots": None}

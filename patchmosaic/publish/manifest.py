@@ -24,7 +24,8 @@ from patchmosaic.datasets.content import sha256_of
 from patchmosaic.system.files import written_whole
 
 NAME = "manifest.json"
-FORMAT = 1
+FORMAT = 2
+OLD_FORMATS = (1,)  # of the code before it was in rooms: sources have other names
 NOT_RESULTS = ("logs", "benchmarks", ".snakemake")
 LIBRARIES = (
     "torch",
@@ -50,7 +51,7 @@ _SHA256 = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
 _SCHEMA = {
     "type": "object",
     "properties": {
-        "format": {"const": FORMAT},
+        "format": {"enum": [*OLD_FORMATS, FORMAT]},
         "experiment": {"type": "string"},
         "config": {"type": "object"},
         "config_files": {"type": "array", "items": {"type": "string"}},
@@ -96,7 +97,7 @@ class ManifestError(ValueError):
 class Difference:
     """One way in which results are not what their manifest says.
 
-    state: "missing", "altered", "unlisted" or "stale". subject: the file, or the part of the
+    state: "missing", "altered", "unlisted", "stale" or "old". subject: the file, or the part of the
     manifest. reason: what the manifest says and what was found.
     """
 
@@ -268,12 +269,17 @@ def compare_origin(
 ) -> list[Difference]:
     """Why results may no longer be what a run would give: config, sources or commit changed.
 
+    What a manifest of an earlier format tells of them is not comparable: it is called old.
+
     Args:
         manifest: as :func:`read_manifest` gives it.
         config: the experiment's config as it is now.
         sources: as :func:`source_digests` gives them.
         git: as :func:`git_state` gives it; the commit is compared where both are known.
     """
+    if manifest["format"] != FORMAT:
+        reason = f"of format {manifest['format']}: its config and sources had other names"
+        return [Difference("old", NAME, f"{reason} and are not compared; its files are")]
     then, now = dict(_leaves(manifest["config"])), dict(_leaves(portable_config(config)))
     differences = [
         Difference("stale", f"config {key}", f"{_shown(then, key)} then, {_shown(now, key)} now")

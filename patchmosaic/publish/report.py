@@ -54,9 +54,10 @@ class Provenance:
     """Where the numbers come from: a table each, with at least these columns.
 
     datasets: dataset, images (in the bank), sha256 (of the prepared images), source, licence.
-    checkpoints: network, sha256 (of the weights), images_seen, source (trained, packaged or own).
-    scales: network, trajectories, source. machines: machine, network, engine, audited_error (of the
-    posterior mean, in words). seeds: first, last, seeds. versions: package, version.
+    checkpoints: network, sha256 (of the weights), images_seen, source (trained, packaged or
+    external). scales: network, trajectories, source. machines: machine, network, engine,
+    audited_error (of the posterior mean, in words). seeds: first, last, seeds. versions: package,
+    version.
     """
 
     datasets: pd.DataFrame

@@ -36,6 +36,7 @@ def files_of_experiment(snakefile, config, folder):
         file.flush()
         command = [sys.executable, "-m", "snakemake", "--summary", "--nolock", "--rerun-incomplete"]
         command += ["--snakefile", snakefile, "--configfile", file.name]
+        command += ["--replace-workflow-config"]
         done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"snakemake cannot list the files of the experiment:\n{done.stderr}")

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tempfile
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -49,7 +50,11 @@ def readable(mermaid: str) -> str:
 if __name__ == "__main__":
     with logged(snakemake.log[0]):
         command = [sys.executable, "-m", "snakemake", "--rulegraph", "mermaid-js", "--nolock"]
-        command += ["--snakefile", snakemake.input.snakefile]
-        graph = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        command += ["--snakefile", str(Path(snakemake.input.snakefile).absolute())]
+        with tempfile.TemporaryDirectory() as elsewhere:  # where there is no other config.yaml
+            done = subprocess.run(command, cwd=elsewhere, capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"snakemake cannot draw the rules:\n{done.stderr}")
+        graph = done.stdout
         with written_whole(Path(snakemake.output[0])) as temporary:
             temporary.write_text(readable(graph), encoding="utf-8")

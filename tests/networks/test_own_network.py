@@ -324,7 +324,7 @@ def project(own_run, tmp_path_factory):
     (folder / "my files").mkdir()
     shutil.copy(weights, folder / "my files/mine.safetensors")
     override = {
-        "configurations": [TRAINED, "own-x0"],
+        "evaluate": [TRAINED, "own-x0"],
         "networks": {f"own-{predicts}": own_network(predicts) for predicts in PREDICTIONS},
     }
     config = 'channels=4, layers=1, size=8, padding="circular", classes=2'
@@ -340,7 +340,7 @@ def own_network(predicts):
         "dataset": "tiny",
         "padding": "circular",
         "conditional": True,
-        "checkpoint": "own",
+        "checkpoint": "external",
         "module": f"my files/{predicts}.py",
         "weights": "my files/mine.safetensors",
         "predicts": predicts,
@@ -375,7 +375,7 @@ def test_own_network_goes_through_the_whole_chain(finished):
     for key in ("t", "gradients"):
         np.testing.assert_allclose(gradients[0][key], gradients[1][key], atol=1e-3)
     headline = pd.read_csv(finished / "tables/headline.csv").set_index(["network", "machine"])
-    assert (headline.loc["own-x0", "architecture"] == "own").all()
+    assert (headline.loc["own-x0", "architecture"] == "external").all()
     rows = [headline.loc[name, ["pearson_r", "rmse"]].astype(float) for name in (TRAINED, "own-x0")]
     pd.testing.assert_frame_equal(*rows, atol=1e-2)
     record = json.loads((finished / "networks/own-x0.json").read_text())
@@ -394,7 +394,7 @@ def test_own_network_goes_through_the_whole_chain(finished):
 @pytest.mark.parametrize("predicts", ["score"])  # the others: without the workflow, above
 def test_another_kind_of_prediction_gives_the_same_samples(finished, predicts):
     folder, name = finished.parent, f"own-{predicts}"
-    (folder / "one.yaml").write_text(yaml.safe_dump({"configurations": [name]}))
+    (folder / "one.yaml").write_text(yaml.safe_dump({"evaluate": [name]}))
     targets = [f"own results/samples/{name}/network-4/{shard}.npz" for shard in ("000", "001")]
     scales = f"own results/calibration/{name}.scales.csv"
     snakemake(folder, *targets, scales, *CONFIG, "one.yaml")
@@ -441,7 +441,7 @@ def test_unusable_own_network_stops_with_one_line(finished):
     folder, module = finished.parent, finished.parent / "my files/bad.py"
     module.write_text((folder / "my files/x0.py").read_text().replace("def time_of", "def time"))
     bad = {"networks": {"bad": {**own_network("x0"), "module": "my files/bad.py"}}}
-    (folder / "bad.yaml").write_text(yaml.safe_dump({**bad, "configurations": ["bad"]}))
+    (folder / "bad.yaml").write_text(yaml.safe_dump({**bad, "evaluate": ["bad"]}))
     output = snakemake(folder, *CONFIG, "bad.yaml", check=False)
     assert "error: my files/bad.py: there is no function time_of" in output
     assert not (finished / "networks/bad.safetensors").exists()
@@ -454,7 +454,7 @@ def test_documented_example_is_usable(tmp_path, monkeypatch):
     for name in ("data", "docs"):
         (tmp_path / name).mkdir()
     config = merged(DEFAULT, read("docs/own_network.yaml"))
-    (name,) = config["configurations"]
+    (name,) = config["evaluate"]
     network = config["networks"][name]
     module, weights = Path(network["module"]), Path(network["weights"])
     shutil.copy(ROOT / module, module)

@@ -31,6 +31,7 @@ from patchmosaic.publish.manifest import (
     source_digests,
     write_manifest,
 )
+from workflow.config_files import completed
 
 ROOT = Path(__file__).parents[2]
 CONFIG = {"experiment": "made", "seeds": {"first": 0, "count": 8}, "machines": ["is", "els"]}
@@ -70,7 +71,7 @@ def results(tmp_path, monkeypatch, origin):
 def write(folder, origin, **changes):
     content = {
         "experiment": "made",
-        "config": CONFIG,
+        "config": completed(ROOT, CONFIG)[0],
         "config_files": ["base.yaml", "über.yaml"],
         "versions": library_versions(),
         "hardware": hardware(),
@@ -169,7 +170,7 @@ def test_changed_config_is_stale(results, capsys, override, key, reason):
 
 def test_removed_key_is_stale(results):
     manifest = read_manifest(results)
-    now = {key: value for key, value in CONFIG.items() if key != "machines"}
+    now = {key: value for key, value in manifest["config"].items() if key != "machines"}
     (found,) = compare_origin(manifest, now, manifest["sources"], manifest.get("git"))
     assert found == Difference("stale", "config machines", '["is", "els"] then, absent now')
 
@@ -237,11 +238,11 @@ BROKEN = {
     "binary": (lambda p: p.write_bytes(bytes(range(256))), "not readable as JSON"),
     "deep": (lambda p: p.write_text("[" * 100_000), "not readable as JSON"),
     "a folder": (replace_by_folder, "not readable as JSON"),
-    "a list": (lambda p: p.write_text("[]"), "not a manifest of format 1: the whole"),
-    "a long list": (lambda p: p.write_text(json.dumps([ENTRY] * 99)), "format 1: the whole"),
-    "a number": (lambda p: p.write_text("NaN"), "not a manifest of format 1: the whole"),
-    "other format": (edited(format=2), "not a manifest of format 1: format"),
-    "no files": (edited(files=None), "not a manifest of format 1: files"),
+    "a list": (lambda p: p.write_text("[]"), "not a manifest of format 2: the whole"),
+    "a long list": (lambda p: p.write_text(json.dumps([ENTRY] * 99)), "format 2: the whole"),
+    "a number": (lambda p: p.write_text("NaN"), "not a manifest of format 2: the whole"),
+    "other format": (edited(format=3), "not a manifest of format 2: format"),
+    "no files": (edited(files=None), "not a manifest of format 2: files"),
     "short digest": (edited(files={"a": {**ENTRY, "sha256": "0"}}), "1: files.a.sha256"),
     "negative size": (edited(files={"a": {**ENTRY, "bytes": -1}}), "1: files.a.bytes"),
     "text for size": (edited(files={"a": {**ENTRY, "bytes": "3"}}), "1: files.a.bytes"),

@@ -41,7 +41,7 @@ def test_shipped_configs_are_valid(tmp_path):
 def test_packaged_networks_are_what_their_config_says(name):
     """By the record of the training: the network, its recipe and the images that it has seen."""
     config = merged(DEFAULT, read(f"config/{name}.yaml"))
-    for chosen in config["configurations"]:
+    for chosen in config["evaluate"]:
         network, record = (
             config["networks"][chosen],
             load_record(ROOT / f"checkpoints/{chosen}.json"),
@@ -58,16 +58,16 @@ def test_packaged_networks_are_what_their_config_says(name):
 def test_images_that_no_configuration_needs_may_be_missing():
     away = {"datasets": {"cifar10_jpeg": {"local": "not/here"}}}
     paper = merged(read("config/paper.yaml"), away)
-    validate(paper, {"configurations": ["mnist-resnet-circular"]})
+    validate(paper, {"evaluate": ["mnist-resnet-circular"]})
     with pytest.raises(ConfigError, match="'not/here' does not exist; bring the images"):
         validate(paper)
     other = {"other": {"kind": "control", "bank_dataset": {"mnist": "cifar10_jpeg"}}}
     with pytest.raises(ConfigError, match="'not/here' does not exist"):
-        validate(paper, {"configurations": ["mnist-resnet-circular"], "variants": other})
+        validate(paper, {"evaluate": ["mnist-resnet-circular"], "variants": other})
 
 
 def test_interior_candidates_of_a_variant_need_patches_that_fit():
-    circular = {"configurations": ["mnist-resnet-circular"]}
+    circular = {"evaluate": ["mnist-resnet-circular"]}
     interior = {"variants": {"interior": {"kind": "ablation", "candidates": "interior"}}}
     validate(circular, interior)
     with pytest.raises(ConfigError, match="33 exceeds the image size 32"):
@@ -134,7 +134,7 @@ def test_schema_allows_what_the_package_knows():
             {"datasets": {"mine": {"source": "image_folder", "size": 32}}},
             "datasets.mine.local: Folder of images cannot be downloaded",
         ),
-        ({"configurations": ["mnist-resnet-zero"]}, "did you mean 'mnist-resnet-zeros'?"),
+        ({"evaluate": ["mnist-resnet-zero"]}, "did you mean 'mnist-resnet-zeros'?"),
         (
             {"networks": {"mnist-resnet-zeros": {"dataset": "mnst"}}},
             "networks.mnist-resnet-zeros.dataset: 'mnst' is not defined (did you mean 'mnist'?)",
@@ -161,7 +161,7 @@ def test_schema_allows_what_the_package_knows():
         ),
         (
             {"networks": {"mnist-resnet-zeros": {"scales_of": "nobody"}}},
-            "scales_of: 'nobody' is not among the configurations",
+            "scales_of: 'nobody' is not among the evaluated networks",
         ),
         (
             {"calibration": {"source": "packaged"}, "sampling": {"machine_steps": 25}},
@@ -213,9 +213,9 @@ def test_bad_configs_are_refused_by_name(override, message):
         ({"weights": "{x}.safetensors"}, "networks.mine.weights: '{x}.safetensors' is no path"),
         ({"predicts": "epsilon"}, "predicts: 'epsilon' is not allowed; choose one of noise, score"),
         ({"architecture": "resnet"}, "networks.mine.architecture: is not used where checkpoint is"),
-        ({"channels": 64}, "networks.mine.channels: is not used where checkpoint is own"),
-        ({"layers": 6}, "networks.mine.layers: is not used where checkpoint is own"),
-        ({"recipe": "paper"}, "networks.mine.recipe: is not used where checkpoint is own"),
+        ({"channels": 64}, "networks.mine.channels: is not used where checkpoint is external"),
+        ({"layers": 6}, "networks.mine.layers: is not used where checkpoint is external"),
+        ({"recipe": "paper"}, "networks.mine.recipe: is not used where checkpoint is external"),
         ({"dataset": "mnst"}, "networks.mine.dataset: 'mnst' is not defined (did you mean 'mnist'"),
         ({"checkpoint": "trained"}, "networks.mine: missing key architecture, channels, recipe"),
     ],
@@ -239,7 +239,7 @@ def test_keys_of_own_networks_are_for_them_alone(key):
 
 def test_own_network_has_no_packaged_scales():
     packaged = {"calibration": {"source": "packaged"}}
-    with pytest.raises(ConfigError, match=r"mine is an own network, .*\.source to computed$"):
+    with pytest.raises(ConfigError, match=r"mine is an external network, .*\.source to computed$"):
         validate(OWN, packaged)
     validate(OWN, packaged, {"networks": {"mine": {"scales_of": "mnist-resnet-zeros"}}})
 
@@ -255,7 +255,7 @@ def test_missing_checkpoint_is_named(tmp_path):
         validate_config(DEFAULT, tmp_path)
 
 
-PACKAGED_SCALES = {"configurations": ["mnist-unet-zeros"], "calibration": {"source": "packaged"}}
+PACKAGED_SCALES = {"evaluate": ["mnist-unet-zeros"], "calibration": {"source": "packaged"}}
 
 
 def test_packaged_scales_are_not_for_a_network_trained_here():
@@ -266,7 +266,7 @@ def test_packaged_scales_are_not_for_a_network_trained_here():
 
 
 def test_packaged_scales_of_other_candidates_are_refused():
-    circular = PACKAGED_SCALES | {"configurations": ["mnist-resnet-circular"]}
+    circular = PACKAGED_SCALES | {"evaluate": ["mnist-resnet-circular"]}
     interior = {"bank": {"candidates": "interior"}}
     validate(circular)
     validate(PACKAGED_SCALES, interior)  # with zeros there is no choice

@@ -22,15 +22,15 @@ def experiment(*overrides):
 
 
 def test_networks_go_by_their_checkpoints():
-    e = experiment(OWN, {"configurations": ["mnist-unet-zeros", "mine"]})
+    e = experiment(OWN, {"evaluate": ["mnist-unet-zeros", "mine"]})
     assert e.of_checkpoint("packaged") == ["mnist-unet-zeros"]
-    assert e.of_checkpoint("own") == ["mine"]
+    assert e.of_checkpoint("external") == ["mine"]
     assert e.of_checkpoint("trained") == []
     assert e.with_snapshots == []
-    assert experiment({"configurations": ["mnist-resnet-zeros"]}).with_snapshots
+    assert experiment({"evaluate": ["mnist-resnet-zeros"]}).with_snapshots
     trained = {"networks": {"mnist-unet-zeros": {"checkpoint": "trained"}}}
     assert "mnist-unet-zeros" in experiment(trained).with_snapshots
-    assert e.architecture("mine") == "own"
+    assert e.architecture("mine") == "external"
     assert e.network_files("mine") == [
         RESULTS / "networks/mine.safetensors",
         ROOT / "docs/own_network.py",
@@ -85,7 +85,7 @@ def test_siblings_and_pairs_are_trained_for_the_same():
     assert len(e.siblings) == len(pairs) * len(e.steps)
     assert e.side_by_side["mnist"] == ("mnist-resnet-zeros", "mnist-unet-zeros")
     assert experiment({"machines": ["is", "ls"]}).siblings == []
-    circular = experiment({"configurations": ["mnist-resnet-circular", "mnist-unet-zeros"]})
+    circular = experiment({"evaluate": ["mnist-resnet-circular", "mnist-unet-zeros"]})
     assert circular.siblings == []
     assert circular.side_by_side == {}
 

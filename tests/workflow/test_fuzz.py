@@ -155,9 +155,9 @@ def assert_usable(config, base):
         assert len(range(part["first"], part["first"] + part["count"])) < 2**21
     for recipe in config["recipes"].values():
         TrainingRecipe(**recipe)
-    for name in config["configurations"]:
+    for name in config["evaluate"]:
         network = config["networks"][name]
-        if network["checkpoint"] == "own":
+        if network["checkpoint"] == "external":
             assert Path(network["module"]).is_file()
             assert Path(network["weights"]).is_file()
         else:

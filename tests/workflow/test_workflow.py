@@ -64,7 +64,7 @@ def test_paper_width_config_has_every_row_of_the_paper(planning):
     override = yaml.safe_load((ROOT / "config/paper_width.yaml").read_text())
     networks = {k: config["networks"].get(k, {}) | v for k, v in override["networks"].items()}
     keys = ("dataset", "architecture", "padding", "conditional")
-    ours = {tuple(networks[name][key] for key in keys) for name in override["configurations"]}
+    ours = {tuple(networks[name][key] for key in keys) for name in override["evaluate"]}
     assert ours == {tuple(row[key] for key in keys) for row in paper}
 
 
@@ -236,7 +236,7 @@ def test_celeba_goes_through_the_chain_to_its_row_of_the_paper(tmp_path):
         face = Image.fromarray(rng.integers(0, 256, (218, 178, 3), dtype=np.uint8))
         face.save(folder / f"data/celeba/{number:06}.jpg")
     override = {
-        "configurations": ["celeba-resnet-zeros"],
+        "evaluate": ["celeba-resnet-zeros"],
         "networks": {"celeba-resnet-zeros": {"channels": 4}},
         "recipes": {"resnet_two_cores": {"epochs": 2, "batch_size": 4}},
         "sampling": {"machine_steps": 2, "network_steps": [20, 150]},
@@ -445,7 +445,7 @@ def test_every_job_leaves_a_log_and_a_benchmark(finished):
 
 def test_trajectories_end_in_the_samples(finished):
     results = finished[0] / "results/ci"
-    for name in read("config/ci.yaml")["configurations"]:
+    for name in read("config/ci.yaml")["evaluate"]:
         seeds, trajectories = load_trajectories(results / f"trajectories/{name}.npz")
         for kind, trajectory in trajectories.items():
             folder = results / f"samples/{name}/{'network-20' if kind == 'network' else kind}"

@@ -7,8 +7,14 @@ import sys
 import psutil
 from snakemake.exceptions import WorkflowError
 
-PROJECT = Path(workflow.basedir)
+# The folder of the project's Snakefile, which another workflow may use as a module.
+PROJECT = Path(str(workflow.current_basedir)).parents[1]
 
+if not (PROJECT / "patchmosaic").is_dir():
+    raise WorkflowError(
+        f"{PROJECT}: the package patchmosaic is not beside this Snakefile: give module the path of a "
+        "clone of the project"
+    )
 if set("{}") & set(str(PROJECT)):
     raise WorkflowError(
         f"{PROJECT}: Snakemake takes the braces in this path for wildcards: rename the "
@@ -16,9 +22,11 @@ if set("{}") & set(str(PROJECT)):
     )
 
 # Workflow and jobs use the package beside this Snakefile, whatever else is installed.
-BESIDE = shlex.quote(str(PROJECT))
-shell.prefix(f"export PYTHONPATH={BESIDE}${{{{PYTHONPATH:+:$PYTHONPATH}}}}; ")
-sys.path.insert(0, str(PROJECT))
+PATHS = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+if PATHS[0] != str(PROJECT):
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(PROJECT), *filter(None, PATHS)])
+if sys.path[0] != str(PROJECT):
+    sys.path.insert(0, str(PROJECT))
 
 from patchmosaic.datasets.content import DatasetError
 from patchmosaic.publish.manifest import (
@@ -29,12 +37,25 @@ from patchmosaic.publish.manifest import (
 )
 from workflow.checks import ConfigError, validate_config
 from workflow.code_digest import code_digest
+from workflow.config_files import completed
 from workflow.experiment import MOST_THREADS, UNCHANGED, Experiment, threads_each
 from workflow.figures import FIGURES, drawings
 
-# Snakemake writes this into the command of every script without quotes of its own.
-sys.executable = shlex.quote(sys.executable)
+# The project's config.yaml is always read first; the working folder may have one over it.
+if Path("config.yaml").exists() and not Path("config.yaml").samefile(
+    PROJECT / "config.yaml"
+):
 
+    configfile: "config.yaml"
+
+
+# Snakemake writes this into the command of every script without quotes of its own.
+if Path(sys.executable).exists():
+    sys.executable = shlex.quote(sys.executable)
+
+config, notices = completed(PROJECT, config)
+for notice in notices if workflow.is_main_process else ():
+    print(notice, file=sys.stderr)
 try:
     validate_config(config, PROJECT / "checkpoints")
 except ConfigError as error:
@@ -82,14 +103,18 @@ def shared_cores(jobs, mem_mb):
 
 
 def config_files():
-    """The config's files in the order in which they were read: the workflow's own, then the user's.
+    """The config's files in the order in which they were read, the project's own first.
 
-    Files outside the working folder are given by name alone.
+    Others are relative to the working folder, or by name alone where they lie outside.
     """
-    given = [Path(path).absolute() for path in workflow.overwrite_configfiles]
-    own = [Path(path).absolute() for path in workflow.configfiles]
     here = Path.cwd()
-    return [
+    found = [
+        Path(path).absolute()
+        for path in (*workflow.configfiles, *workflow.overwrite_configfiles)
+    ]
+    own = (PROJECT / "config.yaml").resolve()
+    return ["config.yaml"] + [
         str(path.relative_to(here)) if path.is_relative_to(here) else path.name
-        for path in [*(path for path in own if path not in given), *given]
+        for path in dict.fromkeys(found)
+        if path.resolve() != own
     ]

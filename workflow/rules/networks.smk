@@ -105,7 +105,7 @@ rule own_checkpoint:
     benchmark:
         E.results / "benchmarks/own_checkpoint-{network}.tsv"
     wildcard_constraints:
-        network=any_of(E.of_checkpoint("own")),
+        network=any_of(E.of_checkpoint("external")),
     conda:
         "../../envs/cpu.yaml"
     threads: 1
