@@ -57,8 +57,11 @@ readme: .venv/ready
 # The environment is complete when the file .venv/ready is there.
 .venv/ready: pyproject.toml constraints.txt setup.py build_backend.py \
 		patchmosaic/engines/build_native.py $(wildcard patchmosaic/engines/*.c)
+	@echo 'Setting up .venv: packages, then the native engine (half a minute of processor time)'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@began=$$(date +%s); \
+	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[workflow,dev]' && \
+	echo "Set up in $$(($$(date +%s) - began)) s"
 	@$(BIN)/python tools/check_engine.py
 	@touch $@
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import PIL
 from PIL import Image, ImageColor
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from patchmosaic.datasets.content import DatasetError
 from patchmosaic.datasets.fetching import verified_record

@@ -25,7 +25,7 @@ from typing import IO, Protocol
 
 import requests
 import urllib3
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from patchmosaic.datasets.content import (
     BLOCK_BYTES,

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from patchmosaic.machines.local import EquivariantLocalScoreMachine
 from patchmosaic.sampling.sampler import network_noise, network_x0

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from patchmosaic.machines.base import Machine
 from patchmosaic.sampling.scales import scale_at

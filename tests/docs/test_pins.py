@@ -1,52 +1,78 @@
-"""One version of each dependency, wherever it is pinned."""
+"""Dependencies: ranges in pyproject.toml, one lock in constraints.txt."""
 
-import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+
+import patchmosaic
+from tools import conda_environments
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-CONDA_NAMES = {  # of what conda splits or names differently
-    "matplotlib-base": "matplotlib",
-    "pytorch-cpu": "torch",
-    "pytorch-gpu": "torch",
-    "seaborn-base": "seaborn",
-    "snakemake-minimal": "snakemake",
-}
-PYTHON = PROJECT["requires-python"].removeprefix(">=")
-NOT_PINNED = {f"python={PYTHON}", "pip", "c-compiler"}
+CORE = [Requirement(line) for line in PROJECT["dependencies"]]
+EXTRAS = [
+    Requirement(line) for lines in PROJECT["optional-dependencies"].values() for line in lines
+]
+PINS = conda_environments.pins()
+
+# ELS of a tiny bank where what only the extras ask for cannot be imported.
+BLOCKED = """
+import sys
+blocked = set(sys.argv[1].split(","))
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in blocked:
+            raise ModuleNotFoundError(f"{name} is no core dependency", name=name)
+sys.meta_path.insert(0, Blocker())
+import torch
+from patchmosaic.machines.local import EquivariantLocalScoreMachine
+bank = torch.randint(0, 256, (8, 1, 6, 6)) / 127.5 - 1
+machine = EquivariantLocalScoreMachine(bank)
+assert machine.posterior_mean(torch.randn(2, 1, 6, 6), 0.5, 3).shape == (2, 1, 6, 6)
+"""
+IMPORTED_AS = {"pillow": "PIL", "pyyaml": "yaml"}
 
 
-def pins(lines, separator="=="):
-    """Versions by name, in the small letters and hyphens that names are compared in."""
-    pairs = [line.split(separator) for line in lines]
-    assert all(len(pair) == 2 for pair in pairs), f"not pinned: {pairs}"
-    return {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in pairs}
+@pytest.mark.parametrize("requirement", [*CORE, *EXTRAS], ids=str)
+def test_constraints_hold_every_dependency_within_its_range(requirement):
+    pin = PINS[conda_environments.normal(requirement.name)]
+    assert requirement.specifier.contains(pin), f"{requirement} in constraints.txt: {pin}"
 
 
-DEPENDENCIES = pins(PROJECT["dependencies"])
+def test_core_dependencies_leave_older_torch_and_numpy_alone():
+    """Beside torch 2.8 and numpy 2.2, pip has nothing to change."""
+    ranges = {requirement.name: requirement.specifier for requirement in CORE}
+    assert set(ranges) == {"numpy", "psutil", "safetensors", "torch", "tqdm"}
+    assert ranges["torch"].contains("2.8.0")
+    assert ranges["numpy"].contains("2.2.0")
 
 
-def test_constraints_hold_every_dependency():
-    """What make installs, and all that this brings along, in the versions of pyproject.toml."""
-    constraints = pins((ROOT / "constraints.txt").read_text().split())
-    direct = DEPENDENCIES
-    for extra in PROJECT["optional-dependencies"].values():
-        direct = direct | pins(extra)
-    assert {name: constraints.get(name) for name in direct} == direct
+def test_machines_need_the_core_dependencies_alone():
+    others = {requirement.name for requirement in EXTRAS} - {"setuptools"}
+    blocked = ",".join(IMPORTED_AS.get(name, name.replace("-", "_")) for name in others)
+    command = [sys.executable, "-c", BLOCKED, blocked]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("name", ["cpu", "gpu"])
-def test_conda_environments_are_the_dependencies(name):
-    wanted = yaml.safe_load((ROOT / f"envs/{name}.yaml").read_text())["dependencies"]
-    assert set(wanted) >= NOT_PINNED
-    found = pins([line for line in wanted if line not in NOT_PINNED], "=")
-    assert f"pytorch-{name}" in found
-    assert {CONDA_NAMES.get(name, name): found[name] for name in found} == DEPENDENCIES
+@pytest.mark.parametrize("kind", ["cpu", "gpu"])
+def test_conda_environments_are_written_from_the_dependencies(kind):
+    text = (ROOT / f"envs/{kind}.yaml").read_text()
+    assert text == conda_environments.environment(kind), "run tools/conda_environments.py"
+    assert f"pytorch-{kind}={PINS['torch']}" in yaml.safe_load(text)["dependencies"]
+
+
+def test_version_is_that_of_the_citation_and_known_to_the_package():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == PROJECT["version"]
+    assert patchmosaic.__version__.count(".") == 2
 
 
 def test_make_takes_the_python_that_the_project_asks_for():
-    assert f"PYTHON ?= python{PYTHON}\n" in (ROOT / "Makefile").read_text()
+    python = PROJECT["requires-python"].removeprefix(">=")
+    assert f"PYTHON ?= python{python}\n" in (ROOT / "Makefile").read_text()

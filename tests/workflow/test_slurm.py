@@ -30,7 +30,9 @@ def why_not():
     if os.geteuid():
         return "Slurm's daemons need root"
     if importlib.util.find_spec("snakemake_executor_plugin_slurm") is None:
-        return "the executor is missing: pip install --constraint constraints.txt '.[slurm]'"
+        return (
+            "the executor is missing: pip install --constraint constraints.txt '.[workflow,slurm]'"
+        )
     if not all(map(shutil.which, PROGRAMS)) and shutil.which("apt-get") is None:
         return f"not all of {', '.join(PROGRAMS)} are here, and no apt-get to install them"
     return None

@@ -329,7 +329,8 @@ def test_slurm_profile_is_planned(planning):
     """The paper's experiment, with the threads and the memory that its jobs ask for."""
     pytest.importorskip(
         "snakemake_executor_plugin_slurm",
-        reason="the executor is missing: pip install --constraint constraints.txt '.[slurm]'",
+        reason="the executor is missing: "
+        "pip install --constraint constraints.txt '.[workflow,slurm]'",
     )
     command = ("-n", "--configfile", "config/paper_width.yaml")
     assert planned(snakemake(planning, *command, profile="slurm")) == planned(
