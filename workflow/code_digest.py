@@ -102,12 +102,13 @@ def _beside(project: Path, path: Path, names: list[str]) -> Iterator[Path]:
 
 @cache
 def _content(path: Path) -> str:
+    """SHA-256 of what a file says to Python or to a compiler."""
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".py":
-        return ast.dump(_without_docstrings(ast.parse(text)))
-    if path.suffix == ".c":
-        return re.sub(r"//[^\n]*|/\*.*?\*/", "", text, flags=re.DOTALL)
-    return text
+        text = ast.dump(_without_docstrings(ast.parse(text)))
+    elif path.suffix == ".c":
+        text = re.sub(r"//[^\n]*|/\*.*?\*/", "", text, flags=re.DOTALL)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _without_docstrings(tree: ast.Module) -> ast.Module:

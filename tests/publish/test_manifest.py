@@ -207,7 +207,8 @@ def test_another_commit_is_stale_where_both_are_known(results, origin):
     manifest = read_manifest(results)
 
     def stale(git):
-        return [d.reason for d in compare_origin(manifest, CONFIG, origin["sources"], git)]
+        now = manifest["config"]
+        return [d.reason for d in compare_origin(manifest, now, origin["sources"], git)]
 
     assert stale(one) == stale(None) == stale({**one, "modified": True}) == []
     assert stale(other) == ["aaaaaaaaaaaa then, bbbbbbbbbbbb now"]
@@ -243,9 +244,9 @@ BROKEN = {
     "a number": (lambda p: p.write_text("NaN"), "not a manifest of format 2: the whole"),
     "other format": (edited(format=3), "not a manifest of format 2: format"),
     "no files": (edited(files=None), "not a manifest of format 2: files"),
-    "short digest": (edited(files={"a": {**ENTRY, "sha256": "0"}}), "1: files.a.sha256"),
-    "negative size": (edited(files={"a": {**ENTRY, "bytes": -1}}), "1: files.a.bytes"),
-    "text for size": (edited(files={"a": {**ENTRY, "bytes": "3"}}), "1: files.a.bytes"),
+    "short digest": (edited(files={"a": {**ENTRY, "sha256": "0"}}), "2: files.a.sha256"),
+    "negative size": (edited(files={"a": {**ENTRY, "bytes": -1}}), "2: files.a.bytes"),
+    "text for size": (edited(files={"a": {**ENTRY, "bytes": "3"}}), "2: files.a.bytes"),
     "outside": (edited(files={"../a": ENTRY}), "'../a' is not below"),
     "absolute": (edited(files={"/etc/passwd": ENTRY}), "'/etc/passwd' is not below"),
     "outside source": (edited(sources={"a/../../b": "0" * 64}), "'a/../../b' is not below"),

@@ -553,33 +553,6 @@ def test_changed_parameter_reruns_what_depends_on_it(finished, tmp_path, change,
     assert found == rerun | {"manifest", "all"}  # which holds the whole config
 
 
-@pytest.mark.parametrize(
-    ("module", "rerun"),
-    [
-        (
-            "statistics.py",
-            {"agreement", "explorer", "trajectory_tables", "learning_curve"}
-            | (FIGURES - WITHOUT_SAMPLES)
-            | AFTER_AGREEMENT - {"headline_check"},
-        ),
-        ("figures/style.py", FIGURES),
-        ("engines/dense.py", {"figure_mosaics"} | MACHINES | FOLLOWED | AFTER_SAMPLES),
-        ("training.py", set()),  # packaged networks are not trained again
-    ],
-)
-def test_changed_package_file_reruns_what_it_defines(finished, module, rerun):
-    folder, _ = finished
-    path = folder / "patchmosaic" / module
-    original = path.read_text()
-    path.write_text(original + "\n# changed\n")
-    try:
-        found = set(planned(snakemake(folder, *CI))) - {"all"}
-    finally:
-        path.write_text(original)
-    assert rerun | {"manifest"} <= found  # which holds the digest of every source
-    assert found <= rerun | {"manifest", "tables", "headline_check", "report"}
-
-
 def test_every_comparison_refuses_samples_of_other_noise(finished):
     """Samples that a run with other seeds had left, say, with a new time."""
     folder, _ = finished
