@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import os
 import re
 from functools import cache
 from pathlib import Path
@@ -15,7 +16,7 @@ from jsonschema.exceptions import ValidationError, best_match
 from patchmosaic.datasets.content import DatasetError
 from patchmosaic.datasets.registry import REGISTRY, find_dataset
 from patchmosaic.engines.registry import CHOICES
-from patchmosaic.machines.registry import BOUNDARIES, CANDIDATES, MACHINES
+from patchmosaic.machines.registry import BOUNDARIES, CANDIDATES, MACHINES, NEEDS, OWN_NAME
 from patchmosaic.networks.config import NetworkConfig
 from patchmosaic.networks.registry import ARCHITECTURES, SPECIAL
 from patchmosaic.sampling.scales import read_scales
@@ -66,6 +67,7 @@ def validate_config(config: dict, checkpoints: Path) -> None:
             raise ConfigError(f"{key}: {size} is even; patch sizes are odd, like {size + 1}")
     if sizes != sorted(sizes):
         raise ConfigError(f"{key}: {sizes} is not in increasing order")
+    _check_machines(config)
     used = _used_datasets(config)
     for name, dataset in config["datasets"].items():
         _check_dataset(name, dataset, is_used=name in used)
@@ -83,12 +85,21 @@ def _schema() -> dict:
     schema = yaml.safe_load(SCHEMA.read_text())
     known = {
         "machine": MACHINES,
+        "need": NEEDS,
         "architecture": ARCHITECTURES,
         "boundary": BOUNDARIES,
         "candidates": CANDIDATES,
         "engine": CHOICES,
     }
     schema["$defs"] |= {name: {"enum": list(names)} for name, names in known.items()}
+    schema["$defs"]["machine_name"] = {
+        "title": "name of a machine",
+        "description": "small letters, digits and _, not network at the beginning",
+        "pattern": f"^(?:{OWN_NAME.pattern})(?!\\n)$",
+        "maxLength": 64,
+    }
+    plain = {"type": "object", "additionalProperties": False}  # those of the registry
+    schema["properties"]["machines"]["properties"] = dict.fromkeys(MACHINES, plain)
     return schema
 
 
@@ -151,6 +162,26 @@ def _check_seeds(seeds: dict) -> None:
         raise ConfigError(
             f"seeds.calibration.first: {calibration['first']} makes calibration use seeds of the "
             f"evaluation ({first} to {last - 1}); choose at least {last}"
+        )
+
+
+def _check_machines(config: dict) -> None:
+    """Machines of one's own, and whether the engine can be used where they are sampled."""
+    for name in config["machines"]:
+        if name in MACHINES:
+            continue
+        if hasattr([], name):
+            raise ConfigError(f"machines.{name}: Snakemake keeps this name: choose another")
+        path = config["machines"][name]["module"]
+        if not path.endswith(".py"):
+            raise ConfigError(f"machines.{name}.module: {path!r} does not end in .py")
+        if not Path(path).is_file():
+            raise ConfigError(f"machines.{name}.module: there is no file {path!r}")
+    interpreted = os.environ.get("TRITON_INTERPRET") == "1"
+    if config["engine"] == "fused" and config["device"] == "cpu" and not interpreted:
+        raise ConfigError(
+            "engine: fused computes on a graphics card, and device is cpu; set device to cuda, or "
+            "engine to auto"
         )
 
 

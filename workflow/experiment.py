@@ -53,7 +53,7 @@ class Experiment:
         self.data = Path(config["directories"]["data"])
         self.results = Path(config["directories"]["results"])
         self.networks: list[str] = config["evaluate"]
-        self.machines: list[str] = config["machines"]
+        self.machines: list[str] = list(config["machines"])
         self.steps: list[int] = config["sampling"]["network_steps"]
         self.analyses: list[str] = config["analyses"]
 
@@ -187,7 +187,8 @@ class Experiment:
     @property
     def exact_engine(self) -> str:
         """The engine of what is always computed exactly."""
-        return "auto" if self.config["engine"] == "adaptive" else self.config["engine"]
+        engine = self.config["engine"]
+        return "auto" if engine in ("adaptive", "fused") else engine
 
     @property
     def adaptive(self) -> Mapping | None:
@@ -196,7 +197,29 @@ class Experiment:
 
     def needs(self, machine: str) -> tuple[str, ...]:
         """What a machine needs, as :data:`patchmosaic.machines.registry.NEEDS` names it."""
-        return MACHINES[machine].needs
+        if machine in MACHINES:
+            return MACHINES[machine].needs
+        return tuple(self.config["machines"][machine].get("needs", ()))
+
+    @property
+    def own_machines(self) -> list[str]:
+        """The machines of one's own among those that are sampled."""
+        return [machine for machine in self.machines if machine not in MACHINES]
+
+    def own_machine(self, machine: str) -> dict | None:
+        """What a machine of one's own is, beside its Python file; None for the registry's."""
+        if machine in MACHINES:
+            return None
+        settings = self.config["machines"][machine].get("settings", {})
+        return {"needs": list(self.needs(machine)), "settings": settings}
+
+    def own_machine_files(self, name: str, machine: str) -> list[Path]:
+        """The Python file of one's own machine (of the config's path) and the record of its probe
+        with the images of a network; none for machines of the registry."""
+        if machine in MACHINES:
+            return []
+        record = self.results / f"machines/{self.sampled_as(name, machine)}/{machine}.json"
+        return [Path(self.config["machines"][machine]["module"]), record]
 
     # Seeds and samples.
 

@@ -12,16 +12,12 @@ are safetensors. The file is code, and is only run from the path that the caller
 
 from __future__ import annotations
 
-import hashlib
 import math
-import sys
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from itertools import pairwise
 from numbers import Integral, Real
 from pathlib import Path
-from types import ModuleType
 
 import torch
 from safetensors import SafetensorError
@@ -29,6 +25,7 @@ from safetensors.torch import load_model
 from torch import Tensor, nn
 
 from patchmosaic.sampling.schedule import alpha_bar
+from patchmosaic.system.own_code import code_of, described, function_of, in_one_line, run_file
 from patchmosaic.system.records import RecordError
 
 PREDICTIONS = ("noise", "score", "x0", "v")
@@ -61,7 +58,7 @@ class OwnNetwork(nn.Module):
 
     def own_time(self, a_bar: float) -> float:
         """The module's time of a noise level; raises RecordError where it is no number."""
-        with _code_of(self.path, f"time_of({a_bar:g})"):
+        with code_of(self.path, f"time_of({a_bar:g})"):
             time = self.time_of(a_bar)
         if not isinstance(time, Real) or not math.isfinite(time):
             raise RecordError(
@@ -81,8 +78,8 @@ class OwnNetwork(nn.Module):
             )
         if found.shape != x_t.shape or found.dtype != x_t.dtype:
             raise RecordError(
-                f"{self.path}: the module gives {_kind(found)} for x_t of {_kind(x_t)}: expected "
-                "the same"
+                f"{self.path}: the module gives {described(found)} for x_t of {described(x_t)}: "
+                "expected the same"
             )
         return implied_noise(self.predicts, found, x_t, a_bar)
 
@@ -122,13 +119,9 @@ def load_own(
     Raises:
         RecordError: naming the file and what is wrong with it.
     """
-    code = _run(module, module_sha256)
-    functions = {}
-    for name in ("build", "time_of"):
-        functions[name] = getattr(code, name, None)
-        if not callable(functions[name]):
-            raise RecordError(f"{module}: there is no function {name}; it has to define one")
-    with _code_of(module, "build()"):
+    code = run_file(module, module_sha256)
+    functions = {name: function_of(code, module, name) for name in ("build", "time_of")}
+    with code_of(module, "build()"):
         network = functions["build"]()
     if not isinstance(network, nn.Module):
         raise RecordError(
@@ -143,7 +136,7 @@ def load_own(
         ) from None
     except RuntimeError as error:
         raise RecordError(
-            f"{weights}: the weights do not fit build() of {module}: {_in_one_line(error)}"
+            f"{weights}: the weights do not fit build() of {module}: {in_one_line(error)}"
         ) from None
     return OwnNetwork(network, functions["time_of"], predicts, module).eval()
 
@@ -199,7 +192,7 @@ def probe(network: OwnNetwork, images: Tensor, labels: Tensor | None) -> dict[fl
 
 
 def _ask(network: OwnNetwork, x_t: Tensor, t: float, labels: Tensor | None) -> Tensor:
-    with _code_of(network.path, f"the module, called with x_t of {_kind(x_t)},"):
+    with code_of(network.path, f"the module, called with x_t of {described(x_t)},"):
         return network(x_t, torch.full((len(x_t),), t), labels)
 
 
@@ -213,44 +206,3 @@ def _check_times(network: OwnNetwork) -> None:
             f"{times[0]:g} at {levels[0]:.6f} and is not monotone between; a noise level has one "
             "time"
         )
-
-
-def _kind(tensor: Tensor) -> str:
-    return f"shape {tuple(tensor.shape)} and {str(tensor.dtype).removeprefix('torch.')}"
-
-
-def _run(path: Path, sha256: str | None) -> ModuleType:
-    """What a Python file defines; the very bytes whose digest was compared are run."""
-    try:
-        source = path.read_bytes()
-    except OSError as error:
-        raise RecordError(f"{path}: not readable: {error}") from None
-    found = hashlib.sha256(source).hexdigest()
-    if sha256 is not None and found != sha256:
-        raise RecordError(
-            f"{path}: expected SHA-256 {sha256}, found {found}; this is not the file that the "
-            "network was brought in with, and is not run"
-        )
-    code = ModuleType(f"patchmosaic_own_{found[:16]}")
-    code.__file__ = str(path)
-    sys.modules[code.__name__] = code  # where dataclasses and the like look for it
-    with _code_of(path, "it"):
-        exec(compile(source, path, "exec"), code.__dict__)
-    return code
-
-
-@contextmanager
-def _code_of(path: Path, what: str) -> Iterator[None]:
-    """Errors of somebody's own code, as one line that names the file; the cause goes along."""
-    try:
-        yield
-    except RecordError:
-        raise
-    except Exception as error:
-        raise RecordError(
-            f"{path}: {what} raises {type(error).__name__}: {_in_one_line(error)}"
-        ) from error
-
-
-def _in_one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

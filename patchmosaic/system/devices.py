@@ -9,6 +9,23 @@ import torch
 
 from patchmosaic.system.files import locked
 
+DEVICES = ("cpu", "cuda", "auto")
+
+
+def choose_device(wanted: str) -> torch.device:
+    """Where to compute: "cpu", "cuda" (a graphics card), or "auto", a card where there is one.
+
+    Raises ValueError where "cuda" is asked for and there is none.
+    """
+    if wanted not in DEVICES:
+        raise ValueError(f"device is {wanted!r}: choose one of {', '.join(DEVICES)}")
+    has_card = torch.cuda.is_available()
+    if wanted == "cuda" and not has_card:
+        raise ValueError(
+            "device is 'cuda', but PyTorch finds no graphics card here: choose cpu, or auto"
+        )
+    return torch.device("cuda" if has_card and wanted != "cpu" else "cpu")
+
 
 def claim_card(folder: Path) -> TextIO | None:
     """Make the first card that no other job has claimed the current one.

@@ -1,4 +1,4 @@
-"""Run a score machine from a shard of the seeds."""
+"""Run a machine from a shard of the seeds."""
 
 from pathlib import Path
 
@@ -8,6 +8,7 @@ from patchmosaic.datasets.images import load_images, to_float
 from patchmosaic.machines.audit import describe, summarise
 from patchmosaic.machines.base import CandidateMachine
 from patchmosaic.machines.build import build_machine
+from patchmosaic.machines.own import OwnMachine
 from patchmosaic.machines.registry import MACHINES
 from patchmosaic.sampling.sampler import machine_x0, sample
 from patchmosaic.sampling.samples import Samples, load_samples, save_samples
@@ -15,6 +16,8 @@ from patchmosaic.sampling.scales import read_scales, shifted_scales
 from patchmosaic.sampling.schedule import reverse_times
 from patchmosaic.sampling.trajectories import gathered, save_trajectories
 from patchmosaic.system.console import logged
+from patchmosaic.system.devices import choose_device
+from patchmosaic.system.records import load_record
 
 if __name__ == "__main__":
     with logged(snakemake.log[0]):
@@ -30,29 +33,40 @@ if __name__ == "__main__":
             scales = dict.fromkeys(scales, settings.patch_size)
         elif scales:
             scales = shifted_scales(scales, settings.scales_shift)
+        device, module_sha256 = choose_device(settings.device), None
+        if settings.own:
+            module, own_record = map(Path, snakemake.input.own)
+            module_sha256 = load_record(own_record)["module_sha256"]
 
-        def run(engine):
-            """The machine, its images, and x_t and x_0 at every step of those that are followed."""
-            visited = []
-            machine = build_machine(
+        def machine_of(engine):
+            images = to_float(bank).to(device)
+            of_classes = torch.from_numpy(bank.labels) if conditional else None
+            if settings.own:
+                border = {"boundary": settings.boundary, "sha256": module_sha256}
+                return OwnMachine(images, of_classes, module, **settings.own, **border)
+            return build_machine(
                 name,
-                to_float(bank),
-                torch.from_numpy(bank.labels) if conditional else None,
+                images,
+                of_classes,
                 boundary=settings.boundary,
                 candidates=settings.candidates,
                 engine=engine,
                 threads=snakemake.threads,
                 **({"tolerance": adaptive["tolerance"]} if adaptive else {}),
             )
+
+        def run(engine):
+            """The machine, its images, and x_t and x_0 at every step of those that are followed."""
+            visited, machine = [], machine_of(engine)
             images = sample(
                 machine_x0(machine, None if labels is None else torch.from_numpy(labels), scales),
-                torch.from_numpy(noise.images),
+                torch.from_numpy(noise.images).to(device),
                 settings.steps,
                 settings.start,
                 description=f"{snakemake.wildcards.network} {name}",
-                observe=lambda _, *pair: visited.append([each[:followed] for each in pair]),
+                observe=lambda _, *pair: visited.append([x[:followed].cpu() for x in pair]),
             )
-            return machine, images, visited
+            return machine, images.cpu(), visited
 
         adaptive, audit = settings.adaptive, None
         followed = max(settings.followed - first, 0)
@@ -66,9 +80,11 @@ if __name__ == "__main__":
                 machine, images, visited = run("exact")
         record = {
             "machine": name,
-            "settings": dict(MACHINES[name].settings),
+            "settings": settings.own["settings"] if settings.own else MACHINES[name].settings,
             "engine": machine.engine if has_engine else "torch",
             "audit": audit,
+            "device": device.type,
+            "module_sha256": module_sha256,
             "steps": settings.steps,
             "start": settings.start,
             "patch_size": settings.patch_size,

@@ -210,7 +210,7 @@ rule consistency:
         mem_mb=3000,
         runtime=60,
     params:
-        machines=E.machines,
+        machines=[m for m in E.machines if m not in E.own_machines],
         boundary=lambda w: E.network(w.network)["padding"],
         conditional=lambda w: E.network(w.network)["conditional"],
         candidates=config["bank"]["candidates"],

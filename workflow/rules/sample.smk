@@ -27,12 +27,45 @@ rule noise:
         "../../scripts/sample/noise.py"
 
 
+rule own_machine:
+    """Ask a machine of one's own about noisy images, before anything is sampled."""
+    input:
+        module=lambda w: E.own_machine_files(w.network, w.machine)[0],
+        images=lambda w: E.prepared(E.dataset(w.network)),
+    output:
+        module=E.results / "machines/{network}/{machine}.py",
+        record=E.results / "machines/{network}/{machine}.json",
+    log:
+        E.results / "logs/own_machine-{network}-{machine}.log",
+    benchmark:
+        E.results / "benchmarks/own_machine-{network}-{machine}.tsv"
+    wildcard_constraints:
+        machine=any_of(E.own_machines),
+    priority: 100
+    conda:
+        "../../envs/cpu.yaml"
+    threads: shared_cores(1, mem_mb=4000)  # alone: sampling waits for its answer
+    resources:
+        mem_mb=4000,
+        runtime=10,
+    params:
+        own=lambda w: E.own_machine(w.machine),
+        boundary=lambda w: E.network(w.network)["padding"],
+        conditional=lambda w: E.network(w.network)["conditional"],
+        code=code("sample/own_machine.py"),
+    message:
+        "Asking the machine {wildcards.machine} about images of {wildcards.network}"
+    script:
+        "../../scripts/sample/own_machine.py"
+
+
 rule sample_machine:
     """Run a score machine from a shard of the seeds."""
     input:
         bank=lambda w: E.bank(w.network),
         noise=lambda w: E.noise(w.network),
         scales=lambda w: E.needed_scales(w.network, w.machine),
+        own=lambda w: E.own_machine_files(w.network, w.machine),
     output:
         E.results / "samples/{network}/{machine}/{shard}.npz",
         trajectories=E.results / "trajectories/{network}/{machine}/{shard}.npz",
@@ -48,9 +81,11 @@ rule sample_machine:
         mem_mb=lambda w: E.bank_mb(w.network),
         runtime=720,
     params:
+        own=lambda w: E.own_machine(w.machine),
         boundary=lambda w: E.network(w.network)["padding"],
         conditional=lambda w: E.network(w.network)["conditional"],
         shard_size=E.seeds["shard_size"],
+        device=config["device"],
         candidates=config["bank"]["candidates"],
         engine=config["engine"],
         adaptive=E.adaptive,
@@ -86,6 +121,7 @@ rule sample_network:
     params:
         conditional=lambda w: E.network(w.network)["conditional"],
         shard_size=E.seeds["shard_size"],
+        device=config["device"],
         start=config["sampling"]["network_start"],
         weights="",
         code=code("sample/sample_network.py"),

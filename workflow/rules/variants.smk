@@ -17,9 +17,11 @@ use rule sample_machine as sample_variant_machine with:
     benchmark:
         E.results / "benchmarks/sample-{network}-{variant}-{machine}-{shard}.tsv"
     params:
+        own=None,
         boundary=lambda w: E.network(w.network)["padding"],
         conditional=lambda w: E.variant_conditional(w.network, w.variant),
         shard_size=E.seeds["shard_size"],
+        device=config["device"],
         candidates=lambda w: E.changed(
             w.variant, "candidates", config["bank"]["candidates"]
         ),
@@ -55,6 +57,7 @@ use rule sample_network as sample_variant_network with:
     params:
         conditional=lambda w: E.network(w.network)["conditional"],
         shard_size=E.seeds["shard_size"],
+        device=config["device"],
         start=lambda w: E.changed(
             w.variant, "network_start", config["sampling"]["network_start"]
         ),
