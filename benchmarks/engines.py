@@ -53,9 +53,7 @@ def bank(case: dict) -> torch.Tensor:
 
 
 def machine_of(case: dict, images: torch.Tensor) -> EquivariantLocalScoreMachine:
-    machine = EquivariantLocalScoreMachine(
-        images, engine=case["engine"], threads=case["threads"], tolerance=0.01
-    )
+    machine = EquivariantLocalScoreMachine(images, engine=case["engine"], threads=case["threads"])
     machine.audited_rows = 0  # the engine's own time; audits are measured in `sample`
     return machine
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from patchmosaic.system.devices import claim_card
+from patchmosaic.system.devices import choose_device, claim_card
 
 
 @pytest.fixture
@@ -30,3 +30,26 @@ def test_a_claimed_card_is_left_to_its_job(chosen, tmp_path):
     assert chosen == [0, 1, 0]
     second.close()
     third.close()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "has_card", "found"),
+    [
+        ("cpu", True, "cpu"),
+        ("cuda", True, "cuda"),
+        ("auto", True, "cuda"),
+        ("cpu", False, "cpu"),
+        ("auto", False, "cpu"),
+    ],
+)
+def test_device_is_chosen(monkeypatch, wanted, has_card, found):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: has_card)
+    assert choose_device(wanted).type == found
+
+
+def test_devices_that_are_not_there_are_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ValueError, match="PyTorch finds no graphics card here: choose cpu"):
+        choose_device("cuda")
+    with pytest.raises(ValueError, match="device is 'tpu': choose one of cpu, cuda, auto"):
+        choose_device("tpu")
