@@ -49,9 +49,8 @@ def main() -> None:
     print(f"each step over all images: {steps.min():.4f} to {steps.max():.4f}")
     print(f"all: {(table['rms'] ** 2).mean() ** 0.5:.4f}")
     beyond = int((table["rms"] > TOLERANCE).sum())
-    print(
-        f"single images beyond {TOLERANCE:g}: {beyond} of {len(table)}, worst {table['rms'].max():.4f}"
-    )
+    worst = table["rms"].max()
+    print(f"single images beyond {TOLERANCE:g}: {beyond} of {len(table)}, worst {worst:.4f}")
 
 
 if __name__ == "__main__":
