@@ -43,8 +43,6 @@ class OwnMachine(Machine):
         RecordError: naming the file and what is wrong with it.
     """
 
-    engine = "own"
-
     def __init__(
         self,
         images: Tensor,

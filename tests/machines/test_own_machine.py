@@ -12,12 +12,13 @@ from configs import DEFAULT, merged
 from projects import ROOT, planned, snakemake
 
 from patchmosaic.machines.own import OwnMachine, probe
-from patchmosaic.machines.registry import MACHINES, ordered
+from patchmosaic.machines.registry import ordered
 from patchmosaic.sampling.samples import load_samples
 from patchmosaic.system.records import RecordError
 from workflow.checks import ConfigError, validate_config
 from workflow.experiment import Experiment
 
+KNOWN = ("is", "es", "ls", "els")  # of the small project
 WIENER = ROOT / "docs/own_predictor.py"
 WRITTEN = """
 import torch
@@ -180,7 +181,7 @@ def project(own_run, tmp_path_factory):
     folder = tmp_path_factory.mktemp("with a predictor")
     shutil.copytree(own_run.folder, folder, dirs_exist_ok=True)
     shutil.copyfile(WIENER, folder / "mine.py")
-    added = {name: {} for name in MACHINES} | {"wiener": {"module": "mine.py"}}
+    added = {name: {} for name in KNOWN} | {"mine": {"module": "mine.py"}}
     (folder / "mine.yaml").write_text(yaml.safe_dump({"machines": added}))
     return folder, ("--configfile", *own_run.configs, "mine.yaml")
 
@@ -197,11 +198,11 @@ def test_it_goes_through_the_workflow_beside_els(project):
     assert not {"noise", "bank", "sample_network", "calibrate"} & set(found)
     snakemake(folder, TABLE, FIGURE, *config)
     medians = pd.read_csv(folder / TABLE).set_index("machine")
-    assert list(medians.index) == ["els", "ls", "es", "is", "wiener"]
-    assert medians.at["wiener", "seeds"] == 3
+    assert list(medians.index) == ["els", "ls", "es", "is", "mine"]
+    assert medians.at["mine", "seeds"] == 3
     assert (folder / FIGURE).stat().st_size > 0
     digest = hashlib.sha256(WIENER.read_bytes()).hexdigest()
-    (shard,) = (folder / "own results/samples").glob("*/wiener/000.npz")
+    (shard,) = (folder / "own results/samples").glob("*/mine/000.npz")
     assert load_samples(shard).record["module_sha256"] == digest
     assert planned(snakemake(folder, "-n", TABLE, *config)) == {}
     with (folder / "mine.py").open("a") as file:
