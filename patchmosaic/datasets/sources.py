@@ -146,10 +146,16 @@ class WebArchive:
 
     @contextmanager
     def _downloaded(self, transfer: Transfer) -> Iterator[Path]:
-        with tempfile.TemporaryDirectory(prefix="archive-") as scratch, requests.Session() as web:
+        with tempfile.TemporaryDirectory(prefix="archive-") as scratch:
             path = Path(scratch, self.address.rsplit("/", 1)[-1])
-            _retried(self, transfer, lambda: _save(_download(web, self.address, transfer), path))
+            download(self, self.address, path, transfer)
             yield path
+
+
+def download(source: Web | WebArchive, address: str, path: Path, transfer: Transfer) -> None:
+    """Save what is at an address, of unknown digest, to ``path``, as often as a source retries."""
+    with requests.Session() as session:
+        _retried(source, transfer, lambda: _save(_download(session, address, transfer), path))
 
 
 def _retried(source: Web | WebArchive, transfer: Transfer, attempt: Callable[[], None]) -> None:
