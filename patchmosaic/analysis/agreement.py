@@ -84,15 +84,36 @@ def r2_determination(machine: ArrayLike, network: ArrayLike) -> Values:
     return 1.0 - _ratio(residual, total)
 
 
+def r2_sample_variance(machine: ArrayLike, network: ArrayLike) -> Values:
+    """R^2 = 1 - SS_res / (n var), (n,), as published leaderboards have it: var divided by n - 1.
+
+    Over all pixels and channels of the network's image; nearer to 1 than
+    :func:`r2_determination` by the factor (n - 1) / n of what is missing. Source: Lukoianov et al.,
+    NeurIPS 2025 (arXiv 2509.09672), who report the mean over images.
+    """
+    size = np.asarray(network)[:1].size
+    return 1.0 - (1.0 - r2_determination(machine, network)) * (size - 1) / size
+
+
 def cosine_similarity(machine: ArrayLike, network: ArrayLike) -> Values:
     """Cosine of the angle between the images, not centred, (n,); nan for an image of zeros."""
     return _cosine(*_vectors(machine, network))
 
 
+def mse(machine: ArrayLike, network: ArrayLike, is_unit: bool = False) -> Values:
+    """Mean squared difference, (n,), of images in [-1, 1].
+
+    Args:
+        machine, network: (n, C, H, W).
+        is_unit: give it for images mapped to [0, 1], without clamping: a quarter.
+    """
+    a, b = _vectors(machine, network)
+    return ((a - b) ** 2).mean(axis=1) / (4 if is_unit else 1)
+
+
 def rmse(machine: ArrayLike, network: ArrayLike) -> Values:
     """Root of the mean squared difference, (n,), in units of the pixels, whose range is [-1, 1]."""
-    a, b = _vectors(machine, network)
-    return np.sqrt(((a - b) ** 2).mean(axis=1))
+    return np.sqrt(mse(machine, network))
 
 
 def agreement(

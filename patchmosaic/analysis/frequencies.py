@@ -52,6 +52,27 @@ def band_agreement(machine: ArrayLike, network: ArrayLike) -> pd.DataFrame:
     return pd.concat(rows, ignore_index=True)
 
 
+def high_pass_r(machine: ArrayLike, network: ArrayLike, above: float = 3.0) -> NDArray[np.float64]:
+    """Pearson's r of images without their low frequencies: details, which r itself hardly sees.
+
+    Args:
+        machine, network: (n, C, H, W).
+        above: cycles an image; frequencies up to it, and each channel's mean, are taken out.
+
+    Returns:
+        (n,), all channels together; nan where nothing of an image is left.
+    """
+    a, b = (np.fft.fft2(_without_constants(x)) for x in (machine, network))
+    if a.shape != b.shape or a.ndim != 4:
+        raise ValueError(f"images have shapes {a.shape} and {b.shape}: expected one (n, C, H, W)")
+    cycles = (np.fft.fftfreq(side, 1 / side) for side in a.shape[-2:])
+    kept = np.hypot(*np.meshgrid(*cycles, indexing="ij")) > max(above, 0.0)
+    x, y = (c[..., kept].reshape(len(c), -1) for c in (a, b))
+    lengths = np.linalg.norm(x, axis=1) * np.linalg.norm(y, axis=1)
+    inner = (x * y.conj()).real.sum(axis=1)
+    return np.divide(inner, lengths, out=np.full(len(x), np.nan), where=lengths > 0)
+
+
 def _without_constants(images: ArrayLike) -> NDArray[np.float64]:
     """The images, with zeros for channels of a single value, which rounding gives frequencies."""
     x = np.asarray(images, np.float64)
