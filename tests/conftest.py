@@ -29,7 +29,10 @@ class OwnRun(NamedTuple):
 
 @pytest.fixture(scope="session")
 def own_run(tmp_path_factory):
-    """On two cores, by the adaptive engine, in a folder with spaces and more in its path."""
+    """On two cores, by the adaptive engine, in a folder with spaces and more in its path.
+
+    The user has settings of Matplotlib that no figure may depend on.
+    """
     folder = project_with_pictures(tmp_path_factory.mktemp("own images, é"))
     (folder / "fast.yaml").write_text("engine: adaptive\nadaptive: {tolerance: 0.01}\n")
     elsewhere = tmp_path_factory.mktemp("elsewhere")
@@ -37,6 +40,9 @@ def own_run(tmp_path_factory):
     for name in ELSEWHERE:
         (elsewhere / name).mkdir()
     places = {name: str(elsewhere / name) for name in ELSEWHERE}
+    settings = tmp_path_factory.mktemp("settings") / "matplotlibrc"
+    settings.write_text("text.usetex: True\nfont.size: 30\nsavefig.transparent: True\n")
+    places |= {"MATPLOTLIBRC": str(settings), "MPLBACKEND": "of a notebook"}
     configs = ("tiny.yaml", "fast.yaml")
     snakemake(folder, "--configfile", *configs, **places)
     return OwnRun(folder, configs, files_below(folder) - before, files_below(elsewhere))

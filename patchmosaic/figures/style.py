@@ -44,30 +44,35 @@ def machine_looks(sources: Iterable[str]) -> dict[str, tuple[str, str]]:
 
 @contextmanager
 def style() -> Iterator[None]:
-    """The look of all figures, restored afterwards; it also decorates functions that draw."""
-    with matplotlib.rc_context(
-        {
-            "font.family": "DejaVu Sans",  # comes with matplotlib, so looks the same everywhere
-            "font.size": 7,
-            "axes.titlesize": 7.5,
-            "axes.labelsize": 7,
-            "xtick.labelsize": 6.5,
-            "ytick.labelsize": 6.5,
-            "legend.fontsize": 6.5,
-            "legend.frameon": False,
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.linewidth": 0.6,
-            "axes.axisbelow": True,
-            "grid.color": "0.88",
-            "grid.linewidth": 0.5,
-            "lines.linewidth": 1.2,
-            "lines.markersize": 4,
-            "figure.facecolor": "white",
-            "savefig.dpi": 300,
-            "pdf.fonttype": 42,
-        }
-    ):
+    """The look of all figures, restored afterwards; it also decorates functions that draw.
+
+    What a matplotlibrc or a notebook has set counts for nothing here.
+    """
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(
+            {
+                "font.family": "DejaVu Sans",  # comes with matplotlib, so looks the same everywhere
+                "font.size": 7,
+                "axes.titlesize": 7.5,
+                "axes.labelsize": 7,
+                "xtick.labelsize": 6.5,
+                "ytick.labelsize": 6.5,
+                "legend.fontsize": 6.5,
+                "legend.frameon": False,
+                "axes.spines.top": False,
+                "axes.spines.right": False,
+                "axes.linewidth": 0.6,
+                "axes.axisbelow": True,
+                "grid.color": "0.88",
+                "grid.linewidth": 0.5,
+                "lines.linewidth": 1.2,
+                "lines.markersize": 4,
+                "figure.facecolor": "white",
+                "savefig.dpi": 300,
+                "pdf.fonttype": 42,
+            }
+        )
         yield
 
 

@@ -1,5 +1,6 @@
 """Figures: what is drawn is what the tables hold, and files are the same every time."""
 
+import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
@@ -190,6 +191,41 @@ def test_no_words_overlap_or_leave_other_figures():
     assert_legible(
         pairs(rows, range(10**6, 10**6 + N), "T" * 60, correlations=r, labels=["Ankle boot"] * N)
     )
+
+
+OF_A_USER = {
+    "text.usetex": True,
+    "font.size": 30,
+    "axes.grid": True,
+    "axes.prop_cycle": matplotlib.cycler(color=["red"]),
+    "image.interpolation": "bicubic",
+    "figure.dpi": 37,
+    "figure.autolayout": True,
+    "savefig.bbox": "tight",
+    "savefig.transparent": True,
+}
+
+
+@pytest.mark.parametrize("suffix", [".pdf", ".png"])
+def test_figures_do_not_depend_on_a_user_s_settings(tmp_path, suffix):
+    """Nor do they change them."""
+
+    def written(name):
+        rows = {"network": images(), "ELS": images()}
+        figures = (
+            pairs(rows, range(N), "title"),
+            headline_chart(medians()),
+            scatter_is_vs_machine(agreement()),
+        )
+        files = [tmp_path / f"{name}{i}{suffix}" for i in range(len(figures))]
+        for figure, file in zip(figures, files, strict=True):
+            save_figure(figure, file)
+        return [file.read_bytes() for file in files]
+
+    usual = written("usual")
+    with matplotlib.rc_context(OF_A_USER):
+        assert written("user") == usual
+        assert {key: matplotlib.rcParams[key] for key in OF_A_USER} == OF_A_USER
 
 
 @pytest.mark.parametrize("suffix", [".pdf", ".png"])

@@ -28,6 +28,9 @@ if PATHS[0] != str(PROJECT):
 if sys.path[0] != str(PROJECT):
     sys.path.insert(0, str(PROJECT))
 
+# Jobs draw without a screen, in whatever notebook Snakemake was started.
+os.environ["MPLBACKEND"] = "agg"
+
 from patchmosaic.datasets.content import DatasetError
 from patchmosaic.publish.manifest import (
     content_digest,
