@@ -174,8 +174,8 @@ def test_other_commands_name_what_is_there():
                 assert option in program, f"{page}: {words}"
         elif words[:2] == ["pip", "install"]:
             for word in rest[1:]:
-                if extra := re.fullmatch(r"\.\[(\w+)\]", word):
-                    assert extra[1] in extras["optional-dependencies"]
+                if extra := re.fullmatch(r"\.\[([\w,]+)\]", word):
+                    assert set(extra[1].split(",")) <= set(extras["optional-dependencies"])
                 elif word.endswith(".txt"):
                     assert (ROOT / word).is_file()
                 else:
@@ -191,6 +191,7 @@ def test_settings_are_valid(page, tmp_path, monkeypatch):
     """All of a page together, over config.yaml, where the folder of images is there."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "path/to/folder").mkdir(parents=True)
+    (tmp_path / "docs").symlink_to(ROOT / "docs")
     config = DEFAULT
     for where, text in blocks("yaml"):
         if where == page:
