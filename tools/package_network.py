@@ -35,9 +35,9 @@ def package(
     weights = results / f"networks/{network}.safetensors"
     scales = results / f"calibration/{network}.scales.json"
     record = verify_checkpoint(weights)
-    if "own" in record:
+    if "external" in record:
         raise RecordError(
-            f"{weights}: an own network is not packaged; a config that names its files has it"
+            f"{weights}: an external network is not packaged; a config that names its files has it"
         )
     files = [weights]
     if snapshots:

@@ -18,10 +18,12 @@ from patchmosaic.datasets.registry import REGISTRY, find_dataset
 from patchmosaic.engines.registry import CHOICES
 from patchmosaic.machines.registry import BOUNDARIES, CANDIDATES, MACHINES, NEEDS, OWN_NAME
 from patchmosaic.networks.config import NetworkConfig
+from patchmosaic.networks.model_files import find_files
 from patchmosaic.networks.registry import ARCHITECTURES, SPECIAL
 from patchmosaic.sampling.scales import read_scales
 from patchmosaic.system.records import RecordError, load_record
 from workflow.experiment import (
+    RUNNING_KEYS,
     UNCHANGED,
     has_snapshots,
     network_config,
@@ -33,7 +35,11 @@ from workflow.experiment import (
 SCHEMA = Path(__file__).parent / "schemas" / "config.schema.yaml"
 MOST_SHARDS = 1000
 EXTERNAL_FILES = {"module": ".py", "weights": ".safetensors"}
-EXTERNAL_KEYS = (*EXTERNAL_FILES, "predicts")
+# Keys of networks that are brought in, by kind.
+EXTERNAL_KEYS = {
+    "external": (*EXTERNAL_FILES, "predicts", "direction", *RUNNING_KEYS),
+    "diffusers": ("model", "revision", *RUNNING_KEYS),
+}
 # Keys of networks that are built here.
 BUILT_KEYS = ("architecture", "channels", *SPECIAL, "recipe", "training_seed")
 
@@ -229,9 +235,10 @@ def _check_network(name: str, config: dict, checkpoints: Path) -> None:
             f"evaluate: there is no network {name!r}{hint}; networks has {', '.join(networks)}"
         )
     network = networks[name]
-    is_external = network["checkpoint"] == "external"
-    for key in BUILT_KEYS if is_external else EXTERNAL_KEYS:
-        if key in network:
+    is_external = network["checkpoint"] in EXTERNAL_KEYS
+    allowed = EXTERNAL_KEYS.get(network["checkpoint"], BUILT_KEYS)
+    for key in (*BUILT_KEYS, *(key for keys in EXTERNAL_KEYS.values() for key in keys)):
+        if key in network and key not in allowed:
             raise ConfigError(
                 f"{where}.{key}: is not used where checkpoint is {network['checkpoint']}; leave it "
                 "out (a network of another config file keeps its keys: take another name)"
@@ -251,8 +258,10 @@ def _check_network(name: str, config: dict, checkpoints: Path) -> None:
     if network["padding"] == "circular" and config["bank"]["candidates"] == "interior":
         largest = config["calibration"]["patch_sizes"][-1]
         _check_interior("calibration.patch_sizes", largest, network, config)
-    if is_external:
+    if network["checkpoint"] == "external":
         _check_external_files(where, network)
+    elif network["checkpoint"] == "diffusers":
+        _check_model(where, network)
     else:
         try:
             expected = network_config(config, name)
@@ -324,7 +333,7 @@ def _check_variants(config: dict, checkpoints: Path) -> None:
         checkpoint = config["networks"][name]["checkpoint"]
         trained = checkpoint == "trained"
         for variant, changes in variants_of(config, name).items():
-            if "weights" in changes and checkpoint == "external":
+            if "weights" in changes and checkpoint in EXTERNAL_KEYS:
                 raise ConfigError(
                     f"variants.{variant}.weights: {changes['weights']}, but {name} is an external "
                     "network, of which there are no other weights; name the networks it is for in "
@@ -369,14 +378,37 @@ def _check_external_files(where: str, network: dict) -> None:
             raise ConfigError(f"{where}.{key}: {error}") from None
         if not exists:
             raise ConfigError(f"{where}.{key}: there is no file {network[key]!r}")
+    if (network["predicts"] == "flow") != ("direction" in network):
+        raise ConfigError(
+            f"{where}.direction: a flow needs one (to_noise: the velocity is noise - x0; to_image: "
+            "x0 - noise), and no other prediction has one"
+        )
+
+
+def _check_model(where: str, network: dict) -> None:
+    model, revision = network["model"], network.get("revision")
+    try:
+        is_folder = Path(model).is_dir()
+    except OSError as error:
+        raise ConfigError(f"{where}.model: {error}") from None
+    if is_folder and revision is None:
+        try:
+            find_files(Path(model))
+        except RecordError as error:
+            raise ConfigError(f"{where}.model: {error}") from None
+    elif revision is None or not re.fullmatch(r"[\w.-]+/[\w.-]+", model):
+        raise ConfigError(
+            f"{where}.model: {model!r} is no folder that is there; a model of the hub is named "
+            "owner/name and needs a revision, the 40 digits of a commit"
+        )
 
 
 def _check_scales(name: str, config: dict, checkpoints: Path) -> None:
     where, steps = "calibration.source: packaged, but", config["sampling"]["machine_steps"]
     checkpoint = config["networks"][name]["checkpoint"]
     if checkpoint != "packaged":
-        kind = "an external network" if checkpoint == "external" else "trained here"
-        cure = "" if checkpoint == "external" else f", or networks.{name}.checkpoint to packaged"
+        kind = "an external network" if checkpoint in EXTERNAL_KEYS else "trained here"
+        cure = "" if checkpoint in EXTERNAL_KEYS else f", or networks.{name}.checkpoint to packaged"
         raise ConfigError(
             f"{where} {name} is {kind}, and packaged scales are for the packaged network; "
             f"set calibration.source to computed{cure}"

@@ -16,6 +16,7 @@ from patchmosaic.datasets.image_files import collection_stamp
 from patchmosaic.datasets.registry import find_dataset
 from patchmosaic.machines.registry import MACHINES, ordered
 from patchmosaic.networks.config import NetworkConfig, row_of_paper
+from patchmosaic.networks.model_files import find_files
 from patchmosaic.networks.records import snapshots_path
 from patchmosaic.networks.registry import SPECIAL
 
@@ -23,6 +24,7 @@ from patchmosaic.networks.registry import SPECIAL
 MACHINE_CHANGES = {"bank_dataset", "bank_images", "candidates", "machine_start", "patch_size"}
 MACHINE_CHANGES |= {"scales_shift"}
 NETWORK_CHANGES = {"network_start", "weights"}
+RUNNING_KEYS = ("device", "precision", "batch")  # of external networks
 UNCHANGED = "unchanged"  # name of the chain as it is, among variants
 
 MOST_THREADS = 8  # more are seldom worth their waiting for each other
@@ -92,6 +94,15 @@ class Experiment:
     def architecture(self, name: str) -> str:
         """Kind of network as the paper's tables name it; only the file of an external one knows."""
         return row_of_paper(self.network(name).get("architecture", "external"))
+
+    def running(self, name: str) -> dict:
+        """Where and how an external network is run, as far as the config says."""
+        return {k: v for k, v in self.network(name).items() if k in RUNNING_KEYS}
+
+    def model_files(self, name: str) -> list[Path]:
+        """The files of a network of the diffusers library, none where it is fetched."""
+        network = self.network(name)
+        return [] if "revision" in network else [*find_files(Path(network["model"])).values()]
 
     def recipe(self, name: str) -> dict:
         """The recipe that a network is trained by, with its own seed if it has one."""
@@ -462,7 +473,7 @@ def repeats_of(config: dict) -> list[list[str]]:
     groups: dict[str, list[str]] = {}
     for name in config["evaluate"]:
         network = config["networks"][name]
-        if network["checkpoint"] == "external":
+        if network["checkpoint"] not in ("trained", "packaged"):
             continue
         kept = {k: v for k, v in network.items() if k not in ("checkpoint", "training_seed")}
         kept["recipe"] = recipe_of(config, network) | {"seed": None, "snapshots": None}

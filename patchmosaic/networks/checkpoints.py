@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from patchmosaic.networks.build import build_network
 from patchmosaic.networks.config import NetworkConfig
-from patchmosaic.networks.external import load_own
+from patchmosaic.networks.diffusers import build_diffusers
+from patchmosaic.networks.external import ExternalNetwork, Running, load_external
 from patchmosaic.networks.records import snapshots_path, verify_checkpoint, verify_snapshots
 from patchmosaic.sampling.scales import read_scales, save_scales_record, verify_scales
 from patchmosaic.system.files import written_whole
@@ -79,17 +80,17 @@ def load_checkpoint(
 
     Args:
         path: of the weights.
-        module: an own network's Python file, as the config names it. It is run where its digest is
-            the record's; a file that only lies beside the weights never is.
+        module: an external network's Python file, as the config names it. It is run where its
+            digest is the record's; a file that only lies beside the weights never is.
         snapshot: by default the averaged weights; "untrained" for those that the training began
             with, or the name of a snapshot in the record: "raw" for the last weights as they are, a
             number of images seen for the averaged weights at that time.
     """
     record = verify_checkpoint(path)
-    if "own" in record:
+    if "external" in record:
         if snapshot:
-            raise RecordError(f"{record_path(path)}: an own network has no snapshots")
-        return _load_own_checkpoint(path, record, module), record
+            raise RecordError(f"{record_path(path)}: an external network has no snapshots")
+        return _load_external(path, record, module), record
     try:
         config = NetworkConfig(**record["network"])
     except (KeyError, TypeError, ValueError) as error:
@@ -119,14 +120,21 @@ def _weights(path: Path, record: dict, snapshot: str) -> dict[str, Tensor]:
         return {key.removeprefix(prefix): file.get_tensor(key) for key in keys}
 
 
-def _load_own_checkpoint(path: Path, record: dict, module: Path | None) -> nn.Module:
+def _load_external(path: Path, record: dict, module: Path | None) -> ExternalNetwork:
+    described = record["external"]
+    try:
+        running = Running(**described.get("running", {}))
+        if "unet" in described:
+            return build_diffusers(
+                record_path(path), described["unet"], described["scheduler"], path, running
+            )
+        predicts, digest = (str(described[key]) for key in ("predicts", "module_sha256"))
+        direction = described.get("direction")
+    except (KeyError, TypeError, AttributeError) as error:
+        raise RecordError(f"{record_path(path)}: it describes no network: {error}") from None
     if module is None:
         raise RecordError(
-            f"{path}: this is an own network, whose Python file is only run where a config names "
-            "it: networks.<name>.module"
+            f"{path}: this is an external network, whose Python file is only run where a config "
+            "names it: networks.<name>.module"
         )
-    try:
-        predicts, digest = (str(record["own"][key]) for key in ("predicts", "module_sha256"))
-    except (KeyError, TypeError) as error:
-        raise RecordError(f"{record_path(path)}: it describes no network: {error}") from None
-    return load_own(module, path, predicts, digest)
+    return load_external(module, path, predicts, digest, direction, running)

@@ -1,8 +1,8 @@
-"""Networks of one's own: any torch module that predicts noise, score, x_0 or v on its own schedule.
+"""External networks: any torch module that predicts noise, score, x_0, v or the velocity of a flow.
 
 Its Python file defines two functions::
 
-    def build() -> torch.nn.Module: ...               # called as module(x_t, time[, labels])
+    def build() -> torch.nn.Module: ...               # called as module(x, time[, labels])
     def time_of(alpha_bar: float) -> float: ...       # the network's time of this noise level
 
 Machines and DDIM know a noise level by alpha_bar alone, so a network that was trained on another
@@ -13,48 +13,76 @@ are safetensors. The file is code, and is only run from the path that the caller
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
-from itertools import pairwise
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_model
+from safetensors.torch import load_file, load_model
 from torch import Tensor, nn
 
 from patchmosaic.sampling.schedule import alpha_bar
 from patchmosaic.system.own_code import code_of, described, function_of, in_one_line, run_file
 from patchmosaic.system.records import RecordError
 
-PREDICTIONS = ("noise", "score", "x0", "v")
-PROBE_TIMES = (1.0, 0.8, 0.6, 0.4, 0.2, 0.05)
-PROBE_IMAGES = 32
-SCHEDULE_POINTS = 1000  # times at which time_of is tried: all that a reverse process may visit
+PREDICTIONS = ("noise", "score", "x0", "v", "flow")
+DIRECTIONS = ("to_noise", "to_image")
+PRECISIONS = ("float32", "bfloat16")
 
 
-class OwnNetwork(nn.Module):
-    """An own network with this project's calling convention: it predicts noise at t in [0, 1].
+@dataclass(frozen=True)
+class Running:
+    """Where and how a module is run: device as torch names it, PRECISIONS, images at once."""
+
+    device: str = "cpu"
+    precision: str = "float32"
+    batch: int = 256
+
+
+ON_CPU = Running()
+
+
+class ExternalNetwork(nn.Module):
+    """An external network with this project's calling convention: it predicts noise at t in [0, 1].
 
     Args:
-        module: called as ``module(x_t, time)``, or ``module(x_t, time, labels)`` where labels are
-            given, with float32 x_t (B, C, H, W) and times (B,): int64 where ``time_of`` gives
-            integers, else float32. Gives float32 (B, C, H, W).
+        module: called as ``module(x, time)``, or ``module(x, time, labels)`` where labels are
+            given, with float32 x (B, C, H, W) and times (B,): int64 where ``time_of`` gives
+            integers, else float32. Gives float32 (B, C, H, W). x is x_t, except for a flow.
         time_of: maps alpha_bar, a float in (0, 1), to the module's own time.
         predicts: what the module gives, one of PREDICTIONS.
-        path: of its Python file, for messages.
+        path: of its Python file or folder, for messages.
+        direction: of a flow, one of DIRECTIONS; see :func:`implied_noise`.
+        running: where and how the module is run.
     """
 
     def __init__(
-        self, module: nn.Module, time_of: Callable[[float], float], predicts: str, path: Path
+        self,
+        module: nn.Module,
+        time_of: Callable[[float], float],
+        predicts: str,
+        path: Path,
+        direction: str | None = None,
+        running: Running = ON_CPU,
     ) -> None:
         super().__init__()
         if predicts not in PREDICTIONS:
             raise RecordError(
                 f"{path}: predicts is {predicts!r}: choose one of {', '.join(PREDICTIONS)}"
             )
+        if (predicts == "flow") != (direction in DIRECTIONS):
+            raise RecordError(
+                f"{path}: predicts is {predicts} and direction {direction!r}: a flow needs one of "
+                f"{', '.join(DIRECTIONS)}, others none"
+            )
+        if running.device != "cpu" and not _is_there(running.device):
+            raise RecordError(f"{path}: device is {running.device!r}, which is not on this machine")
         self.module, self.time_of, self.predicts, self.path = module, time_of, predicts, path
+        self.direction, self.running = direction, running
+        self.module.to(running.device)
 
     def own_time(self, a_bar: float) -> float:
         """The module's time of a noise level; raises RecordError where it is no number."""
@@ -71,28 +99,80 @@ class OwnNetwork(nn.Module):
         """The predicted noise (B, C, H, W) at times (B,) of this project's schedule."""
         a_bar = alpha_bar(t.double())  # (B,)
         times = torch.tensor([self.own_time(level) for level in a_bar.tolist()], device=x_t.device)
-        found = self.module(x_t, times) if labels is None else self.module(x_t, times, labels)
-        if not isinstance(found, Tensor):
-            raise RecordError(
-                f"{self.path}: the module gives a {type(found).__name__}: expected a tensor"
-            )
-        if found.shape != x_t.shape or found.dtype != x_t.dtype:
-            raise RecordError(
-                f"{self.path}: the module gives {described(found)} for x_t of {described(x_t)}: "
-                "expected the same"
-            )
-        return implied_noise(self.predicts, found, x_t, a_bar)
+        x = flow_input(x_t, a_bar) if self.predicts == "flow" else x_t
+        found = self.ask(x, times, labels)
+        return implied_noise(self.predicts, found, x_t, a_bar, self.direction)
+
+    def ask(self, x: Tensor, times: Tensor, labels: Tensor | None) -> Tensor:
+        """What the module gives, (B, C, H, W) as x, which is as the module wants it.
+
+        Raises RecordError for a result of another kind, shape or type.
+        """
+        size, device = self.running.batch, self.running.device
+        parts = []
+        for first in range(0, len(x), size):
+            given = [v for v in (x, times, labels) if v is not None]
+            if len(x) > size:
+                given = [v[first : first + size] for v in given]
+            with self._precision():
+                found = self.module(*(v.to(device) for v in given))
+            if not isinstance(found, Tensor):
+                raise RecordError(
+                    f"{self.path}: the module gives a {type(found).__name__}: expected a tensor"
+                )
+            if self.running.precision != "float32":
+                found = found.to(x.dtype)
+            if found.shape != given[0].shape or found.dtype != x.dtype:
+                twice = found.ndim == 4 and found.shape[1] == 2 * x.shape[1]
+                cure = "; of a learned variance, return the first half of the channels alone"
+                raise RecordError(
+                    f"{self.path}: the module gives {described(found)} for x_t of "
+                    f"{described(given[0])}: expected the same{cure if twice else ''}"
+                )
+            parts.append(found.to(x.device))
+        return torch.cat(parts) if len(parts) > 1 else parts[0]
+
+    def _precision(self) -> AbstractContextManager:
+        if self.running.precision == "float32":
+            return nullcontext()
+        device = torch.device(self.running.device).type
+        return torch.autocast(device, getattr(torch, self.running.precision))
 
 
-def implied_noise(predicts: str, found: Tensor, x_t: Tensor, a_bar: Tensor) -> Tensor:
+def _is_there(device: str) -> bool:
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        return False
+    return True
+
+
+def flow_time(a_bar: Tensor | float) -> Tensor | float:
+    """The share s of noise in x = (1 - s) x_0 + s z at the same ratio of noise to image."""
+    root = (1 - a_bar) ** 0.5
+    return root / (root + a_bar**0.5)
+
+
+def flow_input(x_t: Tensor, a_bar: Tensor) -> Tensor:
+    """x = (1 - s) x_0 + s z of a flow, from x_t (B, C, H, W) at a_bar (B,)."""
+    factor = 1 / (a_bar.sqrt() + (1 - a_bar).sqrt())
+    return x_t * factor.to(x_t.dtype)[:, None, None, None]
+
+
+def implied_noise(
+    predicts: str, found: Tensor, x_t: Tensor, a_bar: Tensor, direction: str | None = None
+) -> Tensor:
     """The noise z in x_t = sqrt(a_bar) x_0 + sqrt(1 - a_bar) z that a prediction implies.
 
     Args:
-        predicts: "noise", z; "score", -z / sqrt(1 - a_bar); "x0"; or "v",
-            sqrt(a_bar) z - sqrt(1 - a_bar) x_0 (Salimans and Ho 2022, appendix D).
+        predicts: "noise", z; "score", -z / sqrt(1 - a_bar); "x0"; "v",
+            sqrt(a_bar) z - sqrt(1 - a_bar) x_0 (Salimans and Ho 2022, appendix D); or "flow", the
+            velocity of x = (1 - s) x_0 + s z (Lipman et al. 2023), "to_noise" z - x_0 or
+            "to_image" x_0 - z.
         found: the prediction, (B, C, H, W).
         x_t: (B, C, H, W).
         a_bar: float64 (B,), each in (0, 1).
+        direction: of a flow, one of DIRECTIONS.
     """
     signal, sigma = (v.sqrt().to(x_t.dtype)[:, None, None, None] for v in (a_bar, 1 - a_bar))
     match predicts:
@@ -102,31 +182,56 @@ def implied_noise(predicts: str, found: Tensor, x_t: Tensor, a_bar: Tensor) -> T
             return (x_t - signal * found) / sigma
         case "v":
             return signal * found + sigma * x_t
+        case "flow":
+            velocity = found if direction == "to_noise" else -found
+            return (x_t + signal * velocity) / (signal + sigma)
     return found
 
 
-def load_own(
-    module: Path, weights: Path, predicts: str, module_sha256: str | None = None
-) -> OwnNetwork:
-    """Run an own network's Python file, build the network and load its weights; evaluation mode.
+def load_external(
+    module: Path,
+    weights: Path,
+    predicts: str,
+    module_sha256: str | None = None,
+    direction: str | None = None,
+    running: Running = ON_CPU,
+) -> ExternalNetwork:
+    """Run an external network's Python file, build it and load its weights; evaluation mode.
+
+    A flow without ``time_of`` is asked at its s: 0 is the image where it runs to the noise, and
+    the noise where it runs to the image.
 
     Args:
         module: the Python file, which is run.
         weights: a safetensors file of the module's state_dict.
         predicts: one of PREDICTIONS.
         module_sha256: of the Python file; one with another digest is not run.
+        direction: of a flow, one of DIRECTIONS.
+        running: where and how it is run.
 
     Raises:
         RecordError: naming the file and what is wrong with it.
     """
-    code = run_file(module, module_sha256)
-    functions = {name: function_of(code, module, name) for name in ("build", "time_of")}
+    code, functions = run_file(module, module_sha256), {}
+    for name in ("build", "time_of"):
+        if name == "time_of" and predicts == "flow" and not hasattr(code, name):
+            functions[name] = flow_time if direction == "to_noise" else lambda a: 1 - flow_time(a)
+        else:
+            functions[name] = function_of(code, module, name)
     with code_of(module, "build()"):
         network = functions["build"]()
     if not isinstance(network, nn.Module):
         raise RecordError(
             f"{module}: build() gives a {type(network).__name__}: expected a torch.nn.Module"
         )
+    load_weights(network, weights, f"build() of {module}")
+    return ExternalNetwork(
+        network, functions["time_of"], predicts, module, direction, running
+    ).eval()
+
+
+def load_weights(network: nn.Module, weights: Path, what: str) -> None:
+    """Load a safetensors file into a network; raises RecordError naming the file and ``what``."""
     try:
         load_model(network, weights)
     except (SafetensorError, OSError) as error:
@@ -135,74 +240,26 @@ def load_own(
             "safetensors.torch.save_file(network.state_dict(), path)"
         ) from None
     except RuntimeError as error:
-        raise RecordError(
-            f"{weights}: the weights do not fit build() of {module}: {in_one_line(error)}"
-        ) from None
-    return OwnNetwork(network, functions["time_of"], predicts, module).eval()
+        reason = _prefix(network, weights) or in_one_line(error)
+        raise RecordError(f"{weights}: the weights do not fit {what}: {reason}") from None
 
 
-def probe(network: OwnNetwork, images: Tensor, labels: Tensor | None) -> dict[float, float]:
-    """Ask an own network about noisy images, so that one that cannot be used is found at once.
-
-    Args:
-        network: as :func:`load_own` gives it.
-        images: float32 (N, C, H, W) in [-1, 1], N at least 1.
-        labels: int64 (N,), or None for an unconditional network.
-
-    Returns:
-        At each of PROBE_TIMES the mean squared error of the predicted noise. To predict 0 has an
-        error of 1; a warning names the times at which the network is worse than that.
-
-    Raises:
-        RecordError: where ``time_of`` is not monotone; where the module fails, gives another
-            shape or type, or no finite numbers; where an image's prediction changes with the
-            others of its batch, or from call to call; where there is no gradient to the input.
-    """
-    _check_times(network)
-    noise = torch.randn(images.shape, generator=torch.Generator().manual_seed(0))
-    errors = {}
-    for t in PROBE_TIMES:
-        x_t = math.sqrt(alpha_bar(t)) * images + math.sqrt(1 - alpha_bar(t)) * noise
-        with torch.no_grad():
-            predicted = _ask(network, x_t, t, labels)
-            first = _ask(network, x_t[:1], t, None if labels is None else labels[:1])
-        if not predicted.isfinite().all():
-            raise RecordError(f"{network.path}: at t = {t:g} the prediction is not finite")
-        if not torch.allclose(first, predicted[:1], rtol=1e-2, atol=1e-3):
-            raise RecordError(
-                f"{network.path}: at t = {t:g} the prediction of an image alone is not that of the "
-                "same image among others: in evaluation mode nothing may be random (dropout) or "
-                "depend on the batch"
+def _prefix(network: nn.Module, weights: Path) -> str | None:
+    """What to say where the names of weights would fit without, or with, what they begin with."""
+    wanted, there = set(network.state_dict()), set(load_file(weights))
+    parts = {key[: i + 1] for key in there | wanted for i, c in enumerate(key) if c == "."}
+    for prefix in sorted(parts, key=len):
+        inner = {key.removeprefix(prefix) for key in there if key.startswith(prefix)}
+        if wanted <= inner:
+            which = "all" if len(inner) == len(there) else f"{len(inner)} of {len(there)}"
+            return (
+                f"{which} names begin with {prefix!r} and would fit without it; save "
+                f"{{k.removeprefix({prefix!r}): v for k, v in state.items() if "
+                f"k.startswith({prefix!r})}}"
             )
-        errors[t] = float((predicted - noise).square().mean())
-    if not _ask(network, x_t.requires_grad_(), t, labels).requires_grad:
-        raise RecordError(
-            f"{network.path}: the prediction has no gradient to x_t, which input gradients need; "
-            "remove no_grad and detach"
-        )
-    worse = {t: error for t, error in errors.items() if error > 1}
-    if worse:
-        found = ", ".join(f"{error:.3g} at t = {t:g}" for t, error in worse.items())
-        warnings.warn(
-            f"{network.path}: the predicted noise has a mean squared error of {found}; 1 is that "
-            "of predicting none. Are predicts, time_of and the range of pixels, [-1, 1], right?",
-            stacklevel=2,
-        )
-    return errors
-
-
-def _ask(network: OwnNetwork, x_t: Tensor, t: float, labels: Tensor | None) -> Tensor:
-    with code_of(network.path, f"the module, called with x_t of {described(x_t)},"):
-        return network(x_t, torch.full((len(x_t),), t), labels)
-
-
-def _check_times(network: OwnNetwork) -> None:
-    levels = [alpha_bar(i / SCHEDULE_POINTS) for i in range(1, SCHEDULE_POINTS + 1)]
-    times = [network.own_time(level) for level in levels]
-    up, down = (all(sign * (b - a) >= 0 for a, b in pairwise(times)) for sign in (1, -1))
-    if up == down:  # constant, or neither
-        raise RecordError(
-            f"{network.path}: time_of goes from {times[-1]:g} at alpha_bar = {levels[-1]:.2g} to "
-            f"{times[0]:g} at {levels[0]:.6f} and is not monotone between; a noise level has one "
-            "time"
-        )
+        if {key.removeprefix(prefix) for key in wanted} == there:
+            return (
+                f"they would fit with {prefix!r} before each name; save "
+                f"{{{prefix!r} + k: v for k, v in state.items()}}"
+            )
+    return None

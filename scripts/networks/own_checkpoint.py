@@ -1,7 +1,8 @@
-"""Verify an own network by asking it, and bring weights, Python file and record to the results."""
+"""Verify an external network by asking it, and bring weights, Python file and record here."""
 
 import platform
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -9,7 +10,8 @@ import torch
 from patchmosaic.datasets.banks import require_classes
 from patchmosaic.datasets.content import sha256_of
 from patchmosaic.datasets.images import load_images, to_float
-from patchmosaic.networks.external import PROBE_IMAGES, load_own, probe
+from patchmosaic.networks.external import Running, load_external
+from patchmosaic.networks.probing import PROBE_IMAGES, examine
 from patchmosaic.system.console import logged
 from patchmosaic.system.records import save_record
 
@@ -20,20 +22,29 @@ if __name__ == "__main__":
         shutil.copyfile(given.weights, made.weights)
         shutil.copyfile(given.module, made.module)
         digest, images = sha256_of(Path(made.module)), load_images(given.images)
-        network = load_own(Path(given.module), Path(given.weights), settings.predicts, digest)
+        running = Running(**settings.running)
+        network = load_external(
+            Path(given.module),
+            Path(given.weights),
+            settings.predicts,
+            digest,
+            settings.direction,
+            running,
+        )
         if settings.conditional:
             require_classes(images, f"networks.{snakemake.wildcards.network}.conditional")
         labels = torch.from_numpy(images.labels[:PROBE_IMAGES]) if settings.conditional else None
-        errors = probe(network, to_float(images.images[:PROBE_IMAGES]), labels)
         record = {
-            "own": {
+            "external": {
                 "module": Path(given.module).name,
                 "module_sha256": digest,
                 "predicts": settings.predicts,
+                "direction": settings.direction,
+                "running": asdict(running),
             },
             "dataset": settings.dataset,
             "probed_images_sha256": images.digest,
-            "noise_errors": [{"t": t, "mean_squared_error": e} for t, e in errors.items()],
+            **examine(network, to_float(images.images[:PROBE_IMAGES]), labels),
             "images_seen": None,
             "weights_sha256": sha256_of(Path(made.weights)),
             "versions": {"python": platform.python_version(), "torch": torch.__version__},

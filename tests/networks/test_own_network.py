@@ -23,11 +23,18 @@ from torch import nn
 
 from patchmosaic.networks.checkpoints import load_checkpoint, save_checkpoint
 from patchmosaic.networks.external import (
-    PREDICTIONS,
-    PROBE_TIMES,
-    OwnNetwork,
+    ExternalNetwork,
+    Running,
+    flow_input,
+    flow_time,
     implied_noise,
-    load_own,
+    load_external,
+)
+from patchmosaic.networks.probing import (
+    PROBE_TIMES,
+    better_declaration,
+    compare_declarations,
+    examine,
     probe,
 )
 from patchmosaic.sampling.sampler import network_x0, sample, seed_noise
@@ -35,6 +42,8 @@ from patchmosaic.sampling.samples import load_samples
 from patchmosaic.sampling.schedule import alpha_bar
 from patchmosaic.system.records import RecordError
 from workflow.checks import validate_config
+
+PREDICTIONS = ("noise", "score", "x0", "v")  # of x_t itself; a flow has tests of its own
 
 OF_ANOTHER_KIND = '''
 """One of our ResNets, as if it told the time by the log of signal to noise and predicted {what}."""
@@ -89,7 +98,7 @@ def test_network_of_another_kind_draws_the_same_images(predicts, tmp_path):
     weights = ROOT / "checkpoints/mnist-resnet-zeros.safetensors"
     module = tmp_path / "mine.py"
     module.write_text(OF_ANOTHER_KIND.format(what=predicts, config="channels=64"))
-    own, packaged = load_own(module, weights, predicts), load_checkpoint(weights)[0]
+    own, packaged = load_external(module, weights, predicts), load_checkpoint(weights)[0]
     assert not own.training
     seeds = seed_noise([0, 1], (1, 32, 32))
     images = [sample(network_x0(network, None), seeds, 5) for network in (own, packaged)]
@@ -107,7 +116,7 @@ def test_variance_exploding_network_rescales_its_input():
             x = x_t * (1 + sigma**2).sqrt()
             return (x - image) / sigma
 
-    network = OwnNetwork(
+    network = ExternalNetwork(
         Exploding(), lambda a_bar: math.sqrt((1 - a_bar) / a_bar), "noise", Path("mine.py")
     )
     t, noise = 0.3, torch.randn(2, 1, 4, 4)
@@ -132,7 +141,9 @@ def test_times_are_of_the_type_that_time_of_gives(kind, dtype):
             asked.append((time, labels))
             return x_t
 
-    network = OwnNetwork(Listening(), lambda a_bar: kind(1000 * a_bar), "noise", Path("mine.py"))
+    network = ExternalNetwork(
+        Listening(), lambda a_bar: kind(1000 * a_bar), "noise", Path("mine.py")
+    )
     labels = torch.tensor([1, 0])
     network(torch.zeros(2, 1, 2, 2), torch.tensor([0.5, 0.25]), labels)
     ((time, given),) = asked
@@ -182,7 +193,7 @@ def written(folder, replace=("", ""), factor=1.0):
 
 def asked(module, weights):
     """The errors of the small network where all images are gray."""
-    return probe(load_own(module, weights, "noise"), torch.zeros(4, 1, 6, 6), None)
+    return probe(load_external(module, weights, "noise"), torch.zeros(4, 1, 6, 6), None)
 
 
 def test_errors_of_the_predicted_noise(tmp_path):
@@ -241,14 +252,158 @@ def test_unusable_networks_are_refused_by_name(replace, message, tmp_path):
 
 
 def test_labels_go_to_networks_that_take_them(tmp_path):
-    network = load_own(*written(tmp_path), "noise")
+    network = load_external(*written(tmp_path), "noise")
     with pytest.raises(RecordError, match="raises TypeError"):
         probe(network, torch.zeros(2, 1, 6, 6), torch.tensor([0, 1]))
 
 
 def test_unknown_prediction_is_refused(tmp_path):
     with pytest.raises(RecordError, match="predicts is 'x_0': choose one of noise, score, x0"):
-        load_own(*written(tmp_path), "x_0")
+        load_external(*written(tmp_path), "x_0")
+
+
+def test_annotations_are_those_of_the_file(tmp_path):
+    """Its own __future__ flags, not this package's: types of dataclass fields are types."""
+    typed = ("import math", "import math\nfrom dataclasses import dataclass, fields")
+    module, weights = written(tmp_path, typed)
+    config = "@dataclass\nclass Config:\n    width: int = 1\n\n\ndef build"
+    cast = "return [f.type(1) for f in fields(Config)] and Small()"
+    module.write_text(
+        module.read_text().replace("def build", config).replace("return Small()", cast)
+    )
+    assert load_external(module, weights, "noise").predicts == "noise"
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "ema_model.", "model.diffusion."])
+def test_a_prefix_of_all_names_is_told_in_one_line(prefix, tmp_path):
+    module, weights = written(tmp_path)
+    save_file({f"{prefix}factor": torch.tensor(1.0)}, weights)
+    with pytest.raises(RecordError, match=f"all names begin with '{prefix}' and would fit without"):
+        load_external(module, weights, "noise")
+    state = {f"{prefix}factor": torch.tensor(1.0), "step": torch.tensor(9.0)}
+    save_file(state, weights)
+    with pytest.raises(RecordError, match=f"1 of 2 names begin with '{prefix}' and would fit"):
+        load_external(module, weights, "noise")
+
+
+def test_learned_variance_is_told(tmp_path):
+    doubled = (RESULT, "return torch.cat([x_t, x_t], 1)")
+    with pytest.raises(RecordError, match=r"expected the same; of a learned variance, return the"):
+        asked(*written(tmp_path, doubled))
+
+
+def test_rounding_of_half_precision_is_called_so(tmp_path):
+    """A module that casts within, whose rounding depends on the batch."""
+    casts = "h = (self.factor * x_t * (1 + 0.02 * (len(x_t) > 1))).bfloat16()\n        "
+    module, weights = written(tmp_path, (RESULT, casts + "return h.float()"))
+    with pytest.warns(
+        UserWarning, match=r"changes by [12]\.\d% with .* rounding of half precision"
+    ):
+        asked(module, weights)
+    without = (RESULT, "return self.factor * x_t * (1 + 0.02 * (len(x_t) > 1))")
+    with pytest.raises(RecordError, match="nothing may be random"):
+        asked(*written(tmp_path, without))
+
+
+# ---------------------------------------------------------------------------- flows
+
+
+@pytest.mark.parametrize("direction", ["to_noise", "to_image"])
+def test_the_velocity_of_a_flow_implies_the_noise(direction):
+    a_bar = torch.tensor([0.9, 0.5, 1e-3], dtype=torch.float64)
+    x_0, noise = torch.randn(2, 3, 1, 4, 4, dtype=torch.float64)
+    x_t = a_bar.sqrt()[:, None, None, None] * x_0
+    x_t = x_t + (1 - a_bar).sqrt()[:, None, None, None] * noise
+    s = flow_time(a_bar)[:, None, None, None]
+    torch.testing.assert_close(flow_input(x_t, a_bar), (1 - s) * x_0 + s * noise)
+    torch.testing.assert_close(((1 - s) / s) ** 2, (a_bar / (1 - a_bar))[:, None, None, None])
+    velocity = noise - x_0 if direction == "to_noise" else x_0 - noise
+    torch.testing.assert_close(implied_noise("flow", velocity, x_t, a_bar, direction), noise)
+
+
+@pytest.mark.parametrize("direction", ["to_noise", "to_image"])
+def test_a_flow_without_time_of_is_asked_at_its_own_time(direction, tmp_path):
+    """The exact velocity towards one image, zero: x / s to the noise, by the time that is told."""
+    to_noise = direction == "to_noise"
+    result = "s = (time if TO else 1 - time)[:, None, None, None]\n        "
+    result += "return (1 if TO else -1) * x_t / s"
+    module, weights = written(tmp_path, (RESULT, result.replace("TO", str(to_noise))))
+    module.write_text(module.read_text().replace("def time_of", "def _"))
+    network = load_external(module, weights, "flow", direction=direction)
+    noise = torch.randn(3, 1, 4, 4)
+    t = torch.tensor([0.9, 0.5, 0.1])
+    x_t = (1 - alpha_bar(t)).sqrt()[:, None, None, None] * noise
+    torch.testing.assert_close(network(x_t, t), noise)
+    with pytest.raises(RecordError, match="a flow needs one of to_noise, to_image"):
+        load_external(module, weights, "flow")
+
+
+def test_running_in_batches_and_in_half_precision(tmp_path):
+    weights = ROOT / "checkpoints/mnist-resnet-zeros.safetensors"
+    module = tmp_path / "mine.py"
+    module.write_text(OF_ANOTHER_KIND.format(what="noise", config="channels=64"))
+    x_t = seed_noise([0, 1, 2], (1, 32, 32))
+    t = torch.full((3,), 0.5)
+    found = []
+    for running in (Running(), Running(batch=2), Running(precision="bfloat16")):
+        network = load_external(module, weights, "noise", running=running)
+        with torch.no_grad():
+            found.append(network(x_t, t))
+    torch.testing.assert_close(found[0], found[1], rtol=1e-4, atol=1e-4)
+    error = (found[0] - found[2]).square().mean().sqrt()
+    assert found[2].dtype == torch.float32
+    assert 1e-4 < error < 2e-2, "half precision was used, and is near"
+    with pytest.raises(RecordError, match="device is 'cuda:77', which is not on this machine"):
+        load_external(module, weights, "noise", running=Running("cuda:77"))
+
+
+# ---------------------------------------------------------------------------- declarations
+
+
+class PosteriorMean(nn.Module):
+    """The exact noise of a bank of images, told the time as alpha_bar."""
+
+    def __init__(self, bank):
+        super().__init__()
+        self.bank = nn.Parameter(bank.flatten(1))
+
+    def forward(self, x_t, time):
+        a, x = time.double()[:, None], x_t.flatten(1).double()
+        far = (x[:, None] - a.sqrt()[:, None] * self.bank.double()).square().sum(2)
+        mean = (-far / (1 - a) / 2).softmax(1) @ self.bank.double()
+        return ((x - a.sqrt() * mean) / (1 - a).sqrt()).view_as(x_t).float()
+
+
+@pytest.fixture(scope="module")
+def bank():
+    return torch.rand(64, 1, 8, 8, generator=torch.Generator().manual_seed(1)) * 2 - 1
+
+
+@pytest.mark.parametrize(
+    ("predicts", "time", "named"),
+    [
+        ("noise", lambda a: a, None),
+        ("v", lambda a: a, "predicts: noise"),
+        ("x0", lambda a: a, "predicts: noise"),
+        ("noise", math.sqrt, "time: declared, squared"),
+        ("noise", lambda a: 1 - a, "time: declared, reversed"),
+        ("noise", lambda a: a / 1000, "time: declared x 1000"),
+        ("noise", lambda a: math.cos((1 - a) * math.pi / 2), "time: alpha_bar"),
+        ("score", math.sqrt, "predicts: noise, time: declared, squared"),
+    ],
+)
+def test_a_wrong_declaration_is_found_and_a_right_one_is_not(predicts, time, named, bank):
+    network = ExternalNetwork(PosteriorMean(bank), time, predicts, Path("mine.py"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = examine(network, bank[:8], None)
+    assert len(found["declarations"]["tried"]) > 100
+    best = better_declaration(compare_declarations(network, bank[:8], None))
+    if named is None:
+        assert best is None
+        return
+    with pytest.warns(UserWarning, match=f"mine.py: as declared, .* with {named} it is"):
+        examine(network, bank[:8], None)
 
 
 class Harmful:
@@ -260,7 +415,7 @@ def test_pickles_are_not_loaded(tmp_path):
     module, weights = written(tmp_path)
     torch.save({"factor": Harmful()}, weights)
     with pytest.raises(RecordError, match=r"mine\.safetensors: not readable as safetensors"):
-        load_own(module, weights, "noise")
+        load_external(module, weights, "noise")
 
 
 @pytest.fixture
@@ -268,9 +423,9 @@ def brought_in(tmp_path):
     """Weights and record of an own network; beside them its Python file, which leaves a mark."""
     mark = ("import math", f"import math\nopen({str(tmp_path / 'ran')!r}, 'w').close()")
     module, weights = written(tmp_path, mark)
-    load_own(module, weights, "noise")
+    load_external(module, weights, "noise")
     own = {"module_sha256": digest_of(module), "predicts": "noise"}
-    save_checkpoint(weights, {"factor": torch.ones(())}, {"own": own})
+    save_checkpoint(weights, {"factor": torch.ones(())}, {"external": own})
     assert (tmp_path / "ran").exists()
     (tmp_path / "ran").unlink()
     return module, weights
@@ -288,8 +443,8 @@ def test_code_beside_weights_is_not_run(brought_in):
     assert not module.with_name("ran").exists()
     network, record = load_checkpoint(weights, module)
     assert module.with_name("ran").exists()
-    assert isinstance(network, OwnNetwork)
-    assert record["own"]["predicts"] == "noise"
+    assert isinstance(network, ExternalNetwork)
+    assert record["external"]["predicts"] == "noise"
 
 
 def test_other_code_than_the_record_s_is_not_run(brought_in):
@@ -303,7 +458,7 @@ def test_other_code_than_the_record_s_is_not_run(brought_in):
 @pytest.mark.parametrize("own", [None, [], {}, {"predicts": "noise"}, "noise"])
 def test_record_that_describes_no_own_network_is_named(own, brought_in):
     module, weights = brought_in
-    save_checkpoint(weights, {"factor": torch.ones(())}, {"own": own})
+    save_checkpoint(weights, {"factor": torch.ones(())}, {"external": own})
     with pytest.raises(RecordError, match=r"mine\.json: it describes no network"):
         load_checkpoint(weights, module)
     assert not module.with_name("ran").exists()
@@ -379,9 +534,9 @@ def test_own_network_goes_through_the_whole_chain(finished):
     rows = [headline.loc[name, ["pearson_r", "rmse"]].astype(float) for name in (TRAINED, "own-x0")]
     pd.testing.assert_frame_equal(*rows, atol=1e-2)
     record = json.loads((finished / "networks/own-x0.json").read_text())
-    assert record["own"]["predicts"] == "x0"
+    assert record["external"]["predicts"] == "x0"
     copy = finished / "networks/own-x0.py"
-    assert record["own"]["module_sha256"] == digest_of(copy)
+    assert record["external"]["module_sha256"] == digest_of(copy)
     manifest = json.loads((finished / "manifest.json").read_text())
     assert manifest["networks"]["own-x0"] == record["weights_sha256"]
     assert manifest["files"]["networks/own-x0.py"]["rule"] == "own_checkpoint"
@@ -464,9 +619,9 @@ def test_documented_example_is_usable(tmp_path, monkeypatch):
     example = runpy.run_path(module)
     save_file(example["train"](images, steps=60).state_dict(), weights)
     validate_config(config, ROOT / "checkpoints")
-    trained = probe(load_own(module, weights, network["predicts"]), images, None)
+    trained = probe(load_external(module, weights, network["predicts"]), images, None)
     torch.manual_seed(0)
     save_file(example["build"]().state_dict(), weights)
     with pytest.warns(UserWarning, match="Are predicts, time_of"):
-        untrained = probe(load_own(module, weights, network["predicts"]), images, None)
+        untrained = probe(load_external(module, weights, network["predicts"]), images, None)
     assert sum(trained.values()) < sum(untrained.values()) / 2

@@ -115,9 +115,44 @@ rule own_checkpoint:
     params:
         dataset=lambda w: E.dataset(w.network),
         predicts=lambda w: E.network(w.network)["predicts"],
+        direction=lambda w: E.network(w.network).get("direction"),
+        running=lambda w: E.running(w.network),
         conditional=lambda w: E.network(w.network)["conditional"],
         code=code("networks/own_checkpoint.py"),
     message:
         "Asking the own network {wildcards.network}"
     script:
         "../../scripts/networks/own_checkpoint.py"
+
+
+rule diffusers_checkpoint:
+    """Read a network of the diffusers library, verify it by asking it, and bring weights and record here."""
+    input:
+        files=lambda w: E.model_files(w.network),
+        images=lambda w: E.prepared(E.dataset(w.network)),
+    output:
+        weights=E.results / "networks/{network}.safetensors",
+        record=E.results / "networks/{network}.json",
+    log:
+        E.results / "logs/diffusers_checkpoint-{network}.log",
+    benchmark:
+        E.results / "benchmarks/diffusers_checkpoint-{network}.tsv"
+    wildcard_constraints:
+        network=any_of(E.of_checkpoint("diffusers")),
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        dataset=lambda w: E.dataset(w.network),
+        model=lambda w: E.network(w.network)["model"],
+        revision=lambda w: E.network(w.network).get("revision"),
+        running=lambda w: E.running(w.network),
+        conditional=lambda w: E.network(w.network)["conditional"],
+        code=code("networks/diffusers_checkpoint.py"),
+    message:
+        "Asking the network {wildcards.network} of the diffusers library"
+    script:
+        "../../scripts/networks/diffusers_checkpoint.py"

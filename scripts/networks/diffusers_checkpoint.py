@@ -1,0 +1,59 @@
+"""Read a network of the diffusers library, verify it by asking it, and bring it to the results."""
+
+import platform
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from patchmosaic.datasets.banks import require_classes
+from patchmosaic.datasets.images import load_images, to_float
+from patchmosaic.networks.checkpoints import save_checkpoint
+from patchmosaic.networks.diffusers import (
+    build_diffusers,
+    check_images,
+    fetch_model,
+    library,
+    read_model,
+)
+from patchmosaic.networks.external import Running
+from patchmosaic.networks.model_files import find_files
+from patchmosaic.networks.probing import PROBE_IMAGES, examine
+from patchmosaic.system.console import logged
+
+if __name__ == "__main__":
+    with logged(snakemake.log[0]):
+        torch.set_num_threads(snakemake.threads)
+        made, settings = snakemake.output, snakemake.params
+        images, folder = load_images(snakemake.input.images), Path(settings.model)
+        if settings.revision:
+            folder = fetch_model(settings.model, settings.revision)
+        if settings.conditional:
+            require_classes(images, f"networks.{snakemake.wildcards.network}.conditional")
+        files, running = find_files(folder), Running(**settings.running)
+        unet, unet_config, scheduler_config = read_model(files)
+        classes = len(images.class_names) if settings.conditional else 0
+        check_images(files["unet"], unet_config, images.images.shape[1:], classes)
+        network = build_diffusers(files["scheduler"], unet_config, scheduler_config, unet, running)
+        labels = torch.from_numpy(images.labels[:PROBE_IMAGES]) if settings.conditional else None
+        record = {
+            "external": {
+                "model": settings.model if settings.revision else folder.name,
+                "revision": settings.revision,
+                "predicts": network.predicts,
+                "unet": unet_config,
+                "scheduler": scheduler_config,
+                "running": asdict(running),
+            },
+            "dataset": settings.dataset,
+            "probed_images_sha256": images.digest,
+            **examine(network, to_float(images.images[:PROBE_IMAGES]), labels),
+            "images_seen": None,
+            "versions": {
+                "python": platform.python_version(),
+                "torch": torch.__version__,
+                "diffusers": library().__version__,
+            },
+        }
+        weights = {k: v.contiguous().cpu() for k, v in unet.state_dict().items()}
+        save_checkpoint(Path(made.weights), weights, record)
