@@ -30,7 +30,7 @@ def run_file(path: Path, sha256: str | None = None) -> ModuleType:
     code.__file__ = str(path)
     sys.modules[code.__name__] = code  # where dataclasses and the like look for it
     with code_of(path, "it"):
-        exec(compile(source, path, "exec"), code.__dict__)
+        exec(compile(source, path, "exec", dont_inherit=True), code.__dict__)
     return code
 
 
