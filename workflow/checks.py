@@ -27,6 +27,8 @@ from workflow.experiment import (
     UNCHANGED,
     has_snapshots,
     network_config,
+    published_networks,
+    published_row,
     recipe_of,
     repeats_of,
     variants_of,
@@ -267,6 +269,14 @@ def _check_network(name: str, config: dict, checkpoints: Path) -> None:
             expected = network_config(config, name)
         except ValueError as error:
             raise ConfigError(f"{where}: {error}") from None
+    if network["checkpoint"] == "published":
+        row, known = published_row(config, name), published_networks()
+        if row not in known or known[row].conditional != network["conditional"]:
+            there = "; ".join(", ".join(each) for each in known)
+            raise ConfigError(
+                f"{where}.checkpoint: published, but the paper's authors published no such network "
+                f"({', '.join(row)}, conditional {network['conditional']}); theirs are {there}"
+            )
     if network["checkpoint"] == "packaged":
         _check_checkpoint(where, network, expected, config, checkpoints / f"{name}.safetensors")
     scales_of = network.get("scales_of", name)
@@ -317,8 +327,9 @@ def _check_variants(config: dict, checkpoints: Path) -> None:
             raise ConfigError(
                 f"{where}.patch_size: {size} is even; patch sizes are odd, like {size + 1}"
             )
-        if {"patch_size", "scales_shift"} <= set(changes):
-            raise ConfigError(f"{where}: patch_size and scales_shift exclude each other")
+        given = [key for key in ("patch_size", "scales", "scales_shift") if key in changes]
+        if len(given) > 1:
+            raise ConfigError(f"{where}: {' and '.join(given)} exclude each other")
         for dataset, other in changes.get("bank_dataset", {}).items():
             _check_bank(f"{where}.bank_dataset", dataset, other, config)
         if changes.get("candidates", config["bank"]["candidates"]) == "interior":

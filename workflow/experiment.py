@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import combinations
 from pathlib import Path
 
 from patchmosaic.datasets.image_files import collection_stamp
 from patchmosaic.datasets.registry import find_dataset
 from patchmosaic.machines.registry import MACHINES, ordered
+from patchmosaic.networks.authors import Published, load_published
 from patchmosaic.networks.config import NetworkConfig, row_of_paper
 from patchmosaic.networks.model_files import find_files
 from patchmosaic.networks.records import snapshots_path
@@ -22,7 +23,7 @@ from patchmosaic.networks.registry import SPECIAL
 
 # Keys of a variant that change the samples of the machine, and of the network.
 MACHINE_CHANGES = {"bank_dataset", "bank_images", "candidates", "machine_start", "patch_size"}
-MACHINE_CHANGES |= {"scales_shift"}
+MACHINE_CHANGES |= {"scales", "scales_shift"}
 NETWORK_CHANGES = {"network_start", "weights"}
 RUNNING_KEYS = ("device", "precision", "batch")  # of external networks
 UNCHANGED = "unchanged"  # name of the chain as it is, among variants
@@ -303,6 +304,15 @@ class Experiment:
         """The locality scales that the machines of a network use."""
         return self.results / f"calibration/{self.scales_of(name)}.scales.csv"
 
+    def variant_scales(self, name: str, variant: str) -> Path:
+        """The locality scales that a variant uses: those of the paper's authors, or as it is."""
+        published = self.changed(variant, "scales") == "published"
+        return (
+            self.results / f"calibration/published/{name}.scales.csv"
+            if published
+            else self.scales(name)
+        )
+
     def needed_scales(self, name: str, machine: str) -> Path | list:
         """The locality scales that one machine of a network needs, or [] for none."""
         return self.scales(name) if "scales" in self.needs(machine) else []
@@ -453,6 +463,20 @@ def network_config(config: dict, name: str) -> NetworkConfig:
     )
 
 
+@cache
+def published_networks() -> dict[tuple[str, str, str], Published]:
+    """The networks that the paper's authors published, by row of the paper's tables."""
+    return load_published(Path(__file__).parents[1] / "numbers/authors.yaml")
+
+
+def published_row(config: dict, name: str) -> tuple[str, str, str]:
+    """Dataset, architecture and padding of a network, as the paper's tables name them."""
+    network = config["networks"][name]
+    source = find_dataset(config["datasets"][network["dataset"]]["source"])
+    architecture = row_of_paper(network.get("architecture", "external"))
+    return source.copy_of or source.id, architecture, network["padding"]
+
+
 def recipe_of(config: dict, network: dict) -> dict:
     """The recipe that a network of the config is trained by, with its own seed if it has one."""
     recipe = config["recipes"][network["recipe"]]
@@ -498,6 +522,8 @@ def variants_of(config: dict, name: str) -> dict[str, dict]:
         if network["dataset"] not in changes.get("bank_dataset", [network["dataset"]]):
             continue
         if "candidates" in changes and network["padding"] != "circular":
+            continue
+        if "scales" in changes and published_row(config, name) not in published_networks():
             continue
         found[variant] = changes
     return found

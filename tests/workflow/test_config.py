@@ -16,7 +16,7 @@ from patchmosaic.networks.training import PRECISIONS, TrainingRecipe
 from patchmosaic.sampling.scales import verify_scales
 from patchmosaic.system.records import RECORD_DIGEST, load_record, save_record
 from workflow.checks import SCHEMA, ConfigError, validate_config
-from workflow.experiment import recipe_of, repeats_of
+from workflow.experiment import recipe_of, repeats_of, variants_of
 
 
 def validate(*overrides):
@@ -30,7 +30,7 @@ def test_shipped_configs_are_valid(tmp_path):
     validate()
     for name in ("ci", "train", "ablations", "interior", "training_seeds", "wide_mnist"):
         validate(read(f"config/{name}.yaml"))
-    for name in ("paper", "wide", "paper_networks"):
+    for name in ("paper", "wide", "paper_networks", "authors"):
         validate(read(f"config/{name}.yaml"))
     faces = {"datasets": {"celeba": {"local": str(tmp_path)}}}
     for name in ("paper_width", "celeba"):
@@ -343,3 +343,16 @@ def test_packaged_records_say_what_they_are():
         assert needed <= set(record), path.name
         assert RECORD_DIGEST in json.loads(path.with_suffix(".json").read_text()), path.name
         assert path.stat().st_size < 16 * 2**20
+
+
+def test_published_networks_are_rows_of_the_authors():
+    authors = merged(DEFAULT, read("config/authors.yaml"))
+    name = "authors-mnist-unet-zeros"
+    assert set(variants_of(authors, name)) == {"published_scales"}
+    assert len(variants_of(authors, "authors-mnist-resnet-circular")) == 3
+    for change in ({"padding": "circular"}, {"conditional": True}):
+        with pytest.raises(ConfigError, match=f"{name}.checkpoint: published, but .* no such netw"):
+            validate(read("config/authors.yaml"), {"networks": {name: change}})
+    both = {"variants": {"published_scales": {"patch_size": 3}}}
+    with pytest.raises(ConfigError, match="patch_size and scales exclude each other"):
+        validate(read("config/authors.yaml"), both)

@@ -98,3 +98,29 @@ rule scales_table:
         "Tabulating the locality scales"
     script:
         "../../scripts/calibrate/scales_table.py"
+
+
+rule published_scales:
+    """Write the locality scales that the paper's authors published for such a network."""
+    input:
+        network=E.results / "networks/{network}.safetensors",
+    output:
+        scales=E.results / "calibration/published/{network}.scales.csv",
+        record=E.results / "calibration/published/{network}.scales.json",
+    log:
+        E.results / "logs/published_scales-{network}.log",
+    benchmark:
+        E.results / "benchmarks/published_scales-{network}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=5,
+    params:
+        published=lambda w: published_networks()[published_row(config, w.network)],
+        code=code("calibrate/published_scales.py"),
+    message:
+        "Taking the authors' locality scales for {wildcards.network}"
+    script:
+        "../../scripts/calibrate/published_scales.py"

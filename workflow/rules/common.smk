@@ -41,7 +41,14 @@ from patchmosaic.publish.manifest import (
 from workflow.checks import ConfigError, validate_config
 from workflow.code_digest import code_digest
 from workflow.config_files import completed
-from workflow.experiment import MOST_THREADS, UNCHANGED, Experiment, threads_each
+from workflow.experiment import (
+    MOST_THREADS,
+    UNCHANGED,
+    Experiment,
+    published_networks,
+    published_row,
+    threads_each,
+)
 from workflow.figures import FIGURES, drawings
 
 # The project's config.yaml is always read first; the working folder may have one over it.

@@ -156,3 +156,33 @@ rule diffusers_checkpoint:
         "Asking the network {wildcards.network} of the diffusers library"
     script:
         "../../scripts/networks/diffusers_checkpoint.py"
+
+
+rule published_checkpoint:
+    """Download a network that the paper's authors published, verify it, and bring its weights here."""
+    input:
+        images=lambda w: E.prepared(E.dataset(w.network)),
+    output:
+        weights=E.results / "networks/{network}.safetensors",
+        record=E.results / "networks/{network}.json",
+    log:
+        E.results / "logs/published_checkpoint-{network}.log",
+    benchmark:
+        E.results / "benchmarks/published_checkpoint-{network}.tsv"
+    wildcard_constraints:
+        network=any_of(E.of_checkpoint("published")),
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        network=lambda w: E.network(w.network),
+        published=lambda w: published_networks()[published_row(config, w.network)],
+        folder=E.data / "authors",
+        code=code("networks/published_checkpoint.py"),
+    message:
+        "Bringing the authors' network {wildcards.network}"
+    script:
+        "../../scripts/networks/published_checkpoint.py"

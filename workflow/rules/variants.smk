@@ -9,7 +9,7 @@ use rule sample_machine as sample_variant_machine with:
     input:
         bank=lambda w: E.variant_bank(w.network, w.variant),
         noise=lambda w: E.noise(w.network),
-        scales=lambda w: E.scales(w.network),
+        scales=lambda w: E.variant_scales(w.network, w.variant),
     output:
         E.results / "variants/{network}/{variant}/{machine}/{shard}.npz",
     log:
