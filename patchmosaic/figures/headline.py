@@ -28,7 +28,8 @@ def headline_chart(headline: pd.DataFrame) -> Figure:
     steps = sorted(headline["network_steps"].unique())
     looks = machine_looks(headline["machine"])
     width = PAGE_INCHES if len(steps) > 1 else COLUMN_INCHES + 1
-    figure = Figure((width, 0.9 + 0.5 * len(networks)), layout="constrained")
+    row = max(0.5, 0.09 * len(looks))  # inches
+    figure = Figure((width, 0.9 + row * len(networks)), layout="constrained")
     grid = figure.subplots(1, len(steps), squeeze=False, sharex=True, sharey=True)[0]
     spread = (np.arange(len(looks)) - (len(looks) - 1) / 2) * 0.8 / len(looks)
     for axes, count in zip(grid, steps, strict=True):

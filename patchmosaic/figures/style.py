@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import cycle
@@ -135,9 +136,21 @@ def interval_line(axes: Axes, x: ArrayLike, medians: pd.DataFrame, look: tuple[s
     axes.plot(x, medians["estimate"], color=colour, marker=marker, markersize=3, markevery=every)
 
 
+LEGEND_LINE_INCHES = 0.14
+
+
 def legend(figure: Figure, machines: Iterable[str], more: Sequence[Line2D]) -> None:
+    """Keys of machines, and more, above a figure, which grows by what they take beyond one line."""
     keys = [source_key(label(machine), look) for machine, look in machine_looks(machines).items()]
-    figure.legend(handles=[*keys, *more], loc="outside upper center", ncols=len(keys) + len(more))
+    keys += more
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    for columns in range(len(keys), 0, -1):
+        box = figure.legend(handles=keys, loc="outside upper center", ncols=columns)
+        if columns == 1 or box.get_window_extent(renderer).width <= figure.bbox.width:
+            lines = math.ceil(len(keys) / columns)
+            figure.set_figheight(figure.get_figheight() + LEGEND_LINE_INCHES * (lines - 1))
+            return
+        box.remove()
 
 
 HELD_OUT = "held-out images"  # the yardstick of novelty
