@@ -47,7 +47,6 @@
 #define BLOCK 4     /* windows that share a core, horizontally */
 #define MOST_ROWS 8 /* the same vertically */
 #define COLUMNS(W, P) (((W) + (P) - 1) | 1) /* of a tile; odd, lest rows compete for one place in a cache */
-#define DEAR(P, channels) ((P) >= 9 || ((P) >= 5 && (channels) == 3)) /* so many terms: share more */
 #define EXPECTED 0.7213475f /* of each squared difference, if it is noise alone: log2(e) / 2 */
 #define NEVER 3e38f         /* the reference distance before the first candidate */
 
@@ -294,19 +293,87 @@ INLINE void count_ground(const Job *job, int W, int row, int dx, int from, int t
     grounds[to - dx]--;
 }
 
+/* The loops that take the time, with patch size, channels and width as constants where that pays; what calls
+ * them is compiled once. */
+typedef void vertical_function(const Job *, const float *tile, const float *query, int cols);
+typedef void horizontal_function(const Job *, const vf *windows, int p, int count, const float *centre);
+typedef struct {
+    int patch, channels, width; /* 0: any */
+    int vecs;
+    vertical_function *vertical[SHIFTS][4]; /* of at least 1, 2, 4 and 8 rows; NULL where not shared */
+    horizontal_function *horizontal;
+} Kernel;
+
+/* CHEAP or, where terms are many, so that sharing loads and sums pays, DEAR: (patch, channels, width), 0 for
+ * any. The first that fits is taken. Processors of before 2013 make do with the general ones, which take a
+ * fifth of the time to compile. */
+#if defined(__x86_64__) && LANES == 4
+#define SPECIAL(CHEAP, DEAR)
+#else
+#define SPECIAL(CHEAP, DEAR)                                                                          \
+    CHEAP(3, 1, 32) CHEAP(5, 1, 32) CHEAP(7, 1, 32)                                                   \
+    DEAR(9, 1, 32) DEAR(11, 1, 32) DEAR(13, 1, 32) DEAR(15, 1, 32) DEAR(17, 1, 32)                    \
+    CHEAP(3, 3, 32) DEAR(5, 3, 32) DEAR(7, 3, 32) DEAR(9, 3, 32) DEAR(11, 3, 32) DEAR(13, 3, 32)      \
+    DEAR(15, 3, 32) DEAR(17, 3, 32)
+#endif
+#define KERNELS(CHEAP, DEAR)                                                                          \
+    SPECIAL(CHEAP, DEAR)                                                                              \
+    CHEAP(1, 0, 0) CHEAP(3, 0, 0) DEAR(0, 1, 0) DEAR(0, 3, 0) DEAR(0, 0, 0)
+#define VECS(width) ((width) ? MOST_VECS : 1)
+#define CONSTANTS(P, C, W) (P) ? (P) : job->patch, (C) ? (C) : job->channels, VECS(W), (W) ? (W) : job->width
+
+#define VERTICAL(P, C, W, rows, shifts)                                                               \
+    static void vertical_##P##_##C##_##rows##_##shifts(const Job *job, const float *tile,             \
+                                                       const float *query, int cols) {                \
+        vertical(job, CONSTANTS(P, C, W), rows, shifts, tile, query, cols);                           \
+    }
+#define HORIZONTAL(P, C, W)                                                                           \
+    static void horizontal_##P##_##C(const Job *job, const vf *windows, int p, int count,             \
+                                     const float *centre) {                                           \
+        horizontal(job, CONSTANTS(P, C, W), windows, p, count, centre);                               \
+    }
+#define CHEAP(P, C, W)                                                                                \
+    HORIZONTAL(P, C, W) VERTICAL(P, C, W, 1, 1) VERTICAL(P, C, W, 2, 1) VERTICAL(P, C, W, 4, 1)
+#define DEAR(P, C, W)                                                                                 \
+    HORIZONTAL(P, C, W) VERTICAL(P, C, W, 8, 1) VERTICAL(P, C, W, 4, 2) VERTICAL(P, C, W, 8, 2)
+KERNELS(CHEAP, DEAR)
+#undef CHEAP
+#undef DEAR
+
+static const Kernel kernels[] = {
+#define OF(P, C, rows, shifts) vertical_##P##_##C##_##rows##_##shifts
+#define CHEAP(P, C, W)                                                                                \
+    {P, C, W, VECS(W), {{OF(P, C, 1, 1), OF(P, C, 2, 1), OF(P, C, 4, 1)}}, horizontal_##P##_##C},
+#define FOUR(f, last) {f, f, f, last}
+#define DEAR(P, C, W)                                                                                 \
+    {P, C, W, VECS(W),                                                                                \
+     {FOUR(OF(P, C, 8, 1), OF(P, C, 8, 1)), FOUR(OF(P, C, 4, 2), OF(P, C, 8, 2))},                    \
+     horizontal_##P##_##C},
+    KERNELS(CHEAP, DEAR)};
+
+static const Kernel *choose(int patch, int channels, int width) {
+    const Kernel *kernel = kernels;
+    while ((kernel->patch && kernel->patch != patch) ||
+           (kernel->channels && kernel->channels != channels) ||
+           (kernel->width && kernel->width != width))
+        kernel++;
+    return kernel;
+}
+
 /* Bank columns x0 <= q < x1 that a shift by dx pairs with query columns q - dx, modulo the width. */
 typedef struct {
     int dx, x0, x1;
 } Shift;
 
-/* Bank rows [y, y + used) and all column shifts, which follow one another. The sums are of `rows` windows, at
- * least as many, so that their number is a constant. */
-INLINE void row_block(const Job *job, int P, int channels, int vecs, int W, int rows, int used, int y,
-                      int dy, const Shift *shifts, int n_shifts) {
-    const int h = P / 2, H = job->height, pixel = vecs * LANES, vcols = COLUMNS(W, P);
-    const int together = DEAR(P, channels) ? SHIFTS : 1;
-    const ptrdiff_t trow = (ptrdiff_t)channels * vcols * pixel;
-    const ptrdiff_t xrow = (ptrdiff_t)channels * (2 * W + P - 1);
+/* Bank rows [y, y + used) and all column shifts, which follow one another. The sums are of 2^log_rows windows,
+ * at least as many, so that their number is a constant. */
+static void row_block(const Job *job, const Kernel *kernel, int log_rows, int used, int y, int dy,
+                      const Shift *shifts, int n_shifts) {
+    const int P = job->patch, h = P / 2, W = job->width, H = job->height;
+    const int vecs = kernel->vecs, pixel = vecs * LANES, vcols = COLUMNS(W, P);
+    const int together = kernel->vertical[SHIFTS - 1][0] ? SHIFTS : 1;
+    const ptrdiff_t trow = (ptrdiff_t)job->channels * vcols * pixel;
+    const ptrdiff_t xrow = (ptrdiff_t)job->channels * (2 * W + P - 1);
     int from_seen, to_seen, rows_of_query[MOST_ROWS];
     seen(job, h, W, used, y, &from_seen, &to_seen);
     for (int r = 0; r < used; r++) rows_of_query[r] = y + r - dy < 0 ? y + r - dy + H : y + r - dy;
@@ -330,9 +397,7 @@ INLINE void row_block(const Job *job, int P, int channels, int vecs, int W, int 
         if (first >= last) continue;
         const float *tile = job->tile + (y - h) * trow + (first - h) * pixel;
         const float *query = job->query + (y - dy - h) * xrow + (first - shifts[s].dx - h);
-        if (each == SHIFTS) /* each of the two with a constant */
-            vertical(job, P, channels, vecs, W, rows, SHIFTS, tile, query, last - first + 2 * h);
-        else vertical(job, P, channels, vecs, W, rows, 1, tile, query, last - first + 2 * h);
+        kernel->vertical[each - 1][log_rows](job, tile, query, last - first + 2 * h);
         for (int k = 0; k < each; k++)
             for (int r = 0; r < used; r++) {
                 const int dx = shifts[s + k].dx;
@@ -341,30 +406,30 @@ INLINE void row_block(const Job *job, int P, int channels, int vecs, int W, int 
                 for (int from = x0[k], to; from < x1[k]; from = to) {
                     const int wrapped = from < dx; /* query columns run to the edge, go on at column 0 */
                     to = wrapped && dx < x1[k] ? dx : x1[k];
-                    horizontal(job, P, channels, vecs, W, windows + (from - first) * vecs,
-                               rows_of_query[r] * W + from - dx + (wrapped ? W : 0), to - from,
-                               centre + (ptrdiff_t)from * pixel);
+                    kernel->horizontal(job, windows + (from - first) * vecs,
+                                       rows_of_query[r] * W + from - dx + (wrapped ? W : 0), to - from,
+                                       centre + (ptrdiff_t)from * pixel);
                 }
             }
     }
 }
 
 /* Bank rows [y0, y1), paired with query rows dy above, modulo the height. */
-INLINE void rows(const Job *job, int P, int channels, int vecs, int W, int y0, int y1, int dy,
-                 const Shift *shifts, int n) {
-    const int most = DEAR(P, channels) ? 8 : 4;
-    int y = y0;
-    for (; most == 8 && y1 - y > 4; y += 8)
-        row_block(job, P, channels, vecs, W, 8, y1 - y < 8 ? y1 - y : 8, y, dy, shifts, n);
-    for (; y1 - y > 2; y += 4)
-        row_block(job, P, channels, vecs, W, 4, y1 - y < 4 ? y1 - y : 4, y, dy, shifts, n);
-    if (y1 - y == 2) row_block(job, P, channels, vecs, W, 2, 2, y, dy, shifts, n);
-    if (y1 - y == 1) row_block(job, P, channels, vecs, W, 1, 1, y, dy, shifts, n);
+static void rows(const Job *job, const Kernel *kernel, int y0, int y1, int dy, const Shift *shifts, int n) {
+    const int most = kernel->vertical[0][3] ? 3 : 2;
+    for (int y = y0; y < y1;) {
+        int log_rows = most; /* least that hold what is left */
+        while (log_rows && 1 << (log_rows - 1) >= y1 - y) log_rows--;
+        const int used = 1 << log_rows < y1 - y ? 1 << log_rows : y1 - y;
+        row_block(job, kernel, log_rows, used, y, dy, shifts, n);
+        y += used;
+    }
 }
 
 /* Add the squared differences of rows [y0, y1) to the vertical sums of columns [x0 - h, x1 + h). */
-INLINE void add_rows(const Job *job, int P, int channels, int vecs, int W, int y0, int y1, Shift shift) {
-    const int h = P / 2, pixel = vecs * LANES, vcols = COLUMNS(W, P), xcols = 2 * W + P - 1;
+INLINE void add_rows(const Job *job, int vecs, int y0, int y1, Shift shift) {
+    const int P = job->patch, h = P / 2, W = job->width, channels = job->channels;
+    const int pixel = vecs * LANES, vcols = COLUMNS(W, P), xcols = 2 * W + P - 1;
     const int cols = shift.x1 - shift.x0 + 2 * h;
     for (int y = y0; y < y1; y++)
         for (int c = 0; c < channels; c++) {
@@ -383,101 +448,24 @@ INLINE void add_rows(const Job *job, int P, int channels, int vecs, int W, int y
 
 /* The rows whose patches cut the upper or lower border of a broken boundary. Beyond the border there is
  * nothing to add, so that going inwards each row of windows has one row of terms more than the last. */
-INLINE void border(const Job *job, int P, int channels, int vecs, int W, const Shift *shifts, int n) {
-    const int h = P / 2, H = job->height, top = h < H ? h : H, bottom = H - h > top ? H - h : top;
-    const int vcols = COLUMNS(W, P);
+INLINE void border_rows(const Job *job, const Kernel *kernel, int vecs, const Shift *shifts, int n) {
+    const int P = job->patch, h = P / 2, W = job->width, H = job->height, channels = job->channels;
+    const int top = h < H ? h : H, bottom = H - h > top ? H - h : top, vcols = COLUMNS(W, P);
     for (int s = 0; s < n; s++) {
         const Shift shift = shifts[s];
         const vf start = splat(-EXPECTED * P * channels);
         for (int side = 0; side < 2; side++) {
             for (int i = 0; i < (shift.x1 - shift.x0 + 2 * h) * vecs; i++) job->windows[i] = start;
-            if (side == 0) add_rows(job, P, channels, vecs, W, 0, top, shift);
-            else add_rows(job, P, channels, vecs, W, H - top, H, shift);
+            if (side == 0) add_rows(job, vecs, 0, top, shift);
+            else add_rows(job, vecs, H - top, H, shift);
             for (int i = 0; i < (side == 0 ? top : H - bottom); i++) {
                 const int y = side == 0 ? i : H - 1 - i, next = side == 0 ? y + h : y - h;
-                if (0 <= next && next < H) add_rows(job, P, channels, vecs, W, next, next + 1, shift);
-                horizontal(job, P, channels, vecs, W, job->windows, y * W + shift.x0 - shift.dx,
-                           shift.x1 - shift.x0,
-                           job->tile + ((ptrdiff_t)y * channels * vcols + shift.x0) * vecs * LANES);
+                if (0 <= next && next < H) add_rows(job, vecs, next, next + 1, shift);
+                kernel->horizontal(job, job->windows, y * W + shift.x0 - shift.dx, shift.x1 - shift.x0,
+                                   job->tile + ((ptrdiff_t)y * channels * vcols + shift.x0) * vecs * LANES);
             }
         }
     }
-}
-
-/* The same code with patch size, channels and width as constants where that pays. */
-typedef void rows_function(const Job *, int, int, int, const Shift *, int);
-typedef void border_function(const Job *, const Shift *, int);
-#define ROWS(name, P, channels, vecs, width)                                                       \
-    static void name(const Job *job, int y0, int y1, int dy, const Shift *shifts, int n) {         \
-        rows(job, P, channels, vecs, width, y0, y1, dy, shifts, n);                                \
-    }                                                                                              \
-    static void border_##name(const Job *job, const Shift *shifts, int n) {                        \
-        border(job, P, channels, vecs, width, shifts, n);                                          \
-    }
-ROWS(rows_any, job->patch, job->channels, 1, job->width)
-ROWS(rows_p1, 1, job->channels, 1, job->width)
-ROWS(rows_p3, 3, job->channels, 1, job->width)
-ROWS(rows_gray_any, job->patch, 1, 1, job->width)
-ROWS(rows_gray_p3, 3, 1, 2, 32)
-ROWS(rows_gray_p5, 5, 1, 2, 32)
-ROWS(rows_gray_p7, 7, 1, 2, 32)
-ROWS(rows_gray_p9, 9, 1, 2, 32)
-ROWS(rows_gray_p11, 11, 1, 2, 32)
-ROWS(rows_gray_p13, 13, 1, 2, 32)
-ROWS(rows_gray_p15, 15, 1, 2, 32)
-ROWS(rows_gray_p17, 17, 1, 2, 32)
-ROWS(rows_gray_p21, 21, 1, 2, 32)
-ROWS(rows_gray_p25, 25, 1, 2, 32)
-ROWS(rows_rgb_any, job->patch, 3, 1, job->width)
-ROWS(rows_rgb_p3, 3, 3, 2, 32)
-ROWS(rows_rgb_p5, 5, 3, 2, 32)
-ROWS(rows_rgb_p7, 7, 3, 2, 32)
-ROWS(rows_rgb_p9, 9, 3, 2, 32)
-ROWS(rows_rgb_p11, 11, 3, 2, 32)
-ROWS(rows_rgb_p13, 13, 3, 2, 32)
-ROWS(rows_rgb_p15, 15, 3, 2, 32)
-ROWS(rows_rgb_p17, 17, 3, 2, 32)
-
-static const struct {
-    int patch, channels, width; /* 0: any */
-    int vecs;
-    rows_function *rows;
-    border_function *border;
-} variants[] = {
-#define VARIANT(patch, channels, width, vecs, name) {patch, channels, width, vecs, name, border_##name}
-    VARIANT(3, 1, 32, 2, rows_gray_p3),
-    VARIANT(5, 1, 32, 2, rows_gray_p5),
-    VARIANT(7, 1, 32, 2, rows_gray_p7),
-    VARIANT(9, 1, 32, 2, rows_gray_p9),
-    VARIANT(11, 1, 32, 2, rows_gray_p11),
-    VARIANT(13, 1, 32, 2, rows_gray_p13),
-    VARIANT(15, 1, 32, 2, rows_gray_p15),
-    VARIANT(17, 1, 32, 2, rows_gray_p17),
-    VARIANT(21, 1, 32, 2, rows_gray_p21),
-    VARIANT(25, 1, 32, 2, rows_gray_p25),
-    VARIANT(3, 3, 32, 2, rows_rgb_p3),
-    VARIANT(5, 3, 32, 2, rows_rgb_p5),
-    VARIANT(7, 3, 32, 2, rows_rgb_p7),
-    VARIANT(9, 3, 32, 2, rows_rgb_p9),
-    VARIANT(11, 3, 32, 2, rows_rgb_p11),
-    VARIANT(13, 3, 32, 2, rows_rgb_p13),
-    VARIANT(15, 3, 32, 2, rows_rgb_p15),
-    VARIANT(17, 3, 32, 2, rows_rgb_p17),
-    VARIANT(1, 0, 0, 1, rows_p1),
-    VARIANT(3, 0, 0, 1, rows_p3),
-    VARIANT(0, 1, 0, 1, rows_gray_any),
-    VARIANT(0, 3, 0, 1, rows_rgb_any),
-    VARIANT(0, 0, 0, 1, rows_any),
-#undef VARIANT
-};
-
-static int choose(int patch, int channels, int width) {
-    int i = 0;
-    while ((variants[i].patch && variants[i].patch != patch) ||
-           (variants[i].channels && variants[i].channels != channels) ||
-           (variants[i].width && variants[i].width != width))
-        i++;
-    return i;
 }
 
 static int modulo(int a, int n) { return (a % n + n) % n; }
@@ -510,12 +498,12 @@ static int all_columns(int mode, int size, int h, Shift *shifts) {
 }
 
 /* All relative shifts of one query and one tile, for the query rows [row, row_end). */
-static void all_shifts(const Job *job, rows_function *function, int mode, int equivariant, int row,
-                       int row_end, Shift *shifts) {
+static void all_shifts(const Job *job, const Kernel *kernel, int mode, int equivariant, int row, int row_end,
+                       Shift *shifts) {
     const int h = job->patch / 2, H = job->height;
     if (!equivariant) {
         shifts[0] = (Shift){0, 0, job->width};
-        function(job, row, row_end, 0, shifts, 1);
+        rows(job, kernel, row, row_end, 0, shifts, 1);
         return;
     }
     const int n = all_columns(mode, job->width, h, shifts);
@@ -524,7 +512,7 @@ static void all_shifts(const Job *job, rows_function *function, int mode, int eq
         axis(mode, H, h, dy, &from, &to);
         for (int turn = 0; turn < (mode == ZEROS ? 1 : 2); turn++) { /* past the last row, on at row 0 */
             const int y0 = max(from, row + dy - turn * H), y1 = min(to, row_end + dy - turn * H);
-            if (y0 < y1) function(job, y0, y1, dy, shifts, n);
+            if (y0 < y1) rows(job, kernel, y0, y1, dy, shifts, n);
         }
     }
 }
@@ -628,7 +616,8 @@ API int native_accumulate(const float *queries, int n_queries, const void *bank,
                           float margin, const int16_t *extents, const float *ground, float *nearest,
                           float *cutoff, double *sums, double *counts) {
     const int h = patch / 2, wrap = mode != ZEROS;
-    const int variant = choose(patch, C, W), group = variants[variant].vecs * LANES;
+    const Kernel *kernel = choose(patch, C, W);
+    const int group = kernel->vecs * LANES;
     const int vcols = COLUMNS(W, patch), xcols = 2 * W + 2 * h;
     const size_t pixels = (size_t)H * W;
     const size_t tile_size = (size_t)(H + 2 * h + MOST_ROWS) * C * vcols * group; /* rows beyond: unused */
@@ -675,11 +664,13 @@ API int native_accumulate(const float *queries, int n_queries, const void *bank,
             };
             if (border) {
                 const int top = min(h, H);
-                variants[variant].border(&job, shifts, all_columns(mode, W, h, shifts));
+                const int n = all_columns(mode, W, h, shifts);
+                if (kernel->vecs == 2) border_rows(&job, kernel, 2, shifts, n); /* each with a constant */
+                else border_rows(&job, kernel, 1, shifts, n);
                 flush(&job, 0, top, images);
                 flush(&job, max(H - h, top), H, images);
             } else {
-                all_shifts(&job, variants[variant].rows, mode, equivariant, row, row_end, shifts);
+                all_shifts(&job, kernel, mode, equivariant, row, row_end, shifts);
                 flush(&job, row, row_end, images);
             }
         }

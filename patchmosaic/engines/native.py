@@ -42,6 +42,8 @@ NEVER = 3e38  # distance before the first candidate, as in native.c
 PARTS, FEWEST_IMAGES, QUERIES_A_PART = 16, 256, 16  # of the bank; images of one; queries of one
 BLOCK = 1024  # images that are prepared at once, which bounds the memory
 COMPILE = f"python {shlex.quote(build_native.__file__)}"
+INSTRUCTIONS = "PATCHMOSAIC_INSTRUCTIONS"
+"""Environment variable that names the instruction set: base, avx2 or avx512; else the best."""
 
 
 class NativeBank:
@@ -68,6 +70,10 @@ class NativeBank:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def __repr__(self) -> str:
+        shape = " x ".join(map(str, self.images.shape[1:]))
+        return f"NativeBank({len(self)} images of {shape}, {self.images.dtype})"
 
     def __getitem__(self, some: slice | Tensor) -> NativeBank:
         """Some of the images, in the order given."""
@@ -110,12 +116,16 @@ def _as_bytes(images: Tensor) -> Tensor:
     return levels
 
 
+def _path(variant: str) -> Path:
+    return Path(__file__).with_name(f"_native_{variant}.so")
+
+
 def _open(variant: str) -> ctypes.CDLL:
     """The kernel compiled for one instruction set.
 
     Raises OSError if there is none, RuntimeError if it is of other sources than those here.
     """
-    path = Path(__file__).with_name(f"_native_{variant}.so")
+    path = _path(variant)
     library = ctypes.CDLL(str(path))
     sources = [path.with_name(source.name) for source in build_native.SOURCES]
     here = all(source.exists() for source in sources)
@@ -153,9 +163,18 @@ def variants() -> tuple[str, ...]:
 
 @cache
 def _load() -> tuple[ctypes.CDLL | None, str]:
-    """The best compiled kernel for this CPU, or None and why there is none; see :func:`_open`."""
-    reasons = []
-    for variant in variants():
+    """The compiled kernel to use, or None and why there is none; see :func:`_open`.
+
+    It is the best for this CPU, or what :data:`INSTRUCTIONS` names.
+    """
+    reasons, usable = [], variants()
+    if wanted := os.environ.get(INSTRUCTIONS):
+        compiled = [variant for variant in usable if _path(variant).exists()]
+        if wanted not in compiled:
+            here = ", ".join(compiled) or "none"
+            raise ValueError(f"{INSTRUCTIONS} is {wanted!r}: available on this machine: {here}")
+        usable = (wanted,)
+    for variant in usable:
         try:
             return _open(variant), ""
         except OSError as error:

@@ -4,7 +4,8 @@
  * Images are (count, channels, height, width), bytes b (for b / 127.5 - 1) or float; a patch is named by
  * the place of its first pixel in that array. Leaves are sorted by BASIS components of a projection, the width
  * of one vector register; codes hold `words` times as many. Bases are (words, channels patch patch, BASIS).
- * Vectors of 16 are left to the compiler, which splits them where registers are narrower.
+ * Where registers hold fewer than 16 values, 16 are PARTS of them, added in the same order: left to itself,
+ * GCC moves wider vectors through memory.
  */
 #include <math.h>
 #include <stddef.h>
@@ -20,55 +21,82 @@
 #define API __attribute__((visibility("default")))
 #define INLINE static inline __attribute__((always_inline))
 
-typedef float v16 __attribute__((vector_size(64)));
-typedef int32_t i16 __attribute__((vector_size(64)));
-typedef uint8_t b16 __attribute__((vector_size(16)));
-typedef int8_t s16 __attribute__((vector_size(16)));
+#if defined(__AVX512F__)
+#define WIDTH 16
+#elif defined(__AVX__)
+#define WIDTH 8
+#else
+#define WIDTH 4
+#endif
+#define PARTS (16 / WIDTH)
+#define EACH _Pragma("GCC unroll 4") for (int e = 0; e < PARTS; e++)
 
-INLINE v16 all(float a) { return a - (v16){0}; }
-INLINE v16 load(const float *from) {
-    v16 v;
+typedef float vf __attribute__((vector_size(4 * WIDTH)));
+typedef int32_t vi __attribute__((vector_size(4 * WIDTH)));
+typedef uint8_t bytes_of_vf __attribute__((vector_size(WIDTH)));
+typedef int8_t codes_of_vf __attribute__((vector_size(WIDTH)));
+typedef struct {
+    vf part[PARTS];
+} v16;
+
+INLINE vf all(float a) { return a - (vf){0}; }
+INLINE vf load(const float *from) {
+    vf v;
     memcpy(&v, from, sizeof v);
     return v;
 }
-INLINE v16 load_bytes(const uint8_t *from) {
-    b16 b;
-    memcpy(&b, from, sizeof b);
-    return __builtin_convertvector(__builtin_convertvector(b, i16), v16); /* at once, GCC goes one by one */
+INLINE void store(float *to, vf v) { memcpy(to, &v, sizeof v); }
+INLINE v16 all16(float a) {
+    v16 v;
+    EACH v.part[e] = all(a);
+    return v;
 }
-typedef float v8 __attribute__((vector_size(32)));
+INLINE vf load_bytes(const uint8_t *from) {
+    bytes_of_vf b;
+    memcpy(&b, from, sizeof b);
+    return __builtin_convertvector(__builtin_convertvector(b, vi), vf); /* at once, GCC goes one by one */
+}
+INLINE vf load_codes(const int8_t *from) {
+    codes_of_vf c;
+    memcpy(&c, from, sizeof c);
+    return __builtin_convertvector(__builtin_convertvector(c, vi), vf);
+}
 typedef float v4 __attribute__((vector_size(16)));
+typedef int32_t i4 __attribute__((vector_size(16)));
+
+/* `a` where the mask is set, else `b`. */
+INLINE vf blend(vi mask, vf a, vf b) { return (vf)(((vi)a & mask) | ((vi)b & ~mask)); }
+INLINE vf vmax(vf a, vf b) { return blend(a > b, a, b); }
+
+/* The 16 values four by four, which COMBINE(a, b) makes one of two by two: first those 8 apart. */
+#define BY_4(v, COMBINE, result)                                                           \
+    do {                                                                                   \
+        v4 four_[4];                                                                       \
+        memcpy(four_, &(v), sizeof four_);                                                 \
+        four_[0] = COMBINE(four_[0], four_[2]), four_[1] = COMBINE(four_[1], four_[3]);    \
+        (result) = COMBINE(four_[0], four_[1]);                                            \
+    } while (0)
+#define SUM(a, b) ((a) + (b))
+#define GREATER(a, b) ((v4)(((i4)(a) & ((a) > (b))) | ((i4)(b) & ~((a) > (b)))))
 
 /* Sums of the values whose numbers are equal modulo 4. */
 INLINE v4 total_by_4(v16 v) {
-    v8 half[2];
-    v4 quarter[2];
-    memcpy(half, &v, sizeof v);
-    half[0] += half[1];
-    memcpy(quarter, half, sizeof quarter);
-    return quarter[0] + quarter[1];
+    v4 s;
+    BY_4(v, SUM, s);
+    return s;
 }
 INLINE float total(v16 v) {
     const v4 s = total_by_4(v);
     return (s[0] + s[1]) + (s[2] + s[3]);
 }
-typedef int32_t i8 __attribute__((vector_size(32)));
-typedef int32_t i4 __attribute__((vector_size(16)));
-#define GREATER(v, i, a, b) ((v)(((i)(a) & ((a) > (b))) | ((i)(b) & ~((a) > (b)))))
-INLINE v16 vmax(v16 a, v16 b) { return GREATER(v16, i16, a, b); }
-INLINE float value(const void *images, int bytes, int64_t at) {
-    return bytes ? ((const uint8_t *)images)[at] * (1 / 127.5f) - 1 : ((const float *)images)[at];
-}
-
 INLINE float greatest(v16 v) {
-    v8 half[2];
-    v4 quarter[2];
-    memcpy(half, &v, sizeof v);
-    half[0] = GREATER(v8, i8, half[0], half[1]);
-    memcpy(quarter, half, sizeof quarter);
-    const v4 last = GREATER(v4, i4, quarter[0], quarter[1]);
+    v4 last;
+    BY_4(v, GREATER, last);
     const float a = last[0] > last[1] ? last[0] : last[1], b = last[2] > last[3] ? last[2] : last[3];
     return a > b ? a : b;
+}
+INLINE float value(const void *images, int bytes, int64_t at) {
+    return bytes ? ((const uint8_t *)images)[at] * (1 / 127.5f) - 1 : ((const float *)images)[at];
 }
 
 /* The nearest of `blocks` * 16 <= 64 centres: 2 point . centre - |centre|^2 is largest, to about five digits,
@@ -76,15 +104,21 @@ INLINE float greatest(v16 v) {
  * `norms` holds |centre|^2, FAR for a centre that is none. */
 #define FAR 1e30f
 INLINE int nearest_centre(const float *point, const float *centres, const float *norms, int blocks) {
-    const i16 lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-    v16 best = all(-INFINITY);
+    static const int32_t lanes[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    v16 best = all16(-INFINITY);
     for (int b = 0; b < blocks; b++) {
-        v16 score = -load(norms + 16 * b), other = {0};
+        vf score[PARTS], other[PARTS] = {{0}};
+        EACH score[e] = -load(norms + 16 * b + e * WIDTH);
         for (int j = 0; j < BASIS; j += 2) {
-            score += all(2 * point[j]) * load(centres + (b * BASIS + j) * 16);
-            other += all(2 * point[j + 1]) * load(centres + (b * BASIS + j + 1) * 16);
+            const float *at = centres + (b * BASIS + j) * 16;
+            EACH score[e] += all(2 * point[j]) * load(at + e * WIDTH);
+            EACH other[e] += all(2 * point[j + 1]) * load(at + 16 + e * WIDTH);
         }
-        best = vmax(best, (v16)(((i16)(score + other) & ~63) | (lane + 16 * b)));
+        EACH {
+            vi lane;
+            memcpy(&lane, lanes + e * WIDTH, sizeof lane);
+            best.part[e] = vmax(best.part[e], (vf)(((vi)(score[e] + other[e]) & ~63) | (lane + 16 * b)));
+        }
     }
     union {
         float value;
@@ -156,26 +190,26 @@ static void look(const View *view, const Bank *bank, int64_t image, int rows, in
         }
 }
 
-/* Projections of `n` patches that lie next to each other on a row, from pixels with these strides. */
+/* Projections of `n` patches that lie next to each other on a row, from pixels with these strides; n is 1 or
+ * few enough for their sums to stay in registers. */
 INLINE void project(const float *pixels, int64_t plane, int64_t row, int channels, int P, const float *basis,
                     int n, float *points) {
-    v16 sum[SIDE] = {{0}};
+    vf sum[SIDE][PARTS] = {{{0}}};
     for (int c = 0; c < channels; c++)
         for (int y = 0; y < P; y++) {
             const float *from = pixels + c * plane + y * row;
-            for (int x = 0; x < P; x++, basis += BASIS) {
-                const v16 weights = load(basis);
-                for (int i = 0; i < n; i++) sum[i] += all(from[x + i]) * weights;
-            }
+            for (int x = 0; x < P; x++, basis += BASIS)
+                for (int i = 0; i < n; i++) EACH sum[i][e] += all(from[x + i]) * load(basis + e * WIDTH);
         }
-    memcpy(points, sum, n * sizeof *sum);
+    for (int i = 0; i < n; i++) EACH store(points + i * BASIS + e * WIDTH, sum[i][e]);
 }
 
 /* The same for up to SIDE patches of a view, `n` of which exist; the others are of no use. */
 INLINE void project_view(const View *view, const Bank *bank, const float *basis, int y, int x, float *points) {
     const int64_t wide = bank->width + SIDE;
-    project(view->pixels + y * wide + x, bank->height * wide, wide, bank->channels, bank->patch, basis, SIDE,
-            points);
+    for (int i = 0; i < SIDE; i += SIDE / PARTS)
+        project(view->pixels + y * wide + x + i, bank->height * wide, wide, bank->channels, bank->patch, basis,
+                SIDE / PARTS, points + i * BASIS);
 }
 
 /* Project the patches of some positions, for the choice of basis and centres. */
@@ -295,8 +329,9 @@ API int index_assign(const void *images, int bytes, int channels, int height, in
             const float *point = points + i * BASIS;
             const int chosen = here + nearest_centre(point, centres + (size_t)(before + here) * BASIS,
                                                      norms + before + here, finest / 16);
-            const v16 along = load(point);
-            const float residual = lengths[i] - total(along * along);
+            v16 squares;
+            EACH squares.part[e] = load(point + e * WIDTH) * load(point + e * WIDTH);
+            const float residual = lengths[i] - total(squares);
             leaf[place[i]] = chosen;
             moments[chosen * 2]++;
             moments[chosen * 2 + 1] += residual > 0 ? residual : 0;
@@ -318,7 +353,7 @@ API int index_list(const void *images, int bytes, int channels, int height, int 
     const Bank bank = {images, bytes, channels, height, width, patch};
     View view;
     if (open_view(&view, &bank)) return 1;
-    const v16 most = all(127), rounding = all(12582912.0f); /* 1.5 * 2^23 */
+    const vf most = all(127), rounding = all(12582912.0f); /* 1.5 * 2^23 */
     const int64_t terms = (int64_t)channels * patch * patch;
     for (int64_t image = first; image < last; image++) {
         look(&view, &bank, image, rows, cols);
@@ -332,12 +367,13 @@ API int index_list(const void *images, int bytes, int channels, int height, int 
                         project_view(&view, &bank, basis + ready * terms * BASIS, y, x0, points[ready]);
                     const int64_t number = next[*leaf]++;
                     places[number] = (int32_t)((image * channels * height + y) * width + x);
-                    for (int w = 0; w < words; w++) {
-                        v16 code = load(points[w] + (x - x0) * BASIS) / load(steps + w * BASIS);
+                    for (int j = 0; j < words * BASIS; j += WIDTH) {
+                        const float *point = points[j / BASIS] + (x - x0) * BASIS + j % BASIS;
+                        vf code = load(point) / load(steps + j);
                         code = -vmax(-vmax(code, -most), -most);
-                        const i16 whole = __builtin_convertvector((code + rounding) - rounding, i16);
-                        const s16 rounded = __builtin_convertvector(whole, s16);
-                        memcpy(codes + (number * words + w) * BASIS, &rounded, sizeof rounded);
+                        const vi whole = __builtin_convertvector((code + rounding) - rounding, vi);
+                        const codes_of_vf rounded = __builtin_convertvector(whole, codes_of_vf);
+                        memcpy(codes + number * words * BASIS + j, &rounded, sizeof rounded);
                     }
                 }
             }
@@ -389,22 +425,23 @@ API void index_mix(const int64_t *start, const int32_t *sizes, int words, int fi
 }
 
 /* 2^t for t <= 0, relative error below 3e-6; 0 from -120 on. */
-INLINE v16 exp2_nonpositive(v16 t) {
-    const v16 shifter = all(12582912.0f); /* 1.5 * 2^23: rounds */
-    const i16 kept = t > all(-120.0f);
-    t = (v16)((i16)t & kept); /* no infinities below */
-    const v16 integer = (t + shifter) - shifter, f = t - integer;
-    v16 p = all(0.00957010191f) * f + all(0.0559178603f);
+INLINE vf exp2_nonpositive(vf t) {
+    const vf shifter = all(12582912.0f); /* 1.5 * 2^23: rounds */
+    const vi kept = t > all(-120.0f);
+    t = (vf)((vi)t & kept); /* no infinities below */
+    const vf integer = (t + shifter) - shifter, f = t - integer;
+    vf p = all(0.00957010191f) * f + all(0.0559178603f);
     p = p * f + all(0.240247448f);
     p = p * f + all(0.693121815f);
     p = p * f + all(0.999999261f);
-    return (v16)(((i16)p + (__builtin_convertvector(integer, i16) << 23)) & kept);
+    return (vf)(((vi)p + (__builtin_convertvector(integer, vi) << 23)) & kept);
 }
 
 INLINE float least_of(const float *values, int64_t n) {
-    v16 least = all(-INFINITY); /* of the negative values: the greatest */
+    v16 least = all16(-INFINITY); /* of the negative values: the greatest */
     int64_t i = 0;
-    for (; i + 16 <= n; i += 16) least = vmax(least, -load(values + i));
+    for (; i + 16 <= n; i += 16)
+        EACH least.part[e] = vmax(least.part[e], -load(values + i + e * WIDTH));
     float found = -greatest(least);
     for (; i < n; i++) found = values[i] < found ? values[i] : found;
     return found;
@@ -416,16 +453,17 @@ static double fill(const float *lengths, const float *ends, int64_t n, double un
     double factor = 0;
     for (int turn = 0; turn < 50; turn++) {
         double full = 0, rest = uncut;
-        const v16 by = all((float)factor);
+        const vf by = all((float)factor);
         for (int64_t i = 0; i < n; i += 1024) { /* short sums in float, for speed */
             const int64_t stop = i + 1024 < n ? i + 1024 : n;
-            v16 full_here = {0}, rest_here = {0};
-            for (int64_t j = i; j < stop; j += 16) {
-                const v16 length = load(lengths + j), end = load(ends + j);
-                const i16 cut = length * by >= end;
-                full_here += (v16)((i16)end & cut);
-                rest_here += (v16)((i16)length & ~cut);
-            }
+            v16 full_here = all16(0), rest_here = all16(0);
+            for (int64_t j = i; j < stop; j += 16)
+                EACH {
+                    const vf length = load(lengths + j + e * WIDTH), end = load(ends + j + e * WIDTH);
+                    const vi cut = length * by >= end;
+                    full_here.part[e] += (vf)((vi)end & cut);
+                    rest_here.part[e] += (vf)((vi)length & ~cut);
+                }
             full += total(full_here);
             rest += total(rest_here);
         }
@@ -441,14 +479,15 @@ static double fill(const float *lengths, const float *ends, int64_t n, double un
  * with the `coefficients` (leaves / 16, terms, 16). */
 INLINE void densities(const float *coefficients, int64_t leaves, const float *features, int terms, int n,
                       float *log_density) {
-    for (int64_t k = 0; k < leaves; k += 16, coefficients += 16 * terms) {
-        v16 sum[TOGETHER_DRAWN] = {{0}};
-        for (int j = 0; j < terms; j++) {
-            const v16 here = load(coefficients + 16 * j);
-            for (int q = 0; q < n; q++) sum[q] += all(features[q * terms + j]) * here;
+    for (int64_t k = 0; k < leaves; k += 16, coefficients += 16 * terms)
+        for (int e = 0; e < 16; e += WIDTH) {
+            vf sum[TOGETHER_DRAWN] = {{0}};
+            for (int j = 0; j < terms; j++) {
+                const vf here = load(coefficients + 16 * j + e);
+                for (int q = 0; q < n; q++) sum[q] += all(features[q * terms + j]) * here;
+            }
+            for (int q = 0; q < n; q++) store(log_density + q * leaves + k + e, sum[q]);
         }
-        for (int q = 0; q < n; q++) memcpy(log_density + q * leaves + k, &sum[q], sizeof *sum);
-    }
 }
 
 /* What one thread needs to draw. The draws: their numbers in the lists of the index, the probabilities of
@@ -489,29 +528,34 @@ static int64_t draw_from_leaves(const Desk *desk, const float *log_density, cons
                                 const int32_t *sizes, int leaves, double draws, double floor, double point,
                                 const int8_t *codes, int words, const float *steps, const float *query,
                                 int64_t most) {
-    v16 tops = all(-INFINITY), sums = {0};
-    for (int k = 0; k < leaves; k += 16) tops = vmax(tops, load(log_density + k));
-    float top = tops[0];
-    for (int i = 1; i < 16; i++) top = tops[i] > top ? tops[i] : top;
-    for (int k = 0; k < leaves; k += 16) {
-        const v16 density = exp2_nonpositive(load(log_density + k) - all(top));
-        memcpy(desk->density + k, &density, sizeof density);
-        sums += density;
-    }
+    v16 tops = all16(-INFINITY), sums = all16(0), sparse = all16(0);
+    for (int k = 0; k < leaves; k += 16)
+        EACH tops.part[e] = vmax(tops.part[e], load(log_density + k + e * WIDTH));
+    const vf top = all(greatest(tops));
+    for (int k = 0; k < leaves; k += 16)
+        EACH {
+            const vf density = exp2_nonpositive(load(log_density + k + e * WIDTH) - top);
+            store(desk->density + k + e * WIDTH, density);
+            sums.part[e] += density;
+        }
     /* Most leaves have little more than their part of the floor, which can't be more than they hold. */
-    const v16 share = all((1 - floor) / total(sums)), everywhere = all(floor * BLOCK / start[leaves]);
-    v16 sparse = {0};
+    const vf share = all((1 - floor) / total(sums)), everywhere = all(floor * BLOCK / start[leaves]);
     int64_t dense = 0;
     for (int k = 0; k < leaves; k += 16) {
-        const v16 blocks = load(desk->blocks + k), least = everywhere * blocks;
-        const v16 more = share * load(desk->density + k), density = more + least;
-        memcpy(desk->density + k, &density, sizeof density);
-        if (greatest(more - least) <= 0) {
-            sparse += density;
+        v16 density, beyond;
+        EACH {
+            const vf least = everywhere * load(desk->blocks + k + e * WIDTH);
+            const vf more = share * load(desk->density + k + e * WIDTH);
+            density.part[e] = more + least;
+            beyond.part[e] = more - least;
+            store(desk->density + k + e * WIDTH, density.part[e]);
+        }
+        if (greatest(beyond) <= 0) {
+            EACH sparse.part[e] += density.part[e];
             continue;
         }
         memcpy(desk->dense + dense, &density, sizeof density);
-        memcpy(desk->dense_blocks + dense, &blocks, sizeof blocks);
+        memcpy(desk->dense_blocks + dense, desk->blocks + k, sizeof density);
         dense += 16;
     }
     double factor = fill(desk->dense, desk->dense_blocks, dense, total(sparse), draws / BLOCK);
@@ -521,9 +565,13 @@ static int64_t draw_from_leaves(const Desk *desk, const float *log_density, cons
     double left = 0;
     for (int k = 0; k < leaves; k++) {
         if (k % 16 == 0) { /* mostly short leaves, passed together */
-            const v16 density = load(desk->density + k) * all((float)factor), all_of = load(desk->blocks + k);
-            const i16 cut = density >= all_of;
-            const double here = total((v16)(((i16)all_of & cut) | ((i16)density & ~cut)));
+            v16 lengths;
+            EACH {
+                const vf density = load(desk->density + k + e * WIDTH) * all((float)factor);
+                const vf most_of = load(desk->blocks + k + e * WIDTH);
+                lengths.part[e] = blend(density >= most_of, most_of, density);
+            }
+            const double here = total(lengths);
             if (left + here * (1 + 1e-5) < point) {
                 left += here;
                 k += 15;
@@ -544,27 +592,23 @@ static int64_t draw_from_leaves(const Desk *desk, const float *log_density, cons
         }
         left += length;
     }
-    const int vectors = words * BASIS * BLOCK / 16, line = 64;
-    v16 units[MOST_WORDS * BASIS * BLOCK / 16], target[MOST_WORDS * BASIS * BLOCK / 16];
-    for (int v = 0; v < vectors; v++)
-        for (int i = 0; i < 16; i++) {
-            units[v][i] = steps[(16 * v + i) / BLOCK];
-            target[v][i] = query[(16 * v + i) / BLOCK];
-        }
+    const int width = words * BASIS * BLOCK, line = 64;
+    float units[MOST_WORDS * BASIS * BLOCK], target[MOST_WORDS * BASIS * BLOCK];
+    for (int j = 0; j < width; j++) units[j] = steps[j / BLOCK], target[j] = query[j / BLOCK];
     for (int64_t i = 0; i < n;) {
         if (i + 12 * BLOCK < n)
             for (int w = 0; w < words; w++)
                 __builtin_prefetch(codes + w * line +
                                    (int64_t)(desk->number[i + 12 * BLOCK] & -BLOCK) * words * BASIS);
         const int32_t block = desk->number[i] & -BLOCK;
-        v16 square = {0};
-        for (int v = 0; v < vectors; v++) {
-            s16 code;
-            memcpy(&code, codes + (int64_t)block * words * BASIS + 16 * v, sizeof code);
-            const v16 whole = __builtin_convertvector(__builtin_convertvector(code, i16), v16);
-            const v16 d = target[v] - whole * units[v];
-            square += d * d;
-        }
+        const int8_t *code = codes + (int64_t)block * words * BASIS;
+        v16 square = all16(0);
+        for (int j = 0; j < width; j += 16)
+            EACH {
+                const int at = j + e * WIDTH;
+                const vf d = load(target + at) - load_codes(code + at) * load(units + at);
+                square.part[e] += d * d;
+            }
         const v4 distance = total_by_4(square);
         for (int m = 0; m < BLOCK && i < n && (desk->number[i] & -BLOCK) == block; m++, i++)
             desk->distance[i] = distance[m];
@@ -581,13 +625,15 @@ static int64_t draw_again(const Desk *desk, int64_t n, double draws, double floo
         return n;
     }
     const float least = least_of(desk->distance, n);
-    v16 sums = {0};
+    v16 sums = all16(0);
     for (int64_t i = n; i % 16; i++) desk->distance[i] = INFINITY, desk->first[i] = 1;
-    for (int64_t i = 0; i < n; i += 16) {
-        const v16 length = exp2_nonpositive(all(least) - load(desk->distance + i)) / load(desk->first + i);
-        memcpy(desk->length + i, &length, sizeof length);
-        sums += length;
-    }
+    for (int64_t i = 0; i < n; i += 16)
+        EACH {
+            const int64_t at = i + e * WIDTH;
+            const vf length = exp2_nonpositive(all(least) - load(desk->distance + at)) / load(desk->first + at);
+            store(desk->length + at, length);
+            sums.part[e] += length;
+        }
     const float share = (1 - floor) / total(sums), everywhere = floor / n;
     for (int64_t i = 0; i < n; i++) desk->length[i] = share * desk->length[i] + everywhere;
     for (int64_t i = n; i % 16; i++) desk->length[i] = 0;
@@ -596,7 +642,8 @@ static int64_t draw_again(const Desk *desk, int64_t n, double draws, double floo
     double left = 0;
     for (int64_t i = 0; i < n; i++) {
         if (i % 16 == 0) { /* mostly short lengths, passed together */
-            const v16 lengths = load(desk->length + i) * all(factor);
+            v16 lengths;
+            EACH lengths.part[e] = load(desk->length + i + e * WIDTH) * all(factor);
             const double here = total(lengths);
             if (here < 1 && left + here * (1 + 1e-5) < point) {
                 left += here;
@@ -628,18 +675,20 @@ INLINE void measure(const Desk *desk, const Bank *bank, int64_t n, const float *
                 for (int y = 0; y < bank->patch; y += 2)
                     __builtin_prefetch((const char *)bank->images + size * (ahead + c * plane + y * width));
         }
-        v16 square = {0};
+        v16 square = all16(0);
         const float *row = desk->rows;
         for (int c = 0; c < bank->channels; c++) {
             int64_t at = desk->place[i] + c * plane;
             desk->centre[i * bank->channels + c] = value(bank->images, bank->bytes, at + centre);
             for (int y = 0; y < bank->patch; y++, at += width, row += wide)
-                for (int v = 0; v < wide; v += 16) {
-                    const v16 pixels = bank->bytes ? load_bytes((const uint8_t *)bank->images + at + v)
-                                                   : load((const float *)bank->images + at + v);
-                    const v16 d = load(row + v) - pixels * load(inside + v);
-                    square += d * d;
-                }
+                for (int v = 0; v < wide; v += 16)
+                    EACH {
+                        const int64_t j = v + e * WIDTH;
+                        const vf pixels = bank->bytes ? load_bytes((const uint8_t *)bank->images + at + j)
+                                                      : load((const float *)bank->images + at + j);
+                        const vf d = load(row + j) - pixels * load(inside + j);
+                        square.part[e] += d * d;
+                    }
         }
         desk->distance[i] = total(square);
     }
@@ -706,10 +755,9 @@ API int index_sample(const void *images, int bytes, int channels, int height, in
         }
         double weight = 0, weighted[4] = {0}, *out = result + q * (4 + channels);
         for (int64_t i = n; i % 16; i++) desk.distance[i] = INFINITY, desk.both[i] = 1;
-        for (int64_t i = 0; i < n; i += 16) { /* weights in the place of distances, from here on */
-            const v16 w = exp2_nonpositive(all(least) - load(desk.distance + i)) / load(desk.both + i);
-            memcpy(desk.distance + i, &w, sizeof w);
-        }
+        for (int64_t i = 0; i < n; i += WIDTH) /* weights in the place of distances, from here on */
+            store(desk.distance + i,
+                  exp2_nonpositive(all(least) - load(desk.distance + i)) / load(desk.both + i));
         for (int64_t i = 0; i < n; i++) {
             weight += desk.distance[i];
             for (int c = 0; c < channels; c++)

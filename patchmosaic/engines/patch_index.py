@@ -177,6 +177,10 @@ class PatchIndex:
         affordable = [n for n in CENTRES if math.prod(n) * PATCHES_A_LEAF <= self.patches]
         self._sort(self._centres(points, max(affordable, key=math.prod, default=CENTRES[0])))
 
+    def __repr__(self) -> str:
+        side, leaves = self.patch_size, int((self.sizes > 0).sum())
+        return f"PatchIndex({self.patches} patches of {side} x {side} in {leaves} leaves)"
+
     def _call(self, function: str, *arguments: object) -> None:
         """Call ``index_<function>`` of the kernel; arrays go as their addresses."""
         shape = (self.channels, self.height, self.width, self.patch_size)

@@ -86,6 +86,33 @@ def test_index_that_draws_everything_is_exact(channels, patch_size, as_bytes):
     np.testing.assert_allclose(found.variances, 0, atol=1e-12)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_index_of_every_instruction_set_is_alike(channels, monkeypatch):
+    """Leaves hold the same patches, but for ties; all drawn, the sums agree within rounding."""
+    images, t, patch_size = discs(150, channels, side=20), 0.3, 5
+    x = noisy(discs(1, channels, side=20, seed=9), t)
+    patches = torch.nn.functional.unfold(x, patch_size)[0].T.contiguous()
+    n, found = len(patches), {}
+    for variant in native.variants():
+        monkeypatch.setenv(native.INSTRUCTIONS, variant)
+        native._load.cache_clear()
+        try:
+            index = adaptive.AdaptiveBank(images).index(patch_size, False, 1)
+        finally:
+            native._load.cache_clear()
+        everything = np.full((2, n), len(index.places) + 1)
+        draw = index.query(patches, alpha_bar(t))
+        found[variant] = index, draw(np.arange(n), everything, np.arange(n, dtype=np.uint64))
+    base, sums = found.pop("base")
+    for index, other in found.values():
+        assert np.abs(np.sort(index.sizes) - np.sort(base.sizes)).sum() <= 0.01 * index.patches
+        np.testing.assert_allclose(other.log_max, sums.log_max, rtol=2e-6, atol=5e-5)
+        np.testing.assert_allclose(other.weight, sums.weight, rtol=2e-4)
+        np.testing.assert_allclose(
+            other.weighted_value.T / other.weight, sums.weighted_value.T / sums.weight, atol=1e-4
+        )
+
+
 @pytest.mark.parametrize(("patch_size", "components", "draws"), [(5, 16, 400), (9, 32, 1600)])
 def test_draws_are_unbiased_and_know_their_error(patch_size, components, draws):
     """The mean of 300 independent estimates, against the exact sums and the estimated error.

@@ -285,6 +285,38 @@ def test_bad_input_is_named(change, match):
         native.posterior_sums(**{**good, "alpha_bar": 0.5, "patch_size": 3, **change})
 
 
+@pytest.mark.parametrize("variant", native.variants())
+def test_instruction_set_is_chosen_by_the_environment(variant, monkeypatch):
+    """And changes results within rounding alone."""
+    bank = images(20, 1, 8, 8)
+    x = noisy(bank, 2, 0.3)
+    _, mean = brute_force(x, bank, alpha_bar(0.3), 3)
+    monkeypatch.setenv(native.INSTRUCTIONS, variant)
+    native._load.cache_clear()
+    try:
+        assert Path(native.library()._name).name == f"_native_{variant}.so"
+        found = mean_of(native.posterior_sums(x, bank, alpha_bar(0.3), 3))
+    finally:
+        native._load.cache_clear()
+    torch.testing.assert_close(found, mean, rtol=0, atol=TOLERANCE)
+
+
+def test_unknown_instruction_set_is_named_with_those_there_are(monkeypatch):
+    monkeypatch.setenv(native.INSTRUCTIONS, "sse9")
+    native._load.cache_clear()
+    here = ", ".join(native.variants())
+    match = f"PATCHMOSAIC_INSTRUCTIONS is 'sse9': available on this machine: {here}"
+    with pytest.raises(ValueError, match=match):
+        native.available()
+    native._load.cache_clear()
+
+
+def test_bank_says_what_it_is():
+    assert repr(native.NativeBank(images(5, 3, 8, 7))) == (
+        "NativeBank(5 images of 3 x 8 x 7, torch.uint8)"
+    )
+
+
 @pytest.fixture
 def elsewhere(tmp_path, monkeypatch):
     """A folder of its own for the engine's files, with native.c and what compiles it."""
