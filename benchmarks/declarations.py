@@ -4,7 +4,10 @@ Small networks are trained for seconds on pictures of discs and bars, each in a 
 own (what it predicts, its time, its range of pixels) and to three degrees, the last not at all.
 Each is declared rightly and in some wrong ways. One row a declaration:
 
-    python benchmarks/declarations.py numbers/declarations.csv [--quick]
+    python benchmarks/declarations.py benchmarks/declarations.csv [--quick]
+
+The csv that is kept ends early: of TRUTHS the last two, pixels in [0, 255] and inputs that explode,
+and part of the one before them were not measured.
 
 A wrong declaration is harmless where its error is no more than 1 / CLEARLY times that of the right
 one: that much is not told apart.
