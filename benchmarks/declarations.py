@@ -7,7 +7,8 @@ Each is declared rightly and in some wrong ways. One row a declaration:
     python benchmarks/declarations.py benchmarks/declarations.csv [--quick]
 
 The csv that is kept ends early: of TRUTHS the last two, pixels in [0, 255] and inputs that explode,
-and part of the one before them were not measured.
+and part of the one before them were not measured. The three wrong ones of it that are not named are
+of a network on pixels in [0, 1] whose time is wrong as well, or which is worse than a linear guess.
 
 A wrong declaration is harmless where its error is no more than 1 / CLEARLY times that of the right
 one: that much is not told apart.
