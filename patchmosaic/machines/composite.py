@@ -161,7 +161,11 @@ class SquareCompositeMachine(CompositeMachine):
 
 
 class EquivariantCompositeMachine(CompositeMachine):
-    """The composite of P x P squares from all places: ELS with whole patches for centres."""
+    """The composite of P x P squares from all places: ELS with whole patches for centres.
+
+    Each query weighs every square of the bank for each of its own, so time grows with the square of
+    the places: for small banks or images.
+    """
 
     needs_scales = True
 
