@@ -34,6 +34,7 @@ import torch
 
 from patchmosaic.datasets.images import load_images, to_float
 from patchmosaic.engines.adaptive import pairs
+from patchmosaic.machines.audit import root_mean_square
 from patchmosaic.machines.local import EquivariantLocalScoreMachine
 from patchmosaic.sampling.sampler import machine_x0, sample, seed_noise
 from patchmosaic.sampling.scales import read_scales
@@ -84,7 +85,7 @@ def whole_sample(case: dict) -> dict:
     images = bank(case)
     scales = read_scales(Path(case["scales"]))
     total = sum(pairs(*images.shape[2:], p, "zeros", "wrapped") for p in scales.values())
-    seconds, rms, results = [], [], []
+    seconds, audits, results = [], [], []
     for repeat in range(case["repeats"]):
         machine = machine_of(case, images)
         machine.audited_rows = type(machine).audited_rows
@@ -93,14 +94,14 @@ def whole_sample(case: dict) -> dict:
         began = time.perf_counter()
         results.append(sample(machine_x0(machine, None, scales), noise, 20).numpy())
         seconds.append(time.perf_counter() - began)
-        rms += [audit.square_error / audit.pixels for audit in machine.audits]
+        audits += machine.audits
         del machine  # its indices, before the next makes its own
     np.save(case["keep"], np.concatenate(results))
     return {
         "seconds": float(np.median(seconds)),
         "slowest": max(seconds),
         "pairs": total * len(images) * case["batch"],
-        "audited_rms": float(np.sqrt(np.mean(rms))) if rms else None,
+        "audited_rms": root_mean_square(audits) if audits else None,
     }
 
 

@@ -4,17 +4,27 @@ For each noise level, patch size and query image it takes the cheapest of three 
 mean whose root-mean-square error over the image's pixels is within a tolerance:
 
 * ``subset``: a random part of the training images, by the exact kernel. Where noise is strong,
-  thousands of patches share the weight and a part stands for the whole. The error is estimated
-  from the differences between eight groups of images; it is not believed where many pixels rest
-  on few patches.
+  thousands of patches share the weight and a part stands for the whole. Images with rare kinds of
+  blocks are always in it, as a stratum of their own (:func:`_rarest_first`). The error is estimated
+  from the differences between eight groups of images.
 * ``index``: patches drawn at random where they matter, pixel by pixel
   (:mod:`patchmosaic.engines.patch_index`). Where noise is weak, few patches dominate and are found.
-  The error is estimated for each pixel, and pixels that need it are drawn again with more. Pixels
-  whose patches cut the border have few candidates: these are computed exactly.
-* ``exact``: the whole bank, where neither is cheaper, as in small banks.
+  The error is estimated for each pixel, and pixels that need it are drawn again with more; what is
+  drawn again also tells whether estimates of the error are large enough. There is no index where
+  much of what tells patches apart lies beyond the components that it sorts them by. Pixels whose
+  patches cut the border have few candidates: these are computed exactly.
+* ``exact``: the whole bank, where neither is cheaper, as in small banks, or believed.
 
-Estimates can fail where something rare dominates, so :mod:`patchmosaic.machines.base` audits them.
-Random choices depend on the noise level and the pixel alone: results do not depend on the batch.
+An estimate is believed where the upper bound of its error is within the tolerance, and nothing
+tells that something heavier was missed. Noise puts the source of a patch of n values at a
+log-weight of about ``-n / 2``, give or take ``sqrt(n / 2)``: where the best patch found is far
+worse (:func:`shortage`), a better one may be elsewhere. Many pixels that rest on few patches speak
+against a subset; so does, at a lower resolution, the posterior mean over the whole bank, if it
+differs from that over the subset.
+
+What neither noise nor the low resolution tells is left to audits of exact rows, in
+:mod:`patchmosaic.machines.local`. Random choices depend on the noise level and the pixel alone:
+results do not depend on the batch.
 """
 
 from __future__ import annotations
@@ -31,16 +41,33 @@ from torch.nn import functional
 
 from patchmosaic.engines import native
 from patchmosaic.engines.base import TOLERANCE, EstimatedSums, PosteriorSums
-from patchmosaic.engines.patch_index import LARGEST_PATCH, MOST_VALUES, Draws, PatchIndex, Workspace
+from patchmosaic.engines.patch_index import (
+    COMPONENTS,
+    LARGEST_PATCH,
+    MOST_VALUES,
+    Draws,
+    PatchIndex,
+    Workspace,
+)
 from patchmosaic.system.memory import require_memory
 
 GROUPS = 8  # of a subset, whose differences tell its error
 PILOT = 256  # images of the first subset
-AIM = 0.5  # of the tolerated variance: estimates are uncertain
+AIM = 0.6  # of the tolerated variance, for the upper bound of an estimate
+BOUND = 1.9  # standard errors from an estimate to its upper bound: of Student's t, 7 degrees, 95%
+SHORT = 3.5  # standard deviations by which the best patch may fall short of what noise explains
+SHORT_ROWS = 0.2  # of an image may have such pixels, and are computed exactly; of more, all are
+RAREST = 64  # a bank's share, 1 / RAREST, of images with the rarest blocks, which all subsets have
+SIDE_OF_BLOCK, BINS = 4, 8  # of which images are made, and of each of their features
+LEAST_TOLERANCE = 2e-4  # twice what the exact kernel's own rounding may come to
 RARE, FEW = 30, 0.02  # few pixels may rest on a sum of weights below that of so many equal patches
 FIRST_DRAWS = (8192, 512)  # from the leaves, and of these, for each pixel of the first round
 MOST_DRAWS = (1 << 20, 1 << 17)
-ROUNDS = 4
+ROUNDS = 5
+TINY = 1e-30
+CHECKED = 8  # one pixel of so many is drawn twice where none needs it
+UNSEEN = 5.0  # nats by which patches may differ beyond the components that leaves are sorted by
+UNSEEN_PATCHES = (256, 16)  # that it is estimated from: images, and patches in each
 FEWEST_INDEXED = 4096  # images; few queries do not repay an index of fewer
 BYTES_A_PATCH, MOST_BYTES = 38, 5 << 29  # of an index; where it would be larger, there is none
 # Seconds of a core, measured; they steer the choice of the way alone.
@@ -54,17 +81,53 @@ USUAL_ROUNDS = 2  # first rounds that all further draws are worth
 
 
 class AdaptiveBank:
-    """Training images (N, C, H, W), also in a random order, and the index of one patch size."""
+    """Training images (N, C, H, W), also in another order, and the index of one patch size.
+
+    Attributes:
+        shuffled: the ``rarest`` images, by their blocks, then the others in random order.
+        coarse: ``shuffled`` at a lower resolution, by a factor of ``coarser``.
+    """
 
     def __init__(self, images: Tensor) -> None:
         whole = native.NativeBank(images)
         order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
+        self.rarest = len(images) // RAREST
+        order = order[_rarest_first(images[order], self.rarest)]
         self.native, self.shuffled = whole.alike(), whole[order]
+        side = min(images.shape[2:])
+        self.coarser = 4 if side >= 32 else min(side, 2)
+        self.coarse = native.NativeBank(functional.avg_pool2d(images[order].float(), self.coarser))
         self._index: tuple[tuple, PatchIndex] | None = None
+        self._unseen: dict[int, float] = {}
         self._workspace = Workspace(self.shuffled.images.shape, MOST_BYTES)
 
     def __len__(self) -> int:
         return len(self.native)
+
+    def unseen(self, patch_size: int) -> float:
+        """Mean squared length of patches beyond the leading components that leaves are sorted by.
+
+        Over the variance of the noise, in units of the images, it is the expected difference of two
+        patches' log-weights that an index does not see.
+        """
+        if patch_size not in self._unseen:
+            random, images = np.random.default_rng(patch_size), self.shuffled[self.rarest :].images
+            some = images[:: max(len(images) // UNSEEN_PATCHES[0], 1)].float()
+            some = some / 127.5 - 1 if images.dtype == torch.uint8 else some
+            tops, lefts = (
+                random.integers(side - patch_size + 1, size=(len(some), UNSEEN_PATCHES[1])).tolist()
+                for side in images.shape[2:]
+            )
+            patches = torch.stack(
+                [
+                    image[:, y : y + patch_size, x : x + patch_size].flatten()
+                    for image, *places in zip(some, tops, lefts, strict=True)
+                    for y, x in zip(*places, strict=True)
+                ]
+            )
+            energies = torch.linalg.eigvalsh(patches.T @ patches / len(patches))  # they rise
+            self._unseen[patch_size] = float(energies[:-COMPONENTS].clamp(min=0).sum())
+        return self._unseen[patch_size]
 
     def index(self, patch_size: int, wrapped: bool, threads: int) -> PatchIndex:
         """The index of patches of this size, wrapped around the borders or not."""
@@ -80,6 +143,59 @@ class AdaptiveBank:
             images = images.contiguous().numpy()
             self._index = key, PatchIndex(images, patch_size, threads, self._workspace)
         return self._index[1]
+
+
+def _rarest_first(images: Tensor, count: int) -> Tensor:
+    """The numbers of all images, first of ``count`` that have blocks which few others have.
+
+    Blocks are told apart by the mean, the standard deviation and the roughness of their values,
+    and by the difference of the first and the last channel, in steps of the bank's spread; a kind
+    of block that n images have counts 1 / n.
+    """
+    parts, side = [], min(SIDE_OF_BLOCK, *images.shape[2:])
+    for some in images.split(4096):
+        some = some.float()
+        rough = functional.pad(some.diff(dim=3).abs(), (0, 1)).mean(1, keepdim=True)
+        tint = some[:, :1] - some[:, -1:]
+        squares = (some**2).mean(1, keepdim=True)
+        planes = torch.cat([some.mean(1, keepdim=True), squares, rough, tint], 1)
+        mean, square, *others = functional.avg_pool2d(planes, side).flatten(2).unbind(1)
+        parts.append(torch.stack([mean, (square - mean**2).clamp(min=0).sqrt(), *others]))
+    features = torch.cat(parts, 1)  # (4, N, blocks)
+    kinds = torch.zeros(features.shape[1:], dtype=torch.long)
+    for feature in features:
+        off = (feature - feature.mean()) / feature.std(correction=0).clamp(min=1e-6) + BINS / 2
+        kinds = BINS * kinds + off.floor().clamp(0, BINS - 1).long()
+    had = kinds.sort(1).values
+    once = functional.pad(had.diff(dim=1) > 0, (1, 0), value=True)
+    counts = had[once].bincount(minlength=BINS ** len(features))
+    order = (1 / counts[kinds]).sum(1).argsort(descending=True, stable=True)
+    return torch.cat([order[:count], order[count:].sort().values])
+
+
+def values_in_patches(shape: tuple[int, ...], patch_size: int, boundary: str) -> Tensor:
+    """How many values of images (C, H, W) the patch around each pixel has, (H, W) float64."""
+    channels, height, width = shape
+    if boundary == "circular":
+        return torch.full((height, width), float(channels * patch_size**2), dtype=torch.float64)
+    half = patch_size // 2
+    rows, cols = (
+        (at + half).clamp(max=side - 1) - (at - half).clamp(min=0) + 1
+        for side in (height, width)
+        for at in [torch.arange(side)]
+    )
+    return (channels * rows[:, None] * cols).double()
+
+
+def shortage(log_max: Tensor, values: Tensor) -> Tensor:
+    """By how many standard deviations the largest log-weights fall short of what noise explains.
+
+    A patch's distance from its source is noise: -2 log-weight is a chi-squared variable of as many
+    degrees of freedom as it has ``values``; its cube root is nearly normal (Wilson and Hilferty,
+    1931).
+    """
+    spread = 2 / (9 * values)
+    return ((-2 * log_max.clamp(max=0) / values) ** (1 / 3) - (1 - spread)) / spread.sqrt()
 
 
 def _wrap(images: Tensor, half: int) -> Tensor:
@@ -112,7 +228,7 @@ def posterior_sums(
     candidates: str = "wrapped",
     tolerance: float = TOLERANCE,
     threads: int | None = None,
-) -> tuple[PosteriorSums, list[str]]:
+) -> EstimatedSums:
     """Estimates of the sums that :func:`native.posterior_sums` computes, for ELS.
 
     Args:
@@ -121,9 +237,14 @@ def posterior_sums(
         tolerance: root-mean-square error of the posterior mean, over the pixels of each image, in
             units of the images, [-1, 1].
 
-    Returns:
-        The sums, and for each query image the way taken: "subset", "index" or "exact".
+    Raises:
+        ValueError: for a tolerance that no engine keeps.
     """
+    if not tolerance >= LEAST_TOLERANCE:
+        raise ValueError(
+            f"tolerance is {tolerance}: rounding alone may come to half of {LEAST_TOLERANCE}, the "
+            "least that can be kept; the engine 'dense' computes in float64"
+        )
     threads = threads or len(os.sched_getaffinity(0))
     search = _Search(bank, alpha_bar, patch_size, boundary, candidates, tolerance, threads)
     return search(x.detach().to("cpu", torch.float32))
@@ -161,7 +282,7 @@ class AdaptiveEngine:
     ) -> EstimatedSums:
         if not equivariant:
             raise ValueError("the adaptive engine is of ELS alone")
-        sums, ways = posterior_sums(
+        return posterior_sums(
             x,
             bank,
             alpha_bar,
@@ -171,7 +292,6 @@ class AdaptiveEngine:
             tolerance=self.tolerance,
             threads=self.threads,
         )
-        return EstimatedSums(sums.log_max, sums.weight, sums.weighted_value, tuple(ways))
 
 
 class _Search:
@@ -214,27 +334,32 @@ class _Search:
             and BYTES_A_PATCH * inside * len(bank) <= MOST_BYTES
             and len(bank) >= FEWEST_INDEXED
             and first_round < self.exact_seconds
+            and bank.unseen(patch_size) * alpha_bar <= UNSEEN * (1 - alpha_bar)
         )
 
     @property
     def wrapped(self) -> bool:
         return self.boundary == "circular" and self.candidates == "wrapped"
 
-    def __call__(self, x: Tensor) -> tuple[PosteriorSums, list[str]]:
-        ways = ["exact"] * len(x)
+    def __call__(self, x: Tensor) -> EstimatedSums:
+        self.ways = ["exact"] * len(x)
+        self.risks = torch.zeros(x.shape[0], x.shape[2], dtype=torch.float64)
         found: list[PosteriorSums | None] = [None] * len(x)
         rest = list(range(len(x)))
         if len(self.bank) >= 4 * PILOT:
-            self._by_subsets(x, rest, found, ways)
+            self._by_subsets(x, rest, found)
             rest = [i for i in rest if found[i] is None]
         if rest and self.indexable:
-            self._by_index(x, rest, found, ways)
+            self._by_index(x, rest, found)
             rest = [i for i in rest if found[i] is None]
         if rest:
             sums = PosteriorSums(*self._exact(x[rest]))
             for k, i in enumerate(rest):
                 found[i] = sums[k : k + 1]
-        return PosteriorSums.concatenate(found), ways
+        sums = PosteriorSums.concatenate(found)
+        return EstimatedSums(
+            sums.log_max, sums.weight, sums.weighted_value, tuple(self.ways), self.risks
+        )
 
     def _exact(self, x: Tensor, **options: object) -> tuple[Tensor, Tensor, Tensor]:
         return native.posterior_sums(
@@ -248,25 +373,25 @@ class _Search:
             **options,
         )
 
-    def _by_subsets(
-        self, x: Tensor, rest: list[int], found: list[PosteriorSums | None], ways: list[str]
-    ) -> None:
+    def _by_subsets(self, x: Tensor, rest: list[int], found: list[PosteriorSums | None]) -> None:
         """Settle the images for which a part of the bank is enough, and cheaper than the index.
 
         Parts double, so that images that need alike are computed together.
         """
-        images = self.bank.shuffled
-        begin = self.seed % len(images)
+        images, rarest = self.bank.shuffled, self.bank.rarest
+        others = len(images) - rarest
+        begin = self.seed % others
         sums: dict[int, list[PosteriorSums]] = {}  # the groups of each image
+        surely = PosteriorSums(*self._exact(x, bank=images[:rarest]))
         taken, todo = 0, list(rest)
         worth = len(images) * (self.index_seconds / self.exact_seconds if self.indexable else 0.5)
         while todo:
             size = PILOT if taken == 0 else taken  # images to add
-            if taken + size > len(images) // 2:
+            if taken + size > others // 2:
                 return
 
             each = size // GROUPS
-            starts = [(begin + taken + number * each) % len(images) for number in range(GROUPS)]
+            starts = [(begin + taken + number * each) % others for number in range(GROUPS)]
             groups = self._groups(x[todo], starts, each)
             taken += size
             again = []
@@ -275,23 +400,47 @@ class _Search:
                 if i in sums:
                     here = [a.merge(b) for a, b in zip(sums[i], here, strict=True)]
                 sums[i] = here
-                whole, variance = _between_groups(here)
-                variance *= 1 - taken / len(images)
-                rare = float((whole.weight < RARE).double().mean())
-                ratio = max(variance / (AIM * self.tolerance**2), rare / FEW)
-                if ratio <= 1:
-                    share = taken / len(images)  # for sums over the whole bank
-                    found[i] = PosteriorSums(
-                        whole.log_max, whole.weight / share, whole.weighted_value / share
-                    )
-                    ways[i] = "subset"
-                elif ratio * taken < worth:
+                whole, variances, bound = _between_groups(here, surely[i : i + 1], others / taken)
+                unseen = 1 - taken / others
+                # Few pixels may rest on few patches.
+                rare = float((whole.weight * taken / others < RARE).double().mean())
+                ratio = max(bound * unseen / (AIM * self.tolerance**2), rare / FEW)
+                if ratio <= 1 and self._believed(x[i : i + 1], whole, begin, taken):
+                    found[i], self.ways[i] = whole, "subset"
+                    self.risks[i] = variances.sum(1) * unseen
+                elif max(ratio, 2) * taken < worth:
                     again.append(i)
             todo = again
 
+    def _believed(self, x: Tensor, whole: PosteriorSums, begin: int, taken: int) -> bool:
+        """Whether noise, and the whole bank at a low resolution, agree with what a subset gave."""
+        values = values_in_patches(x.shape[1:], self.patch_size, self.boundary)
+        if float(shortage(whole.log_max[0], values).max()) > SHORT:
+            return False
+        times, coarse, rarest = self.bank.coarser, self.bank.coarse, self.bank.rarest
+        noise = (1 - self.alpha_bar) / self.alpha_bar / times**2
+        alpha_bar = 1 / (1 + noise)
+        query = functional.avg_pool2d(x, times) * math.sqrt(alpha_bar / self.alpha_bar)
+        side = max((self.patch_size // times - 1) // 2 * 2 + 1, 1)
+
+        def over(bank: native.NativeBank) -> PosteriorSums:
+            options = {"boundary": self.boundary, "candidates": self.candidates}
+            options["threads"] = self.threads
+            return PosteriorSums(*native.posterior_sums(query, bank, alpha_bar, side, **options))
+
+        others = len(coarse) - rarest
+        beyond = max(begin + taken - others, 0)
+        parts = [coarse[rarest + begin : rarest + min(begin + taken, others)]]
+        parts += [coarse[rarest : rarest + beyond]] if beyond else []
+        subset = over(coarse[:rarest])
+        for part in parts:
+            subset = subset.merge(_times(over(part), others / taken))
+        off = subset.mean - over(coarse).mean
+        return float(off.square().mean()) <= self.tolerance**2
+
     def _groups(self, x: Tensor, starts: list[int], each: int) -> list[PosteriorSums]:
-        """Sums over ``each`` images from each start on, going on at the first after the last."""
-        images = self.bank.shuffled
+        """Sums over ``each`` of the other images from each start on, after the last the first."""
+        images = self.bank.shuffled[self.bank.rarest :]
 
         def group(start: int) -> PosteriorSums:
             beyond = max(start + each - len(images), 0)
@@ -302,9 +451,7 @@ class _Search:
         with ThreadPoolExecutor(min(self.threads, GROUPS)) as pool:
             return list(pool.map(group, starts))
 
-    def _by_index(
-        self, x: Tensor, rest: list[int], found: list[PosteriorSums | None], ways: list[str]
-    ) -> None:
+    def _by_index(self, x: Tensor, rest: list[int], found: list[PosteriorSums | None]) -> None:
         """Settle the images for which drawing patches is cheaper than comparing all."""
         index = self.bank.index(self.patch_size, self.wrapped, self.threads)
         half = self.patch_size // 2
@@ -332,12 +479,22 @@ class _Search:
             weight[:, rows, cols] = torch.from_numpy(drawn[i][1]).reshape(shape)
             values = torch.from_numpy(drawn[i][2].T.copy()).reshape(-1, *shape[1:])
             weighted_value[:, :, rows, cols] = values
-            found[i], ways[i] = PosteriorSums(log_max, weight, weighted_value), "index"
+            found[i], self.ways[i] = PosteriorSums(log_max, weight, weighted_value), "index"
+            self.risks[i, rows] = torch.from_numpy(drawn[i][3]).reshape(shape[1:]).sum(1)
+            for row in drawn[i][4] + rows.start:
+                exact = self._exact(x[i : i + 1], rows=(int(row), int(row) + 1))
+                for part, whole in zip(exact, (log_max, weight, weighted_value), strict=True):
+                    whole[..., row, :] = part[..., row, :]
+                self.risks[i, row] = 0
 
-    def _draw(
-        self, index: PatchIndex, image: Tensor
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-        """Draws for all inner pixels of an image, or None where the whole bank is cheaper."""
+    def _draw(self, index: PatchIndex, image: Tensor) -> tuple[np.ndarray, ...] | None:
+        """Draws for all inner pixels of an image, or None where the whole bank is cheaper.
+
+        Returns:
+            as :class:`Draws` log_max, weight and weighted_value; the variances of the means; the
+            inner rows in which something heavier may have been missed. None also where these are
+            many, or the variances too large.
+        """
         patches = functional.unfold(image, self.patch_size)[0].T.contiguous()
         query = index.query(patches, self.alpha_bar)
         keys = (np.arange(self.queries, dtype=np.uint64) << np.uint64(8)) ^ np.uint64(
@@ -351,25 +508,41 @@ class _Search:
         todo, pixels = np.arange(self.queries), self.bank.native.images[0, 0].numel()
         target = AIM * self.tolerance**2 * pixels
         costs = np.array(DRAW)[:, None]
+        # Draws that differ by more than their variances say tell that these say too little.
+        differences = expected = 0.0
         for turn in range(ROUNDS):
             more = query(todo, draws.astype(np.int64), keys + np.uint64(2 * turn))
+            if turn:
+                off = found.means[todo] - more.means
+                differences += (off**2).mean(1).sum()
+                expected += (variances[:, todo] + more.variances).sum()
             found.add(todo, drawn[0, todo], more, draws[0, todo])
             drawn[:, todo] += draws[:, todo]
-            if variances.sum() <= target:
-                break
+            factor = max(differences / max(expected, TINY), 1)
+            if factor * _upper(variances.sum(0)) <= target:
+                if turn:
+                    break
+                todo = np.arange(self.seed % CHECKED, self.queries, CHECKED)
+                continue
             # Each kind of draw has a variance of spread^2 / draws; the least cost for a given sum
             # of variances over the image has draws in proportion to spread / sqrt(cost).
             # Estimates are uncertain and neighbours alike, so each counts with those around it.
             spread = np.sqrt(self._smooth(variances * drawn))
             total = (spread * np.sqrt(costs)).sum()
-            wanted = spread / np.sqrt(costs) * total / (0.8 * target)
+            wanted = spread / np.sqrt(costs) * total / (0.8 * target) * factor
             draws = np.clip(wanted - drawn, 0.1 * drawn, np.array(MOST_DRAWS)[:, None])
             todo = np.flatnonzero((wanted > 1.5 * drawn).any(0))
             if len(todo) == 0:
                 break
             if (draws[:, todo] * costs).sum() + self.border_seconds > self.exact_seconds:
                 return None
-        return found.log_max, found.weight, found.weighted_value
+        values = float(image.shape[1] * self.patch_size**2)
+        short = shortage(torch.from_numpy(found.log_max), torch.tensor(values)) > SHORT
+        short = short.reshape(self.inner[0].stop - self.inner[0].start, -1).any(1).numpy()
+        if factor * _upper(variances.sum(0)) > target / AIM or short.mean() > SHORT_ROWS:
+            return None
+        parts = found.log_max, found.weight, found.weighted_value, variances.sum(0)
+        return *parts, np.flatnonzero(short)
 
     def _smooth(self, some: np.ndarray) -> np.ndarray:
         """Values (n, queries) of the inner pixels, each averaged with those of its neighbours."""
@@ -379,19 +552,41 @@ class _Search:
         return means.reshape(some.shape).numpy()
 
 
-def _between_groups(groups: list[PosteriorSums]) -> tuple[PosteriorSums, float]:
-    """The sums over all groups, and the variance of their mean, averaged over pixels and channels.
+def _upper(variances: np.ndarray) -> float:
+    """An upper bound of a sum of estimated variances, each of which may be off by itself."""
+    return float(variances.sum() + BOUND * np.sqrt((variances**2).sum()))
 
-    Linearised: with group sums ``w_g`` of weights and ``v_g`` of weighted values, the mean m has
-    the variance ``n / (n - 1) sum_g (v_g - m w_g)^2 / (sum_g w_g)^2``.
+
+def _times(sums: PosteriorSums, factor: float) -> PosteriorSums:
+    """The sums over ``factor`` times as many candidates alike."""
+    return PosteriorSums(sums.log_max, sums.weight * factor, sums.weighted_value * factor)
+
+
+def _between_groups(
+    groups: list[PosteriorSums], surely: PosteriorSums, factor: float
+) -> tuple[PosteriorSums, Tensor, float]:
+    """The sums over all groups, ``factor`` times, and what is surely in; errors of their mean.
+
+    Linearised: with group sums ``w_g`` of weights and ``v_g`` of weighted values, and ``w`` of all
+    weights, the mean m has the variance ``n / (n - 1) sum_g (o_g - mean o)^2`` with
+    ``o_g = factor (v_g - m w_g) / w``.
+
+    Returns:
+        the sums; the variance of each pixel (H, W), averaged over channels; the upper bound of its
+        average over pixels. As groups differ alike at all pixels, or by the few images that matter,
+        it rests on how much each of them adds.
     """
     whole = groups[0]
     for group in groups[1:]:
         whole = whole.merge(group)
-    mean, total = whole.mean, whole.weight
-    square = torch.zeros_like(mean)
-    for group in groups:
-        relative = (group.log_max - whole.log_max).exp()
-        off = (group.weighted_value - mean * group.weight.unsqueeze(1)) * relative.unsqueeze(1)
-        square += (off / total.unsqueeze(1)) ** 2
-    return whole, float(square.mean()) * len(groups) / (len(groups) - 1)
+    whole = _times(whole, factor).merge(surely)
+    offs = [
+        (group.weighted_value - whole.mean * group.weight.unsqueeze(1))
+        * ((group.log_max - whole.log_max).exp() * factor / whole.weight).unsqueeze(1)
+        for group in groups
+    ]
+    off = torch.cat(offs)  # (groups, C, H, W)
+    squares = (off - off.mean(0)).square() * len(groups) ** 2 / (len(groups) - 1)
+    each = squares.mean((1, 2, 3))
+    bound = each.mean() + BOUND * each.std() / math.sqrt(len(groups))
+    return whole, squares.mean((0, 1)), float(bound)

@@ -75,9 +75,12 @@ class EstimatedSums(PosteriorSums):
 
     Args:
         ways: how each query was computed, (B,).
+        risks: estimated squared errors of the posterior mean, summed over each row of pixels and
+            averaged over channels, (B, H); 0 where it is exact.
     """
 
     ways: tuple[str, ...]
+    risks: Tensor
 
 
 class Engine(Protocol):

@@ -64,6 +64,11 @@ class Draws:
     weighted_value: np.ndarray
     variances: np.ndarray
 
+    @property
+    def means(self) -> np.ndarray:
+        """The posterior means, (n, C)."""
+        return self.weighted_value / self.weight[:, None]
+
     def add(self, some: np.ndarray, drawn: np.ndarray, more: Draws, draws: np.ndarray) -> None:
         """Average with ``more`` estimates for some of the queries, by how many draws each took.
 

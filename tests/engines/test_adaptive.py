@@ -2,6 +2,8 @@
 
 import dataclasses
 import math
+import runpy
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +11,15 @@ import torch
 
 from patchmosaic.engines import adaptive, native
 from patchmosaic.engines.patch_index import Draws, PatchIndex, Workspace
-from patchmosaic.machines.audit import Audit, describe, pooled, summarise
+from patchmosaic.machines import local
+from patchmosaic.machines.audit import (
+    Audit,
+    describe,
+    interval,
+    pooled,
+    rows_to_audit,
+    summarise,
+)
 from patchmosaic.machines.local import EquivariantLocalScoreMachine, LocalScoreMachine
 from patchmosaic.sampling.schedule import alpha_bar
 
@@ -178,9 +188,10 @@ def test_added_draws_are_the_average_by_how_many():
 def test_error_is_within_the_tolerance(mode, channels, patch_size, t):
     images = discs(4500, channels)
     x = noisy(discs(3, channels, seed=7), t)
-    sums, ways = adaptive.posterior_sums(
+    found = adaptive.posterior_sums(
         x, adaptive.AdaptiveBank(images), alpha_bar(t), patch_size, tolerance=0.02, **MODES[mode]
     )
+    sums, ways = found, found.ways
     _, _, mean = exact(x, images, t, patch_size, **MODES[mode])
     assert set(ways) <= {"subset", "index", "exact"}
     assert sums.mean.shape == x.shape
@@ -195,32 +206,33 @@ def test_every_way_is_taken_and_none_depends_on_the_batch(monkeypatch):
 
     def ways(t, patch_size):
         x = noisy(discs(4, seed=3), t)
-        whole, taken = adaptive.posterior_sums(x, bank, alpha_bar(t), patch_size)
-        alone, way = adaptive.posterior_sums(x[2:3], bank, alpha_bar(t), patch_size)
-        assert way == taken[2:3]
+        whole = adaptive.posterior_sums(x, bank, alpha_bar(t), patch_size)
+        alone = adaptive.posterior_sums(x[2:3], bank, alpha_bar(t), patch_size)
+        assert alone.ways == whole.ways[2:3]
         torch.testing.assert_close(alone.mean, whole.mean[2:3], rtol=0, atol=1e-6)
-        return set(taken)
+        torch.testing.assert_close(alone.risks, whole.risks[2:3], rtol=1e-4, atol=1e-12)
+        return set(whole.ways)
 
     assert ways(1.0, 5) == {"subset"}
     assert ways(0.05, 15) == {"exact"}
     monkeypatch.setattr(adaptive, "PAIR", 1.0)  # as if exactness were dear
-    assert ways(0.05, 5) == {"index"}
+    assert ways(0.3, 5) == {"index"}
 
 
-@pytest.mark.parametrize(("t", "patch_size", "way"), [(1.0, 5, "subset"), (0.05, 5, "index")])
+@pytest.mark.parametrize(("t", "patch_size", "way"), [(1.0, 5, "subset"), (0.3, 5, "index")])
 def test_sums_are_of_the_whole_bank(t, patch_size, way, monkeypatch):
     """Whatever part was looked at: they merge with those of other banks."""
     if way == "index":
         monkeypatch.setattr(adaptive, "PAIR", 1.0)  # as if exactness were dear
     images, x = discs(4500), noisy(discs(2, seed=3), t)
-    sums, ways = adaptive.posterior_sums(x, adaptive.AdaptiveBank(images), alpha_bar(t), patch_size)
+    found = adaptive.posterior_sums(x, adaptive.AdaptiveBank(images), alpha_bar(t), patch_size)
     log_max, weight, _ = exact(x, images, t, patch_size)
-    assert set(ways) == {way}
-    estimated = sums.log_max + sums.weight.log()
+    assert set(found.ways) == {way}
+    estimated = found.log_max + found.weight.log()
     assert float((estimated - log_max - weight.log()).abs().mean()) < 0.05
 
 
-@pytest.mark.parametrize(("t", "patch_size"), [(1.0, 5), (0.05, 5), (0.05, 15)])
+@pytest.mark.parametrize(("t", "patch_size"), [(1.0, 5), (0.3, 5), (0.05, 15)])
 def test_threads_do_not_change_a_bit(t, patch_size, monkeypatch):
     if patch_size == 5:
         monkeypatch.setattr(adaptive, "PAIR", 1.0)  # as if exactness were dear
@@ -231,9 +243,9 @@ def test_threads_do_not_change_a_bit(t, patch_size, monkeypatch):
         )
         for threads in (1, 3)
     ]
-    assert found[0][1] == found[1][1]
-    assert torch.equal(found[0][0].weighted_value, found[1][0].weighted_value)
-    assert torch.equal(found[0][0].weight, found[1][0].weight)
+    assert found[0].ways == found[1].ways
+    assert torch.equal(found[0].weighted_value, found[1].weighted_value)
+    assert torch.equal(found[0].weight, found[1].weight)
 
 
 @pytest.mark.usefixtures("small_banks_indexed")
@@ -250,12 +262,13 @@ def test_an_index_holds_nothing_of_the_one_before(wrapped):
 def test_few_images_or_large_patches_are_exact():
     images, x = discs(20), noisy(discs(1, seed=3), 0.3)
     for patch_size in (3, 17, 33):
-        sums, ways = adaptive.posterior_sums(
+        found = adaptive.posterior_sums(
             x, adaptive.AdaptiveBank(images), alpha_bar(0.3), patch_size
         )
-        assert ways == ["exact"]
+        assert found.ways == ("exact",)
+        assert not found.risks.any()
         _, _, mean = exact(x, images, 0.3, patch_size)
-        torch.testing.assert_close(sums.mean, mean, rtol=0, atol=2e-5)
+        torch.testing.assert_close(found.mean, mean, rtol=0, atol=2e-5)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -314,19 +327,158 @@ def test_machine_audits_itself():
     assert LocalScoreMachine(images, engine="adaptive").engine == "exact"
 
 
-@pytest.mark.usefixtures("small_banks_indexed")
-def test_audit_finds_a_wrong_estimate(monkeypatch):
-    """Were the estimates of the error wrong, and the answer with them, the audit would say so."""
-    monkeypatch.setattr(adaptive, "AIM", 1e9)
+@pytest.fixture
+def wrong_estimates(monkeypatch):
+    """As if estimates of the error were wrong, and answers with them."""
+    monkeypatch.setattr(adaptive, "FEWEST_INDEXED", 1)
+    monkeypatch.setattr(adaptive, "_upper", lambda _: 0.0)
+    monkeypatch.setattr(adaptive, "SHORT", math.inf)
     monkeypatch.setattr(adaptive, "FIRST_DRAWS", (20, 4))
     monkeypatch.setattr(adaptive, "PAIR", 1.0)
-    machine = EquivariantLocalScoreMachine(discs(300), engine="adaptive", tolerance=0.01)
+
+
+@pytest.mark.usefixtures("wrong_estimates")
+def test_what_audits_find_wrong_is_computed_exactly():
+    images, x = discs(300), noisy(discs(2, seed=2), 0.3)
+    machine = EquivariantLocalScoreMachine(images, engine="adaptive", tolerance=0.01)
+    machine.audited_rows = 0
+    wrong = machine.posterior_mean(x, alpha_bar(0.3), 5)
     machine.audited_rows = 12
-    machine.posterior_mean(noisy(discs(2, seed=2), 0.3), alpha_bar(0.3), 5)
+    with pytest.warns(UserWarning, match=r"beyond its tolerance of 0.01: 2 images are computed"):
+        mean = machine.posterior_mean(x, alpha_bar(0.3), 5)
+    true = exact(x, images, 0.3, 5)[2]
+    assert rms(wrong, true) > 0.01
+    torch.testing.assert_close(mean.double(), true, rtol=0, atol=2e-5)
     summary = summarise(machine.audits, machine.tolerance)
-    assert summary["rms"] > 0.01
-    assert summary["beyond"]
-    assert "BEYOND" in describe(summary)
+    assert summary["steps"][0]["mended"] == len(machine.audits) > 12
+    assert summary["rms"] == 0
+    assert not summary["beyond"]
+    assert "1 steps were beyond it and computed exactly" in describe(summary)
+    unmended = [dataclasses.replace(audit, mended=False) for audit in machine.audits]
+    assert "BEYOND" in describe(summarise(unmended, machine.tolerance))
+
+
+@pytest.mark.usefixtures("wrong_estimates")
+def test_audits_are_unbiased():
+    """The mean over 400 calls' audits is the squared error over all pixels."""
+    images, x = discs(300), noisy(discs(2, seed=2), 0.3)
+    found = adaptive.posterior_sums(x, adaptive.AdaptiveBank(images), alpha_bar(0.3), 5)
+    squares = (found.mean - exact(x, images, 0.3, 5)[2]).square().mean(1).mean(2)  # (B, H)
+    random = np.random.default_rng(0)
+    rows = rows_to_audit(found.risks.numpy(), 4000, random)
+    assert len({row for _, row, _ in rows}) == 16
+    assert all(0 < weight <= 2 for *_, weight in rows)
+    drawn = np.array([weight * float(squares[image, row]) for image, row, weight in rows])
+    error = drawn.std(ddof=1) / math.sqrt(len(drawn))
+    assert abs(drawn.mean() - float(squares.mean())) < 4 * error < 0.2 * float(squares.mean())
+
+
+def test_audited_rows_differ_with_what_a_call_is_made_of(monkeypatch):
+    images, rows = discs(1100), []
+    draw = local.rows_to_audit
+    monkeypatch.setattr(
+        local, "rows_to_audit", lambda *some: rows.append(tuple(draw(*some))) or draw(*some)
+    )
+
+    def audited(images, seed=2, t=0.9, patch_size=5, labels=None):
+        machine = EquivariantLocalScoreMachine(images, labels, engine="adaptive", tolerance=0.05)
+        machine.audited_rows = 8
+        rows.clear()
+        query = labels if labels is None else labels[:2]
+        machine.posterior_mean(noisy(discs(2, seed=seed), t), alpha_bar(t), patch_size, query)
+        return rows[0]
+
+    first = audited(images)
+    assert audited(images) == first
+    others = [audited(images, seed=3), audited(images.flip(3)), audited(images, patch_size=3)]
+    others += [audited(images, t=0.95), audited(images, labels=torch.zeros(1100, dtype=int))]
+    assert len({first, *others}) == 6
+
+
+@pytest.mark.parametrize("spread", [0.5, 1.0])
+@pytest.mark.parametrize("zeros", [0, 20], ids=["all off", "half exact"])
+def test_interval_covers_what_it_says(spread, zeros):
+    """Lognormal errors of 40 rows, some of which are known to be none."""
+    random, covered, highs = np.random.default_rng(0), [], []
+    true = math.exp(spread**2) * math.sqrt((40 - zeros) / 40)
+    for _ in range(400):
+        squares = np.exp(random.normal(0, spread, 40)) ** 2
+        squares[:zeros] = 0
+        low, high = interval(squares / 1e4)
+        covered.append(low <= true / 100 <= high)
+        highs.append(high)
+    assert np.mean(covered) >= 0.93
+    assert np.median(highs) < (1.4 if spread == 0.5 else 2.5) * true / 100
+
+
+def test_error_of_one_step_is_found():
+    """Two rows of forty, of one of twenty steps, are off by 1."""
+    audits = [Audit(0.01 + 0.04 * k // 2, 3, "index", 16, 16e-6) for k in range(38)]
+    assert not summarise(audits, 0.01)["beyond"]
+    audits += 2 * [Audit(0.99, 3, "index", 16, 16.0)]
+    assert summarise(audits, 0.01)["beyond"]
+    assert interval(np.array([0.0, 0.0, 1e-6])) == (0, 2)  # one row tells nothing of the others
+
+
+def test_most_of_a_subset_may_be_blank():
+    """Ten images among 2,038 blank ones: a part without them does not stand for the whole."""
+    images = torch.cat([discs(10), -torch.ones(2038, 1, 16, 16)])
+    bank = adaptive.AdaptiveBank(images[torch.randperm(2048)])
+    for t in (0.2, 0.4, 0.6, 0.9):
+        x = noisy(images[[0, 5, 9, 2000]], t)
+        found = adaptive.posterior_sums(x, bank, alpha_bar(t), 7)
+        errors = (found.mean - exact(x, images, t, 7)[2]).square().mean((1, 2, 3)).sqrt()
+        assert float(errors.max()) < 0.01
+
+
+MADE = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks/adaptive_error.py"))
+
+
+@pytest.mark.parametrize("name", MADE["BANKS"])
+def test_banks_made_to_fool_it(name, monkeypatch):
+    """Beyond twice the tolerance is no image, whatever the way; the benchmark has larger banks."""
+    monkeypatch.setattr(adaptive, "FEWEST_INDEXED", 1)
+    monkeypatch.setattr(adaptive, "PAIR", 1.0)  # as if exactness were dear
+    images, clean = MADE["made"](name, 1100)
+    bank = adaptive.AdaptiveBank(images)
+    for t in (0.25, 0.7):
+        x = MADE["noisy"](clean, t)
+        found = adaptive.posterior_sums(x, bank, alpha_bar(t), 7)
+        errors = (found.mean - exact(x, images, t, 7)[2]).square().mean((1, 2, 3)).sqrt()
+        assert float(errors.max()) < 0.02
+        estimated = (found.risks.sum(1) / images[0, 0].numel()).sqrt()
+        assert float(estimated.max()) < 0.01
+
+
+def test_few_rare_images_are_first():
+    images = discs(640)
+    images[[7, 300]] = noisy(images[:2], 0.7).clamp(-1, 1)
+    assert set(adaptive._rarest_first(images, 10)[:10].tolist()) > {7, 300}
+    order = adaptive._rarest_first(images, 10)
+    assert sorted(order.tolist()) == list(range(640))
+    assert (order[10:].diff() > 0).all()
+
+
+@pytest.mark.parametrize("values", [9, 49, 675])
+def test_shortage_of_the_source_is_a_normal_variable(values):
+    chi_squared = torch.from_numpy(np.random.default_rng(0).chisquare(values, 20000))
+    found = adaptive.shortage(-chi_squared / 2, torch.tensor(float(values)))
+    assert float(found.mean()) == pytest.approx(0, abs=0.03)
+    assert float(found.std()) == pytest.approx(1, abs=0.03)
+    assert float((found > 3).double().mean()) < 0.004
+
+
+@pytest.mark.parametrize("boundary", ["zeros", "circular"])
+@pytest.mark.parametrize("patch_size", [3, 7, 33])
+def test_values_in_patches_are_counted(boundary, patch_size):
+    ones, half = torch.ones(1, 3, 9, 14), patch_size // 2
+    if boundary == "zeros":
+        counted = torch.nn.functional.pad(ones, (half, half, half, half))
+        counted = torch.nn.functional.unfold(counted, patch_size).sum(1).reshape(9, 14)
+    else:
+        counted = torch.full((9, 14), 3.0 * patch_size**2)
+    found = adaptive.values_in_patches((3, 9, 14), patch_size, boundary)
+    torch.testing.assert_close(found, counted.double())
 
 
 def test_summary_of_audits():
@@ -334,11 +486,14 @@ def test_summary_of_audits():
     audits += [Audit(0.9, 5, "index", 20, 0.8)]
     summary = summarise(audits, 0.5)
     assert summary["rms"] == pytest.approx(math.sqrt(1.2 / 40))
-    assert 0 <= summary["low"] <= summary["rms"] <= summary["high"]
+    assert 0 <= summary["low"] <= summary["rms"] <= summary["high"] <= 2
     assert summary["ways"] == {"index": 2, "subset": 1}
     assert [step["rms"] for step in summary["steps"]] == pytest.approx([math.sqrt(0.02), 0.2])
-    assert not summary["beyond"]
+    assert summary["beyond"]  # three rows do not tell that it is within
+    assert not summarise(20 * audits, 0.5)["beyond"]
     assert summarise([dataclasses.replace(a, square_error=10.0) for a in audits], 0.5)["beyond"]
+    weighted = [dataclasses.replace(audit, weight=0.5) for audit in audits]
+    assert summarise(weighted, 0.5)["rms"] == pytest.approx(summary["rms"] / math.sqrt(2))
     both = pooled([summary, None, {**summary, "rms": 0.0, "rows": 9}])
     assert both == (pytest.approx(summary["rms"] / 2), 12)
     assert math.isnan(pooled([None])[0])
@@ -350,6 +505,13 @@ def test_summary_of_audits():
 def test_impossible_tolerance_is_refused(tolerance):
     with pytest.raises(ValueError, match="tolerance is"):
         EquivariantLocalScoreMachine(discs(4), engine="adaptive", tolerance=tolerance)
+
+
+def test_tolerance_that_no_engine_keeps_is_refused():
+    with pytest.raises(
+        ValueError, match=r"tolerance is 1e-05: rounding alone .* least that can be"
+    ):
+        adaptive.posterior_sums(discs(1), adaptive.AdaptiveBank(discs(4)), 0.5, 3, tolerance=1e-5)
 
 
 def test_index_holds_each_patch_once():
