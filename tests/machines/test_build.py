@@ -15,7 +15,7 @@ from patchmosaic.system.lazy import load
 def test_every_machine_answers(name, boundary):
     """By label, in the dtype of the queries, and each image whatever else is asked with it."""
     bank, labels = images(50, 1, 8).float(), torch.arange(50) % 2
-    machine = build_machine(name, bank, labels, boundary=boundary, engine="exact")
+    machine = build_machine(name, bank, labels, boundary=boundary, engine="dense")
     assert type(machine) is load(MACHINES[name].address)
     assert machine.needs_scales == ("scales" in MACHINES[name].needs)
     x, asked = queries(bank, 0.5, 3).float(), torch.tensor([1, 0, 1])
@@ -33,7 +33,7 @@ def test_every_machine_answers(name, boundary):
 
 @pytest.mark.parametrize("name", MACHINES)
 def test_settings_of_a_row_are_those_of_its_machine(name):
-    machine = build_machine(name, images(50, 1, 8))
+    machine = build_machine(name, images(50, 1, 8), engine="dense")
     for key, value in MACHINES[name].settings.items():
         assert getattr(machine, key) == value
 
