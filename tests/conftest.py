@@ -1,11 +1,13 @@
 """Settings of all tests, made before anything imports Triton, and a run that several files ask."""
 
+import json
 import os
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 import torch
+from filelock import FileLock
 from projects import project_with_pictures, snakemake
 
 torch.set_num_threads(1)  # a test: the tensors are small, and waiting for threads costs more
@@ -28,25 +30,42 @@ class OwnRun(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def own_run(tmp_path_factory):
+def own_run(tmp_path_factory, worker_id):
     """On two cores, by the adaptive engine, in a folder with spaces and more in its path.
 
-    The user has settings of Matplotlib that no figure may depend on.
+    The user has settings of Matplotlib that no figure may depend on. The run is made once, by the
+    first of the processes that run tests side by side.
     """
-    folder = project_with_pictures(tmp_path_factory.mktemp("own images, é"))
-    (folder / "fast.yaml").write_text("engine: adaptive\nadaptive: {tolerance: 0.01}\n")
-    elsewhere = tmp_path_factory.mktemp("elsewhere")
-    before = files_below(folder)
-    for name in ELSEWHERE:
-        (elsewhere / name).mkdir()
-    places = {name: str(elsewhere / name) for name in ELSEWHERE}
-    settings = tmp_path_factory.mktemp("settings") / "matplotlibrc"
-    settings.write_text("text.usetex: True\nfont.size: 30\nsavefig.transparent: True\n")
-    places |= {"MATPLOTLIBRC": str(settings), "MPLBACKEND": "of a notebook"}
+    shared = tmp_path_factory.getbasetemp()
+    shared = shared if worker_id == "master" else shared.parent
+    folder, elsewhere = shared / "own images, é", shared / "elsewhere"
+    left = shared / "own_run.json"
     configs = ("tiny.yaml", "fast.yaml")
-    snakemake(folder, "--configfile", *configs, **places)
-    return OwnRun(folder, configs, files_below(folder) - before, files_below(elsewhere))
+    with FileLock(shared / "own_run.lock"):
+        if not left.exists():
+            folder.mkdir()
+            project_with_pictures(folder)
+            (folder / "fast.yaml").write_text("engine: adaptive\nadaptive: {tolerance: 0.01}\n")
+            before = files_below(folder)
+            places = {name: str(elsewhere / name) for name in ELSEWHERE}
+            for place in places.values():
+                Path(place).mkdir(parents=True)
+            settings = shared / "matplotlibrc"
+            settings.write_text("text.usetex: True\nfont.size: 30\nsavefig.transparent: True\n")
+            places |= {"MATPLOTLIBRC": str(settings), "MPLBACKEND": "of a notebook"}
+            snakemake(folder, "--configfile", *configs, **places)
+            found = [sorted(files_below(folder) - before), sorted(files_below(elsewhere))]
+            left.write_text(json.dumps(found))
+    return OwnRun(folder, configs, *map(set, json.loads(left.read_text())))
 
 
 def files_below(folder):
     return {p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.is_dir()}
+
+
+def pytest_collection_modifyitems(items):
+    """Where tests run side by side, those that share a fixture of their file share a process."""
+    for item in items:
+        fixtures = (f for found in item._fixtureinfo.name2fixturedefs.values() for f in found)
+        if any(fixture.scope == "module" for fixture in fixtures):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
