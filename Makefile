@@ -25,11 +25,11 @@ demo: .venv/ready
 	@$(BIN)/python tools/show_demo.py $(DEMO)
 
 test: .venv/triton lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto
 
-# What needs no run of the workflow.
+# What needs no run of the workflow, and takes no more than some seconds.
 test-quick: .venv/ready
-	$(BIN)/python -m pytest -m 'not workflow and not slurm and not network'
+	$(BIN)/python -m pytest --numprocesses auto -m 'not workflow and not slow and not slurm and not network'
 
 test-slurm: .venv/slurm
 	PATCHMOSAIC_SLURM="$${PATCHMOSAIC_SLURM:-always}" $(BIN)/python -m pytest -s tests/workflow/test_slurm.py
