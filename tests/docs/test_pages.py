@@ -7,6 +7,8 @@ import subprocess
 import pytest
 from configs import ROOT
 
+from workflow.figures import FIGURES
+
 MAKEFILE = (ROOT / "Makefile").read_text()
 
 
@@ -65,6 +67,27 @@ def test_functions_and_files_of_the_package_exist(page):
         tree = ast.parse((ROOT / "patchmosaic" / path).read_text())
         defined = {node.name for node in tree.body if hasattr(node, "name")}
         assert set(re.findall(r"\w+", names)) <= defined, f"{page}: {names} in {path}"
+
+
+def test_every_figure_has_its_row():
+    """docs/figures.md has a row for each of FIGURES, drawn by the module of its name."""
+    rows = re.findall(
+        r"^\|[^|]*\| `(\w+)(?:-<[^`]*>)?`[^|]*\|[^|]*\| `figures/(\w+)\.py`",
+        (ROOT / "docs/figures.md").read_text(),
+        re.MULTILINE,
+    )
+    assert sorted(rows) == sorted((name, name) for name in FIGURES)
+
+
+def test_every_rule_is_in_a_stage():
+    """The table of docs/workflow.md names all rules, and no others; figures as `figure_*`."""
+    written = "\n".join(path.read_text() for path in ROOT.glob("workflow/rules/*.smk"))
+    rules = set(re.findall(r"^rule (\w+):|^use rule \w+ as (\w+) with", written, re.MULTILINE))
+    text = (ROOT / "docs/workflow.md").read_text()
+    table = text.partition("## Stages")[2].partition("What needs what")[0]
+    named = set(re.findall(r"`(\w+)`", table))
+    assert named == {one or other for one, other in rules}
+    assert "`figure_*`" in table
 
 
 def test_readme_is_a_front_door():
