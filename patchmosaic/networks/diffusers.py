@@ -70,8 +70,8 @@ def library() -> ModuleType:
         import diffusers
     except ImportError as error:
         raise RecordError(
-            f"networks of diffusers need that library ({error}): pip install "
-            "'patchmosaic[diffusers]'"
+            f"networks of diffusers need that library ({error}): in the project's folder, pip "
+            "install -e '.[diffusers]'"
         ) from None
     return diffusers
 

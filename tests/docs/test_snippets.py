@@ -22,6 +22,7 @@ from patchmosaic.analysis.agreement import pearson_r
 from patchmosaic.datasets.images import Images, load_images, save_images, to_float
 from patchmosaic.machines.local import EquivariantLocalScoreMachine
 from patchmosaic.networks.checkpoints import load_checkpoint
+from patchmosaic.networks.model_files import WEIGHTS
 from patchmosaic.sampling.sampler import machine_x0, network_x0, sample, seed_noise
 from patchmosaic.sampling.scales import read_scales
 from workflow.checks import validate_config
@@ -188,9 +189,12 @@ def test_other_commands_name_what_is_there():
 
 @pytest.mark.parametrize("page", sorted({page for page, _ in blocks("yaml")}))
 def test_settings_are_valid(page, tmp_path, monkeypatch):
-    """All of a page together, over config.yaml, where the folder of images is there."""
+    """All of a page together, over config.yaml, where the folders that it names are there."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "path/to/folder").mkdir(parents=True)
+    for folder in ("folder", "images", "model"):
+        (tmp_path / "path/to" / folder).mkdir(parents=True)
+    for name in ("config.json", "scheduler_config.json", f"{WEIGHTS}.safetensors"):
+        (tmp_path / "path/to/model" / name).touch()
     (tmp_path / "docs").symlink_to(ROOT / "docs")
     config = DEFAULT
     for where, text in blocks("yaml"):

@@ -1,4 +1,4 @@
-"""Images: download, preparation, patch banks."""
+"""Images: download, preparation, banks."""
 
 
 rule download:
