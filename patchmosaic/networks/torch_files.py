@@ -12,8 +12,9 @@ import pickletools
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from math import prod
 from pathlib import Path
 from typing import BinaryIO
@@ -25,8 +26,9 @@ from patchmosaic.system.records import RecordError
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001
-MOST_BYTES = 1 << 30
+MOST_BYTES = 1 << 30  # of the file, and of all its tensors
 MOST_DEPTH = 50  # of modules in modules
+MOST_MODULES = 10_000
 
 STORAGES = {
     "FloatStorage": torch.float32,
@@ -104,7 +106,11 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         tensors = _tensors(found)
         if not tensors:
             raise _Refused("it holds no tensors")
-        return {name: _rebuilt(tensor, read_storage) for name, tensor in tensors.items()}
+        total = sum(prod(t.shape) * t.storage.dtype.itemsize for t in tensors.values())
+        if total > MOST_BYTES:
+            raise _Refused(f"its tensors have {total} bytes, allowed: {MOST_BYTES}")
+        flat = cache(lambda storage: _flat(storage, read_storage(storage)))
+        return {name: _rebuilt(tensor, flat) for name, tensor in tensors.items()}
     except _Refused as error:
         raise RecordError(f"{path}: {error}; nothing of it was run") from None
     except (
@@ -121,8 +127,11 @@ def _read_zip(content: bytes) -> tuple[object, Callable[[_Storage], bytes]]:
     folder = program.removesuffix("data.pkl")
 
     def member(name: str, most: int) -> bytes:
-        if archive.getinfo(name).file_size > most:
-            raise _Refused(f"{name} has {archive.getinfo(name).file_size} bytes, allowed: {most}")
+        about = archive.getinfo(name)
+        if about.compress_type != zipfile.ZIP_STORED:
+            raise _Refused(f"{name} is compressed, which torch.save does with nothing")
+        if about.file_size > most:
+            raise _Refused(f"{name} has {about.file_size} bytes, allowed: {most}")
         return archive.read(name)
 
     order = f"{folder}byteorder"
@@ -142,7 +151,7 @@ def _read_legacy(content: bytes) -> tuple[object, Callable[[_Storage], bytes]]:
     contents = {}
     for key in keys:
         (count,) = struct.unpack("<q", stream.read(8))
-        contents[key] = stream.read(count * sizes.get(key, 1))
+        contents[_plain(key, str)] = stream.read(count * sizes.get(key, 1))
     return found, lambda storage: contents[storage.key]
 
 
@@ -152,7 +161,9 @@ def _run(stream: BinaryIO) -> object:
     memo: dict[int, object] = {}
 
     def above_mark() -> list:
-        start = len(stack) - 1 - stack[::-1].index(_MARK)
+        start = len(stack) - 1
+        while stack[start] is not _MARK:
+            start -= 1
         found = stack[start + 1 :]
         del stack[start:]
         return found
@@ -184,14 +195,14 @@ def _run(stream: BinaryIO) -> object:
             _plain(stack[-1], list).extend(items)
         elif name == "ADDITEMS":
             items = above_mark()
-            _plain(stack[-1], set).update(items)
+            _plain(stack[-1], set).update(map(_key, items))
         elif name in ("SETITEM", "SETITEMS"):
             items = above_mark() if name == "SETITEMS" else [stack.pop(-2), stack.pop()]
-            _plain(stack[-1], dict).update(zip(items[::2], items[1::2], strict=True))
+            _plain(stack[-1], dict).update(_dict(zip(items[::2], items[1::2], strict=True)))
         elif name == "GLOBAL":
             stack.append(_named(argument.replace(" ", ".", 1)))
         elif name == "STACK_GLOBAL":
-            module, attribute = stack.pop(-2), stack.pop()
+            module, attribute = _plain(stack.pop(-2), str), _plain(stack.pop(), str)
             stack.append(_named(f"{module}.{attribute}"))
         elif name in ("NEWOBJ", "REDUCE"):
             arguments, what = stack.pop(), stack.pop()
@@ -218,6 +229,17 @@ def _plain(value: object, kind: type) -> object:
     return value
 
 
+def _key(value: object) -> str | int:
+    """A key, of a type that takes no time to hash: tuples of tuples may take for ever."""
+    if type(value) not in (str, int):
+        raise _Refused(f"its pickle has a {type(value).__name__} for a key")
+    return value
+
+
+def _dict(items: Iterable[tuple] = ()) -> dict:
+    return {_key(key): value for key, value in items}
+
+
 def _named(name: str) -> _Name:
     known = name in FUNCTIONS or name.removeprefix("torch.") in STORAGES
     if not known and not name.startswith(INERT):
@@ -237,10 +259,11 @@ def _made(what: object, arguments: tuple) -> object:
 
 def _tensor(storage: object, offset: int, shape: tuple, strides: tuple, *_: object) -> _Tensor:
     numbers = (offset, *_plain(shape, tuple), *_plain(strides, tuple))
-    if any(type(n) is not int or n < 0 for n in numbers) or len(shape) != len(strides):
+    numbers = [_plain(n, int) for n in numbers]
+    if min(numbers) < 0 or len(shape) != len(strides):
         raise _Refused(f"it has a tensor of shape {shape} and strides {strides} at {offset}")
     last = offset + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
-    if prod(shape) and last >= _plain(storage, _Storage).count:
+    if prod(shape) and max(last + 1, prod(shape)) > _plain(storage, _Storage).count:
         raise _Refused(f"it has a tensor of shape {shape} that reaches beyond its storage")
     return _Tensor(storage, offset, shape, strides)
 
@@ -248,9 +271,9 @@ def _tensor(storage: object, offset: int, shape: tuple, strides: tuple, *_: obje
 FUNCTIONS: Mapping[str, Callable[..., object]] = {
     "torch._utils._rebuild_tensor_v2": _tensor,
     "torch._utils._rebuild_parameter": lambda tensor, *_: tensor,
-    "collections.OrderedDict": lambda items=(): dict(items),
-    "__builtin__.set": lambda items=(): set(items),
-    "builtins.set": lambda items=(): set(items),
+    "collections.OrderedDict": _dict,
+    "__builtin__.set": lambda items=(): set(map(_key, items)),
+    "builtins.set": lambda items=(): set(map(_key, items)),
 }
 
 
@@ -259,9 +282,10 @@ def _persistent(what: tuple) -> object:
     if what[:1] == ("module",):
         return _plain(what[1], _Name)
     if what[:1] != ("storage",):
-        raise _Refused(f"it refers to {what[:1]}, which is no storage")
-    name, key, count = _plain(what[1], _Name).name.removeprefix("torch."), what[2], what[4]
-    if name not in STORAGES or type(key) is not str or type(count) is not int or count < 0:
+        raise _Refused(f"it refers to {_plain(what[0], str)!r}, which is no storage")
+    name = _plain(what[1], _Name).name.removeprefix("torch.")
+    key, count = _plain(what[2], str), _plain(what[4], int)
+    if name not in STORAGES or count < 0:
         raise _Refused(f"it has a storage of {name} by the name {key!r} with {count!r} numbers")
     return _Storage(key, STORAGES[name], count)
 
@@ -269,13 +293,15 @@ def _persistent(what: tuple) -> object:
 def _tensors(found: object) -> dict[str, _Tensor]:
     """The tensors of a state dict, or of a module as its state dict would name them."""
     if isinstance(found, StandIn):
-        return dict(_of_module(found, "", 0))
+        return dict(_of_module(found, "", 0, iter(range(MOST_MODULES))))
     named = _plain(found, dict)
     return {_plain(name, str): _plain(value, _Tensor) for name, value in named.items()}
 
 
-def _of_module(module: StandIn, prefix: str, depth: int) -> list[tuple[str, _Tensor]]:
-    if depth > MOST_DEPTH:
+def _of_module(
+    module: StandIn, prefix: str, depth: int, left: Iterator[int]
+) -> list[tuple[str, _Tensor]]:
+    if depth > MOST_DEPTH or next(left, None) is None:
         raise _Refused("its modules lie in each other without end")
     state, found = module.state, []
     passing = state.get("_non_persistent_buffers_set", ())
@@ -285,7 +311,7 @@ def _of_module(module: StandIn, prefix: str, depth: int) -> list[tuple[str, _Ten
                 found.append((f"{prefix}{name}", _plain(value, _Tensor)))
     for name, inner in _plain(state.get("_modules", {}), dict).items():
         if inner is not None:
-            found += _of_module(_plain(inner, StandIn), f"{prefix}{name}.", depth + 1)
+            found += _of_module(_plain(inner, StandIn), f"{prefix}{name}.", depth + 1, left)
     return found
 
 
@@ -293,12 +319,15 @@ def _storages(found: object) -> set[_Storage]:
     return {tensor.storage for tensor in _tensors(found).values()}
 
 
-def _rebuilt(tensor: _Tensor, read: Callable[[_Storage], bytes]) -> Tensor:
-    storage, content = tensor.storage, read(tensor.storage)
+def _flat(storage: _Storage, content: bytes) -> Tensor:
     expected = storage.count * storage.dtype.itemsize
     if len(content) != expected:
         raise _Refused(f"storage {storage.key} has {len(content)} bytes, expected {expected}")
+    return torch.frombuffer(bytearray(content), dtype=storage.dtype) if content else torch.empty(0)
+
+
+def _rebuilt(tensor: _Tensor, flat: Callable[[_Storage], Tensor]) -> Tensor:
+    numbers = flat(tensor.storage)
     if not prod(tensor.shape):
-        return torch.empty(tensor.shape, dtype=storage.dtype)
-    flat = torch.frombuffer(bytearray(content), dtype=storage.dtype)
-    return flat.as_strided(tensor.shape, tensor.strides, tensor.offset).clone()
+        return torch.empty(tensor.shape, dtype=tensor.storage.dtype)
+    return numbers.as_strided(tensor.shape, tensor.strides, tensor.offset).clone()

@@ -223,6 +223,68 @@ def test_a_tensor_beyond_its_storage_is_refused(tmp_path):
         read_tensors(larger)
 
 
+def _text(word):
+    return b"X" + struct.pack("<I", len(word)) + word.encode()
+
+
+def _weight(shape, strides):
+    """A state dict of one tensor in a storage of one number."""
+    storage = b"(" + _text("storage") + b"ctorch\nFloatStorage\n" + _text("0") + b"NK\x01tQ"
+    return (
+        b"\x80\x02}" + _text("w") + b"ctorch._utils\n_rebuild_tensor_v2\n"
+        b"(" + storage + b"K\x00" + shape + strides + b"tRs."
+    )
+
+
+# Sixty tuples, each of the one before it twice: whoever hashes or prints them takes for ever.
+NESTED = b")" + b"".join(b"q%ch%c\x86" % (i, i) for i in range(60))
+NEW_MODULE = b"cmodels\nDDIM\n)\x81"
+
+
+def _modules(depth):
+    """A module that holds another twice, which holds another twice, and so on."""
+    program = NEW_MODULE
+    for i in range(depth):
+        inner = _text("a") + program + b"q%c" % i + _text("b") + b"h%c" % i
+        program = NEW_MODULE + b"}" + _text("_modules") + b"}(" + inner + b"usb"
+    return program
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        (b"\x80\x02}" + NESTED + b"Ns.", "has a tuple for a key"),
+        (
+            b"\x80\x02ccollections\nOrderedDict\n]](" + NESTED + b"Nea\x85R.",
+            "has a tuple for a key",
+        ),
+        (b"\x80\x04\x8f(" + NESTED + b"\x90.", "has a tuple for a key"),
+        (b"\x80\x04" + NESTED + _text("a") + b"\x93.", "takes a tuple for a str"),
+        (b"\x80\x02" + NESTED + b"Q.", "takes a tuple for a str"),
+        (_weight(NESTED, b")"), "takes a tuple for a int"),
+        (b"\x80\x02" + _modules(48) + b".", "lie in each other without end"),
+        (_weight(b"J\xff\xff\xff\x00\x85", b"K\x00\x85"), "reaches beyond its storage"),
+    ],
+)
+def test_programs_that_would_take_for_ever_are_refused(program, said, tmp_path):
+    path = tmp_path / "made.pt"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("made/data.pkl", program)
+        archive.writestr("made/data/0", bytes(4))
+    with pytest.raises(RecordError, match=said):
+        read_tensors(path)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])
+def test_compressed_files_are_refused(method, tmp_path):
+    path = tmp_path / "made.pt"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("made/data.pkl", _weight(b"K\x01\x85", b"K\x01\x85"))
+        archive.writestr("made/data/0", bytes(4))
+    with pytest.raises(RecordError, match=r"made/data\.pkl is compressed"):
+        read_tensors(path)
+
+
 def test_a_storage_of_another_length_is_refused(tmp_path):
     path = write(tmp_path / "net.pt", {"weight": torch.rand(5)}, legacy=True)
     content = path.read_bytes()
