@@ -104,6 +104,12 @@ def understand(path: Path, names: Sequence[str]) -> Layout:
     while len(first := {parts[:1] for parts in folders.values()}) == 1 and (only := first.pop()):
         around += only
         folders = {name: parts[1:] for name, parts in folders.items()}
+    for folder in sorted({part for parts in folders.values() for part in parts}):
+        if NOT_PICTURES.fullmatch(folder):
+            raise DatasetError(
+                f"{path}: the folder {folder} does not look like one of pictures; name the folder "
+                "of the pictures alone as local, or rename it"
+            )
     classes = {name: parts[0] if parts else "" for name, parts in folders.items()}
     _check_classes(path, splits, classes)
     return Layout(splits, classes, tuple(around))
@@ -180,11 +186,6 @@ def _check_classes(path: Path, splits: dict[str, str], classes: dict[str, str]) 
             )
     by_folded: dict[str, str] = {}
     for label in sorted(set(classes.values())):
-        if NOT_PICTURES.fullmatch(label):
-            raise DatasetError(
-                f"{path}: the folder {label} does not look like a class of pictures; name the "
-                "folder of the pictures alone as local, or rename it"
-            )
         if (other := by_folded.setdefault(label.casefold(), label)) != label:
             raise DatasetError(
                 f"{path}: the class folders {other} and {label} differ in case alone; give one "

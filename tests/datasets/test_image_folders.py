@@ -110,8 +110,10 @@ def test_layouts_that_are_understood(names, train, test, classes, tmp_path):
         ("my_test_images/a.png", "all images lie in my_test_images"),
         ("cat/a.png b.png", r"b\.png lies beside class folders"),
         ("train/cat/a.png train/b.png test/c.png", r"train/b\.png lies beside class folders"),
-        ("images/a.png masks/a.png", "the folder masks does not look like a class"),
+        ("images/a.png masks/a.png", "the folder masks does not look like one of pictures"),
         ("a/1.png b/1.png thumbnails/1.png", "the folder thumbnails does not"),
+        ("cat/images/1.png cat/masks/1.png dog/images/2.png", "the folder masks does not"),
+        ("stage1_train/x/images/1.png stage1_train/y/Masks/1.png", "the folder Masks does not"),
         ("train/Cat/a.png test/cat/b.png", "class folders Cat and cat differ in case alone"),
     ],
 )
