@@ -34,6 +34,16 @@ def test_pca_locality_is_brute_force(count, channels, tau, chunk):
     )
 
 
+@pytest.mark.parametrize(("variance", "tolerance"), [(6e-4, 1e-9), (4e-3, 1e-9), (6e-3, 2e-3)])
+def test_precision_is_enough_between_images(variance, tolerance):
+    """Halfway between two images far apart, where large distances nearly cancel."""
+    bank = images(100, 3, 24, 2)
+    x = (1 - variance) ** 0.5 * (bank[:2] + bank[2:4]) / 2
+    found = PCALocalMachine(bank, tau=0.0).posterior_mean(x, 1 - variance)
+    ideal = IdealScoreMachine(bank).posterior_mean(x, 1 - variance)
+    assert (found - ideal).abs().max() < tolerance
+
+
 @pytest.mark.parametrize("tile", [1, 2, 4])
 def test_sums_over_windows_are_sums(tile, monkeypatch):
     monkeypatch.setattr("patchmosaic.machines.pca_locality.TILE", tile)
