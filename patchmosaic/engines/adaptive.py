@@ -24,7 +24,7 @@ differs from that over the subset.
 
 What neither noise nor the low resolution tells is left to audits of exact rows, in
 :mod:`patchmosaic.machines.local`. Random choices depend on the noise level and the pixel alone:
-results do not depend on the batch.
+results do not depend on the batch, unless audits have all images of a call computed exactly.
 """
 
 from __future__ import annotations

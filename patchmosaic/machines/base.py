@@ -148,6 +148,8 @@ class Machine(ABC):
                 f"x_t has shape {tuple(x_t.shape)}: expected (B, *{tuple(self.images.shape[1:])}), "
                 "the channels and size of the training images, B at least 1"
             )
+        if not x_t.is_floating_point():
+            raise ValueError(f"x_t is {x_t.dtype}: expected floating point, as the answer has it")
         if not 0 < alpha_bar <= 1:
             raise ValueError(f"alpha_bar is {alpha_bar}: expected a number in (0, 1]")
         if self.needs_scales and (

@@ -91,7 +91,7 @@ class EquivariantLocalScoreMachine(LocalScoreMachine):
         """
         judge, bank = native.NativeEngine(self.threads), self.laid_out(label, self._engine).native
         here = (alpha_bar, patch_size)
-        call = sha256(x.cpu().numpy().tobytes() + bank.images[::SAMPLED].numpy().tobytes())
+        call = sha256(x.detach().cpu().numpy().tobytes() + bank.images[::SAMPLED].numpy().tobytes())
         call.update(repr((label, *here, self._comparison())).encode())
         random = np.random.default_rng(list(call.digest()))
         audits: list[Audit] = []

@@ -319,7 +319,7 @@ def test_machine_audits_itself():
     assert machine.engine == "adaptive"
     reference = EquivariantLocalScoreMachine(images, labels, engine="exact")
     x, chosen = noisy(discs(4, seed=2), 0.5), torch.tensor([0, 1, 1, 0])
-    mean = machine.posterior_mean(x, alpha_bar(0.5), 3, chosen)
+    mean = machine.posterior_mean(x.clone().requires_grad_(), alpha_bar(0.5), 3, chosen)
     assert rms(mean, reference.posterior_mean(x, alpha_bar(0.5), 3, chosen)) < 0.02
     assert len(machine.audits) == 2 * machine.audited_rows  # each label is a call of its own
     assert {audit.pixels for audit in machine.audits} == {16}

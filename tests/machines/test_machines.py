@@ -308,6 +308,7 @@ def test_bad_queries_are_refused():
         ((x, 1.1, 3), "alpha_bar is 1.1"),
         ((x[:, :, :5], 0.5, 3), "x_t has shape"),
         ((x[:0], 0.5, 3), "B at least 1"),
+        ((x.long(), 0.5, 3), "x_t is torch.int64: expected floating point"),
         ((x.repeat(1, 3, 1, 1), 0.5, 3), "the channels and size of the training images"),
         ((x, 0.5, 3, labels), "the bank has none"),
     ]:
