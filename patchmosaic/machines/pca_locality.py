@@ -126,9 +126,9 @@ def _columns(images: Tensor) -> Tensor:
 class PCALocalMachine(PreparedMachine):
     """PCA-locality.
 
-    Weights in float32 (float64 for noise variances below 5e-3): the posterior mean of noisy training
-    images is within 1e-4 of float64; that of queries far from all images, whose distances are large
-    and nearly cancel, within 2e-3 at 24 x 24 pixels in colour.
+    Weights in float32 (float64 for noise variances below 5e-3): the posterior mean of noisy
+    training images is within 1e-4 of float64; that of queries far from all images, whose distances
+    are large and nearly cancel, within 2e-3 at 24 x 24 pixels in colour.
 
     Args:
         tau: of the windows. None: :func:`default_tau` of Lukoianov et al.
