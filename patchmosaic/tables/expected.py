@@ -37,11 +37,14 @@ def _choice(*allowed: str) -> _Field:
 _TEXT: _Field = (lambda v: isinstance(v, str) and bool(v.strip()), "text")
 
 
+# The architectures of the paper's tables, by the names that they have there.
+_IN_PAPER = tuple(dict.fromkeys(row.in_paper or name for name, row in ARCHITECTURES.items()))
+
 _PAPER_FIELDS: dict[str, _Field] = {
     "table": _integer(1),
     "network_steps": _integer(1),
     "dataset": _TEXT,
-    "architecture": _choice(*ARCHITECTURES),
+    "architecture": _choice(*_IN_PAPER),
     "padding": _choice(*PADDINGS),
     "conditional": (lambda v: isinstance(v, bool), "true or false"),
     "els": _number(-1, 1),
