@@ -418,8 +418,9 @@ def _check_scales(name: str, config: dict, checkpoints: Path) -> None:
     where, steps = "calibration.source: packaged, but", config["sampling"]["machine_steps"]
     checkpoint = config["networks"][name]["checkpoint"]
     if checkpoint != "packaged":
-        kind = "an external network" if checkpoint in EXTERNAL_KEYS else "trained here"
-        cure = "" if checkpoint in EXTERNAL_KEYS else f", or networks.{name}.checkpoint to packaged"
+        kinds = {"trained": "trained here", "published": "one of the paper's authors"}
+        kind = kinds.get(checkpoint, "an external network")
+        cure = f", or networks.{name}.checkpoint to packaged" if checkpoint == "trained" else ""
         raise ConfigError(
             f"{where} {name} is {kind}, and packaged scales are for the packaged network; "
             f"set calibration.source to computed{cure}"

@@ -17,9 +17,6 @@ CANDIDATES = ("wrapped", "interior")
 NEEDS = ("scales", "boundary")
 """What a machine may need beside the bank: locality scales P(t); the boundary of the images."""
 
-BASELINE = "is"
-"""The machine that every comparison is with."""
-
 OWN_NAME = re.compile(r"(?!network)[a-z][a-z0-9_]*")
 """What a machine of one's own may be called."""
 

@@ -189,6 +189,7 @@ def project(own_run, tmp_path_factory):
 TABLE, FIGURE = "own results/tables/headline.csv", "own results/figures/headline.pdf"
 
 
+@pytest.mark.workflow
 def test_it_goes_through_the_workflow_beside_els(project):
     """Only what is new is sampled, and again when the file changes."""
     folder, config = project
@@ -210,6 +211,7 @@ def test_it_goes_through_the_workflow_beside_els(project):
     assert planned(snakemake(folder, "-n", TABLE, *config))["sample_machine"] == 2
 
 
+@pytest.mark.workflow
 def test_one_that_exits_ends_the_run_before_any_sampling(project):
     folder, config = project
     shutil.rmtree(folder / "own results/samples")
