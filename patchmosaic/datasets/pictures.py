@@ -76,7 +76,7 @@ def _eight_bits(picture: Image.Image, kind: str | None, remarks: Counter[str]) -
     """Gray of 16 bits by its upper 8, as Pillow reads colours of 16 bits."""
     if picture.mode.startswith("I;16") or (picture.mode == "I" and kind == "PPM"):
         values = np.asarray(picture).astype(np.int64)  # (height, width)
-        remarks["dark"] += 0 < values.max() < TWELVE_BITS
+        remarks["dark"] += bool(0 < values.max() < TWELVE_BITS)
         gray = Image.fromarray((values >> 8).astype(np.uint8))
         if (hidden := picture.info.get("transparency")) is not None:
             gray.putalpha(Image.fromarray(np.where(values == hidden, 0, 255).astype(np.uint8)))

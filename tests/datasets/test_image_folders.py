@@ -12,6 +12,7 @@ from PIL import Image, ImageCms
 from patchmosaic.datasets.content import DatasetError
 from patchmosaic.datasets.fetching import fetch
 from patchmosaic.datasets.image_files import OF_SYSTEMS, survey
+from patchmosaic.datasets.images import load_images, save_images
 from patchmosaic.datasets.layout import split_of, understand
 from patchmosaic.datasets.pictures import PictureError, decode
 from patchmosaic.datasets.preparation import prepare
@@ -322,6 +323,18 @@ def test_other_files_of_16_bits():
     remarks = Counter()
     decode(encoded(Image.fromarray(values >> 4)), remarks)
     assert remarks["dark"] == 1, "12 bits in 16 would be read as nearly black"
+
+
+def test_images_of_12_bits_in_16_are_prepared_and_recorded(tmp_path):
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    for name, value in (("a", 900), ("b", 4000)):
+        Image.fromarray(np.full((4, 4), value, np.uint16)).save(folder / f"{name}.png")
+    images, lines = prepared(folder, tmp_path / "raw")
+    save_images(tmp_path / "prepared.npz", images)
+    pictures = load_images(tmp_path / "prepared.npz").record["pictures"]
+    assert pictures["dark"] == pictures["16 bits"] == 2
+    assert any("multiply them by 16" in line for line in lines)
 
 
 @pytest.mark.parametrize(
