@@ -70,16 +70,17 @@ def square_composite(
     )
     blocks = bank.split(max(1, BLOCK // (channels * height * width)))
     count = rows.sum(0)[:, None].double() * cols.sum(0)
-    result = torch.zeros(x.shape, dtype=torch.float64, device=bank.device)
-    for query, total in zip(x.to(bank.device, dtype), result, strict=True):
+    result = []
+    for query in x.to(bank.device, dtype):
         squares = ((query - scale * block.to(dtype)).square().sum(1) for block in blocks)
         distances = torch.cat([rows @ (each @ cols.T) for each in squares])  # (N, H', W')
         weights = (distances / (-2 * variance)).softmax(0)
+        total = torch.zeros_like(query, dtype=torch.float64)
         for block, part in zip(blocks, weights.split(len(blocks[0])), strict=True):
             covering = rows.T @ (part @ cols)  # (n, H, W)
             total += (block.to(dtype) * covering[:, None]).sum(0, dtype=torch.float64)
-        total /= count
-    return result
+        result.append(total / count)
+    return torch.stack(result)
 
 
 def equivariant_composite(

@@ -100,7 +100,7 @@ def test_circular_equivariant_composite_is_equivariant():
 
 def test_blocks_of_the_bank_change_nothing(monkeypatch):
     bank = images(23, 1, 6)
-    x, a_bar = queries(bank, 0.3), alpha_bar(0.3)
+    x, a_bar = queries(bank, 0.3).requires_grad_(), alpha_bar(0.3)
     kinds = (SquareCompositeMachine, EquivariantCompositeMachine)
     whole = [kind(bank).posterior_mean(x, a_bar, 3) for kind in kinds]
     monkeypatch.setattr("patchmosaic.machines.composite.BLOCK", 2000)

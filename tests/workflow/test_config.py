@@ -264,7 +264,7 @@ def test_packaged_scales_are_not_for_a_network_trained_here():
     with pytest.raises(ConfigError, match="packaged, but mnist-unet-zeros is trained here"):
         validate(PACKAGED_SCALES, trained)
     published = {"networks": {"mnist-unet-zeros": {"checkpoint": "published"}}}
-    with pytest.raises(ConfigError, match="one of the paper's authors, .* to computed$"):
+    with pytest.raises(ConfigError, match=r"one of the paper's authors, .* to computed$"):
         validate(PACKAGED_SCALES, published)
 
 
