@@ -233,6 +233,23 @@ class Experiment:
         record = self.results / f"machines/{self.sampled_as(name, machine)}/{machine}.json"
         return [Path(self.config["machines"][machine]["module"]), record]
 
+    @property
+    def own_questions(self) -> list[dict]:
+        """What :mod:`workflow.ask_own` is given: each own machine, once for each bank."""
+        found = []
+        for machine in self.own_machines:
+            for name in dict.fromkeys(self.sampled_as(name, machine) for name in self.networks):
+                network, dataset = self.network(name), self.config["datasets"][self.dataset(name)]
+                channels = dataset.get("channels", find_dataset(dataset["source"]).channels)
+                question = {
+                    "path": self.config["machines"][machine]["module"],
+                    "shape": [channels, dataset["size"], dataset["size"]],
+                    "conditional": network["conditional"],
+                    "boundary": network["padding"],
+                }
+                found.append(question | self.own_machine(machine))
+        return found
+
     # Seeds and samples.
 
     @property

@@ -1,8 +1,11 @@
 """What all rules use: the experiment E, digests of the code, and how jobs share a machine."""
 
+import json
 import os
 import shlex
+import subprocess
 import sys
+from importlib.util import find_spec
 
 import psutil
 from snakemake.exceptions import WorkflowError
@@ -128,3 +131,26 @@ def config_files():
         for path in dict.fromkeys(found)
         if path.resolve() != own
     ]
+
+
+def ask_own_machines():
+    """End the run where a machine of one's own cannot be used, before any job.
+
+    Where torch is only in the environments of jobs, it is left to the rule own_machine.
+    """
+    if not E.own_questions or find_spec("torch") is None:
+        return
+    result = subprocess.run(
+        [*shlex.split(sys.executable), "-m", "workflow.ask_own"],
+        input=json.dumps(E.own_questions),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    if result.returncode:
+        lines = result.stderr.strip().splitlines()
+        raise WorkflowError(
+            lines[-1]
+            if lines
+            else f"machines: one of one's own exits ({result.returncode})"
+        )

@@ -1,6 +1,10 @@
 """Noise shared by all, and the samples that machines and networks make of it."""
 
 
+onstart:
+    ask_own_machines()
+
+
 rule noise:
     """Draw the noise (and labels) of every seed; the same file serves machines and networks."""
     input:
