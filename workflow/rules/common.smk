@@ -74,7 +74,8 @@ try:
 except ConfigError as error:
     raise WorkflowError(f"the config cannot be run:\n{error}")
 
-E = Experiment(config, PROJECT)
+# Paths from the project's folder where that is the working folder: moving it reruns nothing.
+E = Experiment(config, Path() if PROJECT == Path.cwd() else PROJECT)
 
 
 def any_of(names):
