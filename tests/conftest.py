@@ -61,11 +61,3 @@ def own_run(tmp_path_factory, worker_id):
 
 def files_below(folder):
     return {p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.is_dir()}
-
-
-def pytest_collection_modifyitems(items):
-    """Where tests run side by side, those that share a fixture of their file share a process."""
-    for item in items:
-        fixtures = (f for found in item._fixtureinfo.name2fixturedefs.values() for f in found)
-        if any(fixture.scope == "module" for fixture in fixtures):
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
