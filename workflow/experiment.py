@@ -235,7 +235,7 @@ class Experiment:
 
     @property
     def own_questions(self) -> list[dict]:
-        """What :mod:`workflow.ask_own` is given: each own machine, once for each bank."""
+        """What patchmosaic.machines.ask_own is given: each own machine, once for each bank."""
         found = []
         for machine in self.own_machines:
             for name in dict.fromkeys(self.sampled_as(name, machine) for name in self.networks):

@@ -142,7 +142,7 @@ def ask_own_machines():
     if not E.own_questions or find_spec("torch") is None:
         return
     result = subprocess.run(
-        [*shlex.split(sys.executable), "-m", "workflow.ask_own"],
+        [*shlex.split(sys.executable), "-m", "patchmosaic.machines.ask_own"],
         input=json.dumps(E.own_questions),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

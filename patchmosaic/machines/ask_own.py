@@ -1,8 +1,8 @@
 """Ask machines of one's own about made-up images, before a workflow starts any job.
 
-``python -m workflow.ask_own`` with a list of machines as JSON on standard input, each with path,
-shape (C, H, W) of its images, conditional, and the arguments of OwnMachine. The first that cannot
-be used ends it, with one line on standard error.
+``python -m patchmosaic.machines.ask_own`` with a list of machines as JSON on standard input, each
+with path, shape (C, H, W) of its images, conditional, and the arguments of OwnMachine. The first
+that cannot be used ends it, with one line on standard error.
 """
 
 import json
