@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.special import stdtrit
 
 from patchmosaic.engines import adaptive, native
 from patchmosaic.engines.patch_index import Draws, PatchIndex, Workspace
@@ -18,6 +19,7 @@ from patchmosaic.machines.audit import (
     interval,
     pooled,
     rows_to_audit,
+    student_quantile,
     summarise,
 )
 from patchmosaic.machines.local import EquivariantLocalScoreMachine, LocalScoreMachine
@@ -525,3 +527,10 @@ def test_index_holds_each_patch_once():
         np.ptp(images[n, 0, y : y + 5, x : x + 5]) == 0 for n, y, x in np.ndindex(30, 12, 12)
     )
     assert index.constants.sum() == constant
+
+
+@pytest.mark.parametrize("freedom", [1, 2, 3, 4, 7, 10, 39, 40, 999])
+def test_quantiles_of_student_s_t_are_scipys(freedom):
+    for probability in (0.5, 0.9, 0.975, 0.999):
+        found = student_quantile(freedom, probability)
+        assert found == pytest.approx(stdtrit(freedom, probability), rel=1e-11, abs=1e-12)

@@ -408,7 +408,15 @@ def arguments(table, expected):
         ],
         "provenance": Provenance(
             datasets=pd.DataFrame(
-                [{"dataset": "mnist", "images": 60000, "sha256": "ab" * 32, "source": "here"}]
+                [
+                    {
+                        "dataset": "mnist",
+                        "images": 60000,
+                        "sha256": "ab" * 32,
+                        "source": "here",
+                        "licence": "free",
+                    }
+                ]
             ),
             checkpoints=pd.DataFrame(
                 [{"network": "n", "sha256": "cd" * 32, "images_seen": 9, "source": "packaged"}]

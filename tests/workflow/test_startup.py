@@ -21,6 +21,7 @@ WITH_TORCH = {  # they run machines or networks, or read what is kept as tensors
     "calibrate",
     "check_engine",
     "consistency",
+    "diffusers_checkpoint",
     "explorer_data",
     "figure_denoising",
     "figure_mosaics",

@@ -27,12 +27,12 @@ if set("{}") & set(str(PROJECT)):
 # Workflow and jobs use the package beside this Snakefile, whatever else is installed.
 PATHS = os.environ.get("PYTHONPATH", "").split(os.pathsep)
 if PATHS[0] != str(PROJECT):
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(PROJECT), *filter(None, PATHS)])
+    os.environ.update(PYTHONPATH=os.pathsep.join([str(PROJECT), *filter(None, PATHS)]))
 if sys.path[0] != str(PROJECT):
     sys.path.insert(0, str(PROJECT))
 
 # Jobs draw without a screen, in whatever notebook Snakemake was started.
-os.environ["MPLBACKEND"] = "agg"
+os.environ.update(MPLBACKEND="agg")
 
 from patchmosaic.datasets.content import DatasetError
 from patchmosaic.publish.manifest import (
