@@ -32,6 +32,7 @@ WITH_TORCH = {  # they run machines or networks, or read what is kept as tensors
     "noise",
     "novelty",
     "own_checkpoint",
+    "published_checkpoint",
     "own_machine",
     "sample_machine",
     "sample_network",
