@@ -565,7 +565,7 @@ def test_own_network_is_not_packaged(finished):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 1
-    assert "an own network is not packaged" in done.stderr
+    assert "an external network is not packaged" in done.stderr
 
 
 @pytest.mark.workflow
