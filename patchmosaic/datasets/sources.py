@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import logging
+import lzma
 import shutil
 import subprocess
 import tarfile
@@ -320,7 +321,7 @@ class LocalPath:
         return f"local {self.path.name}"
 
     def deliver(self, files: Sequence[RawFile], folder: Path, transfer: Transfer) -> None:
-        if self.path.is_file() and (zipfile.is_zipfile(self.path) or tarfile.is_tarfile(self.path)):
+        if self.path.is_file() and _is_archive(self.path):
             store_files_of(self.path, files, folder)
             return
         for file in files:
@@ -443,3 +444,11 @@ def _cause(error: Exception) -> str:
     """The transport's words, without the connection that they begin with."""
     reason = _reason(error)
     return str(reason.args[0] if reason.args else reason).split("): ", 1)[-1]
+
+
+def _is_archive(path: Path) -> bool:
+    """Whether a file is an archive that can be opened; a cut or damaged one is none."""
+    try:
+        return zipfile.is_zipfile(path) or tarfile.is_tarfile(path)
+    except (EOFError, OSError, ValueError, zlib.error, lzma.LZMAError):
+        return False

@@ -126,7 +126,7 @@ def mutate(draw, config):
             other = draw(st.sampled_from(sorted(places(config), key=str)))
             parent[key] = copy.deepcopy(at(config, other))
         case "misspell":
-            parent[draw(st.sampled_from([key[1:], key + key[-1], key.upper(), f"{key}\n"]))] = old
+            parent[draw(st.sampled_from([key[1:], key + key[-1:], key.upper(), f"{key}\n"]))] = old
             del parent[key]
         case "add":
             parent[draw(st.one_of(st.text(max_size=5), st.integers(), st.none()))] = old
