@@ -366,25 +366,56 @@ def cifar_archives(draw):
     return tar([regular(draw(st.sampled_from([BATCH, BATCH[1:]])), batch)], "w:gz")
 
 
-def test_broken_cifar10_archives_end_in_a_clear_error():
+def test_broken_cifar10_archives_end_in_a_clear_error(monkeypatch):
+    """Only an archive with the very file is taken; of any other nothing is left."""
     outcomes = Counter()
+    known = RawFile("test_batch.bin", hashlib.sha256(RECORDS).hexdigest(), len(RECORDS))
+    dataset = dataclasses.replace(REGISTRY["cifar10"], files=(known,), sources=())
+    monkeypatch.setitem(REGISTRY, "cifar10", dataset)
 
     @cases(80)
     @given(cifar_archives())
     def check(content):
         with folder() as where:
-            path = Path(where, "cifar-10-binary.tar.gz")
-            path.write_bytes(content)
+            local, raw = Path(where, "cifar-10-binary.tar.gz"), Path(where, "raw")
+            local.write_bytes(content)
+
+            def fetched():
+                return fetch("cifar10", raw, local=local, progress=False)
+
+            if attempt(outcomes, fetched, local.name, DatasetError) is None:
+                assert list(raw.iterdir()) == []
+            else:
+                assert (raw / "test_batch.bin").read_bytes() == RECORDS
+
+    check()
+    assert outcomes["refused"] >= 40
+
+
+def test_broken_cifar10_records_end_in_a_clear_error():
+    outcomes = Counter()
+
+    @cases(60)
+    @given(
+        st.one_of(
+            st.integers(0, len(RECORDS)).map(lambda size: RECORDS[:size]),
+            st.binary(max_size=5).map(lambda more: RECORDS + more),
+            st.integers(0, 255).map(lambda label: bytes([label]) + RECORDS[1:]),
+        )
+    )
+    def check(content):
+        with folder() as where:
+            (Path(where) / "test_batch.bin").write_bytes(content)
 
             def pictures():
                 raw = read_cifar10(Path(where), "test")
                 return [picture.size for _, picture in raw.pictures(len(raw.ids))]
 
-            for size in attempt(outcomes, pictures, path, DatasetError) or []:
+            for size in attempt(outcomes, pictures, where, DatasetError) or []:
                 assert size == (32, 32)
 
     check()
-    assert outcomes["refused"] >= 40
+    assert outcomes["refused"] >= 20
 
 
 # ---------------------------------------------------------------------------- collections
