@@ -115,7 +115,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise RecordError(f"{path}: {error}; nothing of it was run") from None
     except (
         *(ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError, OSError),
-        *(EOFError, RuntimeError, MemoryError, NotImplementedError, RecursionError),
+        *(EOFError, RuntimeError, MemoryError),
         *(struct.error, zlib.error, zipfile.BadZipFile),
     ) as error:
         raise RecordError(f"{path}: not a whole file of torch.save: {error!r}") from None
