@@ -24,3 +24,4 @@ rule all:
     default_target: True
     input:
         E.results / "manifest.json",
+        rules.manifest.input.results,  # one that is deleted is made again
