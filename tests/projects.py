@@ -34,7 +34,8 @@ def copy_project(folder):
         ROOT / "patchmosaic", folder / "patchmosaic", ignore=shutil.ignore_patterns("__pycache__")
     )
     (folder / "numbers").mkdir()
-    shutil.copyfile(ROOT / "numbers/expected.yaml", folder / "numbers/expected.yaml")
+    for name in ("paper.yaml", "committed.yaml"):
+        shutil.copyfile(ROOT / "numbers" / name, folder / "numbers" / name)
     return folder
 
 

@@ -24,14 +24,13 @@ import yaml
 from patchmosaic.analysis.agreement import paired_differences
 from patchmosaic.analysis.intervals import bootstrap_median, paired_difference
 from patchmosaic.datasets.registry import REGISTRY
-from patchmosaic.tables.expected import load_expected
 from patchmosaic.tables.headline import headline
+from patchmosaic.tables.paper import load_paper
 from patchmosaic.tables.text import format_interval
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results"
 NUMBERS = ROOT / "numbers"
-EXPECTED = NUMBERS / "expected.yaml"
 KEPT = {  # experiment: folder of numbers/agreement
     "paper": "",
     "wide": "",
@@ -115,7 +114,7 @@ class Numbers:
     @cached_property
     def paper(self) -> pd.DataFrame:
         """The rows of the paper's tables."""
-        return load_expected(EXPECTED).paper
+        return load_paper(NUMBERS / "paper.yaml").rows
 
     @cached_property
     def agreement(self) -> pd.DataFrame:
@@ -240,7 +239,7 @@ def without_images(paper: pd.DataFrame, datasets: Iterable[str]) -> str:
     """Lines for :func:`headline_table`: rows of the paper whose images the user has to bring.
 
     Args:
-        paper: the paper's tables, as `load_expected` reads them.
+        paper: the paper's tables, as `load_paper` reads them.
         datasets: what has been run.
     """
     absent = [name for name in set(paper["dataset"]) - set(datasets) if REGISTRY[name].only_local]

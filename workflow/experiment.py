@@ -52,7 +52,8 @@ class Experiment:
         self.config = config
         self.project = project
         self.checkpoints = project / "checkpoints"
-        self.expected = project / "numbers/expected.yaml"
+        self.paper = project / "numbers/paper.yaml"
+        self.committed = project / "numbers/committed.yaml"
         self.data = Path(config["directories"]["data"])
         self.results = Path(config["directories"]["results"])
         self.networks: list[str] = config["evaluate"]

@@ -113,7 +113,7 @@ FIGURES: dict[str, Figure] = {
     "measures": Figure(
         "r, r² and R²",
         "Agreement",
-        lambda e, w: {"agreement": e.results / "tables/agreement.csv", "expected": e.expected},
+        lambda e, w: {"agreement": e.results / "tables/agreement.csv", "paper": e.paper},
         each=_if(_if_els),
     ),
     "siblings": Figure(

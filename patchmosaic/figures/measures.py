@@ -17,8 +17,8 @@ from patchmosaic.figures.style import (
     key,
     style,
 )
-from patchmosaic.tables.expected import load_expected
 from patchmosaic.tables.headline import CONFIGURATION, with_copies
+from patchmosaic.tables.paper import load_paper
 
 MEASURES = {
     "pearson_r": ("Pearson r", BLUE, "o"),
@@ -90,6 +90,6 @@ def measures(agreement: pd.DataFrame, paper: pd.DataFrame, *, low: float = -0.25
     return figure
 
 
-def draw(*, agreement: str, expected: str) -> Figure:
+def draw(*, agreement: str, paper: str) -> Figure:
     """The figure from the files of the agreement and of the paper's numbers."""
-    return measures(pd.read_csv(agreement), load_expected(expected).paper)
+    return measures(pd.read_csv(agreement), load_paper(paper).rows)

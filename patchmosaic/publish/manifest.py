@@ -44,7 +44,8 @@ SOURCES = (
     "patchmosaic/**/*.py",
     "patchmosaic/**/*.c",
     "patchmosaic/**/*.j2",
-    "numbers/expected.yaml",
+    "numbers/paper.yaml",
+    "numbers/committed.yaml",
 )
 _TEXTS = {"type": "object", "additionalProperties": {"type": "string"}}
 _SHA256 = {"type": "string", "pattern": "^[0-9a-f]{64}$"}

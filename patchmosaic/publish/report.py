@@ -115,7 +115,7 @@ def render_report(
         headline: as :func:`patchmosaic.tables.headline.headline` makes it.
         paired: as :func:`patchmosaic.analysis.agreement.paired_differences` makes it.
         orderings: as :func:`patchmosaic.tables.orderings.orderings` makes it.
-        comparison: with the committed numbers, from :func:`patchmosaic.tables.expected.compare`.
+        comparison: with the committed numbers, from :func:`patchmosaic.tables.committed.compare`.
         figures: in the order in which they appear.
         provenance: where the numbers come from.
         tables: for each csv, its path relative to the report and what it holds.
@@ -133,7 +133,7 @@ def render_report(
         orderings=tally(orderings).to_dict("records"),
         undefined=int(headline["undefined"].sum()),
         comparison=comparison.to_dict("records"),
-        nothing_committed=comparison["expected"].isna().all(),
+        nothing_committed=comparison["committed"].isna().all(),
         categories=categories,
         provenance={
             field.name: getattr(provenance, field.name).astype(object)

@@ -1,8 +1,8 @@
 """The headline table: median agreement per configuration, beside the paper's and our committed one.
 
-headline(agreement, expected.paper)      # one row a configuration, number of steps and machine
+headline(agreement, paper.rows)      # one row a configuration, number of steps and machine
 verdicts(headline, paired)               # is ELS clearly above IS?
-compare(headline, expected, "default")   # did a committed number move?
+compare(headline, committed, "default")  # did a committed number move?
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from patchmosaic.machines.registry import ordered
 CONFIGURATION = ["dataset", "architecture", "padding", "conditional"]
 
 
-_RUN = ["network", "network_steps", "machine"]
+RUN = ["network", "network_steps", "machine"]
 
 
 _VALUES = ["pearson_r", "r_squared", "r2_determination", "cosine", "rmse"]
@@ -74,7 +74,7 @@ def headline(agreement: pd.DataFrame, paper: pd.DataFrame | None = None) -> pd.D
     Raises:
         ValueError: on missing columns, an unknown machine, a seed that occurs twice, or no rows.
     """
-    keys = [*CONFIGURATION, *_RUN]
+    keys = [*CONFIGURATION, *RUN]
     missing = sorted({*keys, *_VALUES, "seed", "better_than_is"} - set(agreement.columns))
     if missing:
         raise ValueError(f"agreement lacks the columns {', '.join(missing)}")

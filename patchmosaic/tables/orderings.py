@@ -41,7 +41,7 @@ def orderings(
     Args:
         agreement: the per-seed rows of tables/agreement.csv.
         paper: rows of the paper's tables, as
-            :func:`patchmosaic.tables.expected.load_expected` reads them.
+            :func:`patchmosaic.tables.paper.load_paper` reads them.
         kinds: what each network is beside its padding; those of one kind differ in that alone.
 
     Returns:

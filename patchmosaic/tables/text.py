@@ -64,12 +64,12 @@ def _undefined(headline: pd.DataFrame) -> Iterator[str]:
 def format_comparison(comparison: pd.DataFrame) -> str:
     """The comparison as plain text for a terminal, ending in a line that says how it went."""
     width = max(len("network"), *comparison["network"].str.len())
-    titles = f"{'network':<{width}}  steps  machine  expected  found  tolerance   moved  ok   note"
+    titles = f"{'network':<{width}}  steps  machine  committed  found  tolerance   moved  ok   note"
     lines = [titles, "-" * len(titles)]
     for row in comparison.itertuples():
         lines.append(
             f"{row.network:<{width}}  {row.network_steps:>5}  {row.machine.upper():<7}"
-            f"  {format_number(row.expected, '.3f'):>8}  {format_number(row.found, '.3f'):>5}"
+            f"  {format_number(row.committed, '.3f'):>9}  {format_number(row.found, '.3f'):>5}"
             f"  {format_number(row.tolerance, '.3f'):>9}  {format_number(row.moved, '+.3f'):>6}"
             f"  {'yes' if row.ok else 'NO':<3}  {row.note}"
         )

@@ -3,12 +3,12 @@
 import pandas as pd
 
 from patchmosaic.system.console import logged
-from patchmosaic.tables.expected import load_expected
 from patchmosaic.tables.orderings import orderings
+from patchmosaic.tables.paper import load_paper
 
 if __name__ == "__main__":
     with logged(snakemake.log[0]):
-        expected = load_expected(snakemake.input.expected)
+        paper = load_paper(snakemake.input.paper).rows
         agreement = pd.read_csv(snakemake.input.agreement)
-        table = orderings(agreement, expected.paper, snakemake.params.kinds)
+        table = orderings(agreement, paper, snakemake.params.kinds)
         table.to_csv(snakemake.output[0], index=False)

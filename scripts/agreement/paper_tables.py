@@ -5,13 +5,13 @@ from pathlib import Path
 import pandas as pd
 
 from patchmosaic.system.console import logged
-from patchmosaic.tables.expected import load_expected
-from patchmosaic.tables.paper import beside_paper, to_html, to_latex
+from patchmosaic.tables.paper import load_paper
+from patchmosaic.tables.paper_tables import beside_paper, to_html, to_latex
 
 if __name__ == "__main__":
     with logged(snakemake.log[0]):
-        expected = load_expected(snakemake.input.expected)
-        table = beside_paper(pd.read_csv(snakemake.input.headline), expected.paper)
+        paper = load_paper(snakemake.input.paper).rows
+        table = beside_paper(pd.read_csv(snakemake.input.headline), paper)
         table.to_csv(snakemake.output.csv, index=False)
         Path(snakemake.output.latex).write_text(to_latex(table), encoding="utf-8")
         Path(snakemake.output.html).write_text(to_html(table), encoding="utf-8")

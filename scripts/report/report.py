@@ -11,7 +11,8 @@ from patchmosaic.publish.manifest import library_versions
 from patchmosaic.publish.report import Provenance, ReportFigure, render_report
 from patchmosaic.sampling.samples import load_samples
 from patchmosaic.system.console import logged
-from patchmosaic.tables.expected import compare, load_expected
+from patchmosaic.tables.committed import compare, load_committed
+from patchmosaic.tables.paper import load_paper
 
 
 def report_figure(figure):
@@ -51,7 +52,6 @@ if __name__ == "__main__":
     with logged(snakemake.log[0]):
         settings, given = snakemake.params, snakemake.input
         headline, agreement = pd.read_csv(given.headline), pd.read_csv(given.agreement)
-        expected = load_expected(given.expected)
         noise = [load_samples(Path(path)) for path in given.noise]
         records = [json.loads(Path(path).read_text()) for path in given.records]
         cosines = [pd.read_csv(path) for path in given.cosines]
@@ -96,7 +96,7 @@ if __name__ == "__main__":
             headline=headline,
             paired=pd.read_csv(given.paired),
             orderings=pd.read_csv(given.orderings),
-            comparison=compare(headline, expected, settings.experiment),
+            comparison=compare(headline, load_committed(given.committed), settings.experiment),
             figures=[report_figure(figure) for figure in settings.figures],
             provenance=provenance,
             tables={
@@ -114,6 +114,6 @@ if __name__ == "__main__":
                 if settings.explorer
                 else {}
             ),
-            paper_source=expected.source,
+            paper_source=load_paper(given.paper).source,
         )
         Path(snakemake.output[0]).write_text(html, encoding="utf-8")

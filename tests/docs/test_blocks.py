@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from configs import DEFAULT, ROOT, merged, read
 
-from patchmosaic.tables.expected import load_expected
+from patchmosaic.tables.paper import load_paper
 
 
 def script(name, room="tools"):
@@ -152,7 +152,7 @@ def place(row, network):
 
 def test_every_row_of_the_paper_is_there_or_says_what_it_needs():
     rows = table("paper")
-    for row in read("numbers/expected.yaml")["paper"]:
+    for row in read("numbers/paper.yaml")["rows"]:
         row["dataset"] = row["dataset"].replace("cifar10", "cifar10_jpeg")
         found = rows.pop(place(row, row))
         assert float(found["paper's ELS"]) == row["els"]
@@ -178,7 +178,7 @@ def test_tables_are_of_the_committed_numbers(marker, experiment, override):
     networks = config["networks"]
     committed = {
         (*place(row, networks[row["network"]]), row["machine"].upper()): f"{row['pearson_r']:.2f}"
-        for row in read("numbers/expected.yaml")["committed"][experiment]
+        for row in read("numbers/committed.yaml")[experiment]
     }
     found = {
         (*where, machine): row[machine].split()[0]
@@ -203,7 +203,7 @@ def test_kept_seeds_make_the_committed_numbers(path, experiments):
     network, steps = path.stem.rsplit("-", 1)
     assert set(rows["network"]) == {network}
     assert set(rows["network_steps"]) == {int(steps)}
-    committed = read("numbers/expected.yaml")["committed"]
+    committed = read("numbers/committed.yaml")
     expected = {
         row["machine"]: row["pearson_r"]
         for experiment in experiments
@@ -221,15 +221,14 @@ def test_kept_seeds_make_the_committed_numbers(path, experiments):
 
 def test_short_answer_is_that_of_the_table():
     """The highest machine of each row, and how far the medians are from the paper's."""
-    expected = load_expected(ROOT / "numbers/expected.yaml")
     config = merged(DEFAULT, read("config/paper.yaml"))["networks"]
     paper = {
         (row.dataset.replace("cifar10", "cifar10_jpeg"), row.architecture, row.padding, steps): row
-        for row in expected.paper.itertuples()
+        for row in load_paper(ROOT / "numbers/paper.yaml").rows.itertuples()
         for steps in [row.network_steps]
     }
     rows = {}
-    for row in read("numbers/expected.yaml")["committed"]["paper"]:
+    for row in read("numbers/committed.yaml")["paper"]:
         rows.setdefault((row["network"], row["network_steps"]), {})[row["machine"]] = row[
             "pearson_r"
         ]
@@ -253,7 +252,7 @@ def test_short_answer_is_that_of_the_table():
 
 def test_how_far_els_is_above_ls():
     rows = {}
-    for row in read("numbers/expected.yaml")["committed"]["paper"]:
+    for row in read("numbers/committed.yaml")["paper"]:
         rows.setdefault((row["network"], row["network_steps"]), {})[row["machine"]] = row[
             "pearson_r"
         ]
@@ -290,7 +289,7 @@ def test_all_networks_of_the_tables_are_kept():
 
 
 def test_circular_banks_are_of_the_committed_numbers():
-    rows = read("numbers/expected.yaml")["committed"]["interior"]
+    rows = read("numbers/committed.yaml")["interior"]
     committed = [f"{row['pearson_r']:.2f}" for row in rows if row["machine"] == "els"]
     found = cells(text_of("circular banks"))[:2]
     assert [row[5].split()[0] for row in found] == committed
@@ -298,7 +297,7 @@ def test_circular_banks_are_of_the_committed_numbers():
 
 
 def test_rows_without_images_are_those_that_make_readme_writes():
-    paper = load_expected(ROOT / "numbers/expected.yaml").paper
+    paper = load_paper(ROOT / "numbers/paper.yaml").rows
     lines = DOCS.without_images(paper, ["mnist", "cifar10_jpeg"]).splitlines()
     assert len(lines) == 4
     assert set(lines) == {

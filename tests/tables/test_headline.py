@@ -7,17 +7,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 
 from patchmosaic.analysis.agreement import paired_differences
 from patchmosaic.analysis.intervals import bootstrap_median, proportion
 from patchmosaic.publish.report import Provenance, ReportFigure, render_report
-from patchmosaic.tables.expected import Expected, compare, load_expected
+from patchmosaic.tables.committed import compare
 from patchmosaic.tables.headline import COLUMNS, describe_configuration, headline, summary, verdicts
 from patchmosaic.tables.orderings import orderings, tally
+from patchmosaic.tables.paper import load_paper
 from patchmosaic.tables.text import format_comparison, format_headline
 
-EXPECTED = Path(__file__).parents[2] / "numbers/expected.yaml"
+PAPER = load_paper(Path(__file__).parents[2] / "numbers/paper.yaml")
 
 
 def per_seed(machine, r, is_r, steps=150, dataset="mnist", network=None):
@@ -59,11 +59,6 @@ def table():
     return pd.concat([*mnist, per_seed("els", ELS, IS, dataset="cifar10_jpeg")])
 
 
-@pytest.fixture
-def expected():
-    return load_expected(EXPECTED)
-
-
 def row(medians, **where):
     for column, value in where.items():
         medians = medians[medians[column] == value]
@@ -71,8 +66,8 @@ def row(medians, **where):
     return medians.iloc[0]
 
 
-def test_headline_columns_and_medians(table, expected):
-    medians = headline(table, expected.paper)
+def test_headline_columns_and_medians(table):
+    medians = headline(table, PAPER.rows)
     assert " ".join(medians.columns[:15]) == (
         "dataset architecture padding conditional network_steps machine seeds pearson_r "
         "pearson_r_low pearson_r_high r_squared r2_determination fraction_better_than_is paper "
@@ -94,39 +89,37 @@ def test_headline_columns_and_medians(table, expected):
     assert np.isnan(ideal["fraction_better_than_is"])
 
 
-def test_steps_choose_the_paper_table(expected):
+def test_steps_choose_the_paper_table():
     both = pd.concat([per_seed("is", IS, IS, steps=steps) for steps in (20, 150)])
-    assert headline(both, expected.paper).set_index("network_steps")["paper"].to_dict() == {
+    assert headline(both, PAPER.rows).set_index("network_steps")["paper"].to_dict() == {
         20: 0.62,
         150: 0.61,
     }
 
 
-def test_datasets_that_the_paper_lacks_get_no_number(table, expected):
+def test_datasets_that_the_paper_lacks_get_no_number(table):
     others = table.replace({"dataset": {"cifar10_jpeg": "mine"}})
-    mine = row(headline(others, expected.paper), dataset="mine")
+    mine = row(headline(others, PAPER.rows), dataset="mine")
     assert np.isnan(mine["paper"])
     assert np.isnan(mine["difference"])
     assert headline(table)["paper"].isna().all()
 
 
-def test_altered_copies_stand_beside_the_originals_and_say_so(expected):
+def test_altered_copies_stand_beside_the_originals_and_say_so():
     copy = per_seed("els", ELS, IS, dataset="cifar10_jpeg").assign(conditional=True)
-    found = headline(copy, expected.paper)
+    found = headline(copy, PAPER.rows)
     assert found["paper"].tolist() == [0.95]
     assert found["dataset"].tolist() == ["cifar10_jpeg"]
     baseline = per_seed("is", IS, IS, dataset="cifar10_jpeg").assign(conditional=True)
     both = pd.concat([copy, baseline])
-    beside = summary(headline(both, expected.paper), paired(both))
+    beside = summary(headline(both, PAPER.rows), paired(both))
     assert beside.endswith("are those for cifar10.")
     assert "those for" not in summary(headline(both), paired(both))
 
 
-def test_headline_does_not_depend_on_the_order_of_rows(table, expected):
+def test_headline_does_not_depend_on_the_order_of_rows(table):
     shuffled = table.sample(frac=1, random_state=1)
-    pd.testing.assert_frame_equal(
-        headline(table, expected.paper), headline(shuffled, expected.paper)
-    )
+    pd.testing.assert_frame_equal(headline(table, PAPER.rows), headline(shuffled, PAPER.rows))
 
 
 def test_undefined_correlations_count_as_zero_and_are_counted():
@@ -140,9 +133,9 @@ def test_undefined_correlations_count_as_zero_and_are_counted():
     assert "undefined (a constant image) on 2 of 5 seeds; there it counts as 0" in text
 
 
-def test_networks_of_one_configuration_stay_apart(expected):
+def test_networks_of_one_configuration_stay_apart():
     both = [per_seed("els", ELS - 0.1 * i, IS, network=f"training-{i}") for i in range(2)]
-    medians = headline(pd.concat(both), expected.paper)
+    medians = headline(pd.concat(both), PAPER.rows)
     assert medians["network"].tolist() == ["training-0", "training-1"]
     assert medians["paper"].tolist() == [0.94, 0.94]
 
@@ -204,102 +197,10 @@ def test_no_verdict_without_both(table):
     assert "nothing to compare" in summary(headline(alone), paired(alone))
 
 
-def test_expected_holds_the_papers_tables(expected):
-    """Sums of tables 1 and 2 as printed, so that no digit goes astray unnoticed."""
-    paper = expected.paper
-    assert paper.groupby("table")["network_steps"].unique().map(list).to_dict() == {
-        1: [150],
-        2: [20],
-    }
-    sums = paper.groupby("table")[["els", "ls", "is", "fraction_better_than_is"]].sum()
-    assert sums.loc[1].tolist() == pytest.approx([9.84, 9.04, 5.62, 10.72])
-    assert sums.loc[2].tolist() == pytest.approx([9.36, 8.68, 5.63, 10.66])
-    assert len(paper) == 22
-
-
-def content(**changes):
-    """A small valid expected.yaml, changed."""
-    paper = {
-        "table": 1,
-        "network_steps": 150,
-        "dataset": "mnist",
-        "architecture": "resnet",
-        "padding": "zeros",
-        "conditional": False,
-        "els": 0.94,
-        "ls": 0.82,
-        "is": 0.61,
-        "fraction_better_than_is": 1,
-    }
-    committed = {
-        "network": "mnist-resnet-zeros",
-        "network_steps": 150,
-        "machine": "els",
-        "pearson_r": 0.9,
-        "tolerance": 0.02,
-        "reason": "rounding",
-    }
-    for rows, prefix in ((paper, "paper."), (committed, "committed.")):
-        for key, value in changes.items():
-            if key.startswith(prefix):
-                rows[key.removeprefix(prefix)] = value
-    whole = {"source": "a paper", "paper": [paper], "committed": {"ci": [committed]}}
-    return whole | {key: value for key, value in changes.items() if "." not in key}
-
-
-def written(path, whole):
-    path.write_text(yaml.safe_dump(whole))
-    return path
-
-
-def test_load_expected(tmp_path):
-    expected = load_expected(written(tmp_path / "e.yaml", content()))
-    assert expected.committed["ci"]["tolerance"].tolist() == [0.02]
-    assert expected.paper["conditional"].dtype == bool
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"extra": 1}, "unknown key 'extra'"),
-        ({"paper.elss": 0.9}, r"paper\[0\]: unknown key 'elss'"),
-        ({"paper.els": "0.9"}, r"paper\[0\].els is '0.9': expected a number from -1 to 1"),
-        ({"paper.els": 1.5}, "els is 1.5"),
-        ({"paper.network_steps": True}, "network_steps is True: expected an integer from 1"),
-        ({"paper.conditional": 0}, "conditional is 0: expected true or false"),
-        ({"paper.architecture": "vit"}, "architecture is 'vit': expected one of resnet, unet"),
-        ({"paper.padding": ["zeros"]}, "padding is .*expected one of zeros, circular"),
-        ({"paper": None}, "paper is None: expected a list"),
-        ({"paper": content()["paper"] * 2}, r"paper\[1\] repeats"),
-        ({"committed": []}, "committed: expected experiments"),
-        ({"committed.tolerance": 0}, r"committed.ci\[0\].tolerance is 0: .* above 0 up to 1"),
-        ({"committed.tolerance": float("nan")}, "tolerance is nan"),
-        ({"committed.reason": " "}, "reason is ' ': expected text"),
-        ({"committed.machine": "ELS"}, "machine is 'ELS'"),
-    ],
-)
-def test_load_expected_refuses(tmp_path, changes, message):
-    path = written(tmp_path / "e.yaml", content(**changes))
-    with pytest.raises(ValueError, match=message) as caught:
-        load_expected(path)
-    assert str(path) in str(caught.value)
-
-
-def test_load_expected_refuses_missing_and_repeated_keys(tmp_path):
-    whole = content()
-    del whole["committed"]["ci"][0]["reason"]
-    with pytest.raises(ValueError, match=r"committed.ci\[0\]: the key 'reason' is missing"):
-        load_expected(written(tmp_path / "e.yaml", whole))
-    path = tmp_path / "twice.yaml"
-    path.write_text("source: a\npaper: []\ncommitted: {ci: [], ci: []}\n")
-    with pytest.raises(ValueError, match="'ci' occurs more than once"):
-        load_expected(path)
-
-
 def committed(*rows):
     columns = ["network", "network_steps", "machine", "pearson_r", "tolerance", "reason"]
     frame = pd.DataFrame([(*r, "a reason") for r in rows], columns=columns)
-    return Expected("a paper", pd.DataFrame(), {"ci": frame})
+    return {"ci": frame}
 
 
 def test_compare_within_and_beyond_the_tolerance():
@@ -308,7 +209,7 @@ def test_compare_within_and_beyond_the_tolerance():
     good = committed((network, 150, "els", els - 0.02, 0.02), (network, 150, "is", 0.6, 0.01))
     comparison = compare(medians, good, "ci")
     assert " ".join(comparison.columns[:8]) == (
-        "network network_steps machine expected found tolerance moved ok"
+        "network network_steps machine committed found tolerance moved ok"
     )
     assert comparison["ok"].tolist() == [True, True]
     assert comparison["moved"].tolist() == pytest.approx([0.02, 0])
@@ -335,7 +236,7 @@ def test_compare_fails_what_is_missing_on_either_side():
     assert comparison.loc[(network, "els"), "note"] == "found, but not committed"
 
 
-def test_nothing_committed_is_no_pass(table, expected):
+def test_nothing_committed_is_no_pass(table):
     medians = headline(table)
     for experiment in ("no such experiment", "ci"):
         comparison = compare(medians, committed(), experiment)
@@ -345,11 +246,11 @@ def test_nothing_committed_is_no_pass(table, expected):
             f"nothing committed for experiment {experiment}: 4 numbers found, none of them checked."
         )
     with pytest.raises(ValueError, match="no rows"):
-        compare(medians.iloc[:0], expected, "ci")
+        compare(medians.iloc[:0], committed(), "ci")
 
 
-def test_format_headline_reads_as_the_table_does(table, expected, tmp_path):
-    headline(table, expected.paper).to_csv(tmp_path / "h.csv", index=False)
+def test_format_headline_reads_as_the_table_does(table, tmp_path):
+    headline(table, PAPER.rows).to_csv(tmp_path / "h.csv", index=False)
     paired(table).to_csv(tmp_path / "p.csv", index=False)
     text = format_headline(*(pd.read_csv(tmp_path / f"{name}.csv") for name in "hp"))
     lines = text.splitlines()
@@ -394,13 +295,13 @@ PNG = b"\x89PNG\r\n\x1a\n" + bytes(8) + (650).to_bytes(4, "big") + bytes(20)
 
 
 @pytest.fixture
-def arguments(table, expected):
-    medians = headline(table, expected.paper)
+def arguments(table):
+    medians = headline(table, PAPER.rows)
     return {
         "experiment": "default",
         "headline": medians,
         "paired": paired(table),
-        "orderings": orderings(table, expected.paper, dict.fromkeys(table["network"], "any")),
+        "orderings": orderings(table, PAPER.rows, dict.fromkeys(table["network"], "any")),
         "comparison": compare(medians, committed(), "default"),
         "figures": [
             ReportFigure("Scales", "n = 3 < 4 trajectories", PNG, "figures/scales.pdf", "Scales"),
@@ -436,7 +337,7 @@ def arguments(table, expected):
             versions=pd.DataFrame([{"package": "torch", "version": "2"}]),
         ),
         "tables": {"tables/headline.csv": "medians"},
-        "paper_source": expected.source,
+        "paper_source": PAPER.source,
     }
 
 

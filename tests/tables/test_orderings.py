@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 
 from patchmosaic.analysis.intervals import paired_difference
-from patchmosaic.tables.expected import load_expected
 from patchmosaic.tables.orderings import CLAIMS, orderings, tally
+from patchmosaic.tables.paper import load_paper
 
-PAPER = load_expected(Path(__file__).parents[2] / "numbers/expected.yaml").paper
+PAPER = load_paper(Path(__file__).parents[2] / "numbers/paper.yaml").rows
 RNG = np.random.default_rng(0)
 N = 20
 

@@ -11,11 +11,11 @@ import scipy.stats
 
 from patchmosaic.analysis.agreement import paired_differences
 from patchmosaic.analysis.intervals import paired_difference
-from patchmosaic.tables.expected import load_expected
 from patchmosaic.tables.headline import CONFIGURATION, headline
-from patchmosaic.tables.paper import beside_paper, to_html, to_latex
+from patchmosaic.tables.paper import load_paper
+from patchmosaic.tables.paper_tables import beside_paper, to_html, to_latex
 
-PAPER = load_expected(Path(__file__).parents[2] / "numbers/expected.yaml").paper
+PAPER = load_paper(Path(__file__).parents[2] / "numbers/paper.yaml").rows
 N = 9
 
 

@@ -59,7 +59,7 @@ def test_paper_width_config_has_every_row_of_the_paper(planning):
     assert jobs["sample_machine"] == (10 * 2 + 4) * 10  # LS, ELS by scales; IS by bank
     assert jobs["sample_network"] == 11 * 2 * 10
     assert jobs["agreement"] == 22  # the rows of tables 1 and 2
-    paper = yaml.safe_load((ROOT / "numbers/expected.yaml").read_text())["paper"]
+    paper = yaml.safe_load((ROOT / "numbers/paper.yaml").read_text())["rows"]
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
     override = yaml.safe_load((ROOT / "config/paper_width.yaml").read_text())
     networks = {k: config["networks"].get(k, {}) | v for k, v in override["networks"].items()}
@@ -587,12 +587,12 @@ def test_every_comparison_refuses_samples_of_other_noise(finished):
 def test_moved_numbers_fail_with_a_table(finished):
     """A run whose numbers are not the committed ones ends with an error that shows both."""
     folder, _ = finished
-    path = folder / "numbers/expected.yaml"
+    path = folder / "numbers/committed.yaml"
     original = path.read_text()
-    expected = yaml.safe_load(original)
-    row = expected["committed"]["ci"][0]
+    committed = yaml.safe_load(original)
+    row = committed["ci"][0]
     row["pearson_r"] -= row["tolerance"] * 2.5
-    path.write_text(yaml.safe_dump(expected))
+    path.write_text(yaml.safe_dump(committed))
     try:
         target = "results/ci/checks/headline.txt"
         output = snakemake(folder, target, "--configfile", "config/ci.yaml", check=False)

@@ -41,7 +41,7 @@ rule tables:
             network=E.networks,
             steps=E.steps,
         ),
-        expected=E.expected,
+        paper=E.paper,
     output:
         agreement=E.results / "tables/agreement.csv",
         headline=report(
@@ -102,7 +102,7 @@ rule orderings:
     """Ask the paper's orderings of our numbers, seed by seed."""
     input:
         agreement=E.results / "tables/agreement.csv",
-        expected=E.expected,
+        paper=E.paper,
     output:
         report(
             E.results / "tables/orderings.csv",
@@ -196,7 +196,7 @@ rule paper_tables:
     """Put our medians into the paper's tables 1 and 2."""
     input:
         headline=E.results / "tables/headline.csv",
-        expected=E.expected,
+        paper=E.paper,
     output:
         csv=E.results / "tables/paper.csv",
         latex=E.results / "tables/paper.tex",
@@ -228,7 +228,7 @@ rule headline_check:
     """Fail, with a table of what moved, unless the medians are the committed ones."""
     input:
         headline=E.results / "tables/headline.csv",
-        expected=E.expected,
+        committed=E.committed,
     output:
         E.results / "checks/headline.txt",
     log:

@@ -63,8 +63,9 @@ rule report:
         headline=E.results / "tables/headline.csv",
         paired=E.results / "tables/paired.csv",
         orderings=E.results / "tables/orderings.csv",
-        paper=E.results / "tables/paper.html",
-        expected=E.expected,
+        tables=E.results / "tables/paper.html",
+        paper=E.paper,
+        committed=E.committed,
         banks=sorted({E.bank(name) for name in E.networks}),
         records=expand(E.results / "networks/{network}.json", network=E.networks),
         cosines=expand(
