@@ -18,11 +18,11 @@ def choose_bank(images: Images, count: int | None, by_class: bool) -> Images:
         DatasetError: if classes are asked for and the images have none, or none of one class, or
             there are fewer images than asked for.
     """
-    if by_class:
-        require_classes(images, "the bank")
-    groups = [np.arange(len(images))]
-    if by_class:
-        groups = [np.flatnonzero(images.labels == c) for c in range(len(images.class_names))]
+    labels = require_classes(images, "the bank") if by_class else None
+    if labels is None:
+        groups = [np.arange(len(images))]
+    else:
+        groups = [np.flatnonzero(labels == c) for c in range(len(images.class_names))]
     fewest = min(len(group) for group in groups)
     if count is not None and count > fewest:
         what = "images of the rarest class" if by_class else "training images"
@@ -33,17 +33,18 @@ def choose_bank(images: Images, count: int | None, by_class: bool) -> Images:
     chosen = np.sort(np.concatenate([group[:count] for group in groups]))
     return Images(
         images.images[chosen],
-        images.labels[chosen] if by_class else None,
+        None if labels is None else labels[chosen],
         images.ids[chosen],
         images.class_names,
         {**images.record, "bank_images": len(chosen), "training_set_sha256": images.digest},
     )
 
 
-def require_classes(images: Images, where: str) -> None:
-    """Raise DatasetError unless there are images of every class; ``where`` says for whom.
+def require_classes(images: Images, where: str) -> np.ndarray:
+    """The labels of images of every class, which class-conditional networks need.
 
-    Class-conditional networks need them: a class with test images alone has none.
+    Raises DatasetError, in which ``where`` says for whom, where there are no labels, or a class has
+    no image, as one with test images alone.
     """
     if images.labels is None:
         raise DatasetError(f"{where}: a class-conditional network, and its images have no classes")
@@ -53,9 +54,10 @@ def require_classes(images: Images, where: str) -> None:
         raise DatasetError(
             f"{where}: a class-conditional network, and there are no training images of {empty}"
         )
+    return images.labels
 
 
 def part_of_bank(bank: Images, count: int, by_class: bool) -> Images:
     """The first ``count`` images of a bank, of each class where ``by_class``, or all there are."""
-    fewest = np.bincount(bank.labels).min() if by_class else len(bank)
+    fewest = np.bincount(require_classes(bank, "the bank")).min() if by_class else len(bank)
     return choose_bank(bank, min(count, fewest), by_class)

@@ -13,7 +13,7 @@ from patchmosaic.datasets.content import DatasetError, RawFile, SourceError, sha
 from patchmosaic.datasets.image_files import collection_digest
 from patchmosaic.datasets.readers import COLLECTION_LINK
 from patchmosaic.datasets.registry import Dataset, find_dataset
-from patchmosaic.datasets.sources import LocalPath, Source, Transfer
+from patchmosaic.datasets.sources import ImageSource, LocalPath, Source, Transfer
 from patchmosaic.system.files import written_whole
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ def fetch(
     timeout: float = 30.0,
     retries: int = 2,
     progress: bool = True,
-) -> dict[str, object]:
+) -> dict:
     """Make `directory` hold the verified raw files of a dataset, and say where they came from.
 
     Files that are there and have the right SHA-256 are kept, and nothing is asked of the network
@@ -69,7 +69,7 @@ def fetch(
     return record
 
 
-def verified_record(dataset: Dataset, directory: Path) -> dict[str, object]:
+def verified_record(dataset: Dataset, directory: Path) -> dict:
     """The record that `fetch` left, after checking that the raw files still are what it says.
 
     Raises DatasetError naming the file with its expected and found SHA-256.
@@ -101,7 +101,7 @@ def _fetch_files(
     directory: Path,
     sources: Sequence[Source],
     transfer: Transfer,
-) -> dict[str, dict[str, object]]:
+) -> dict[str, dict]:
     known = _read_record(directory).get("files", {})
     origin = {
         file.name: known.get(file.name, {}).get("source", "found in the folder")
@@ -130,7 +130,7 @@ def _deliver(
     give: Callable[[Source, Path], None],
 ) -> str:
     """The name of the first source that gave all files, which are in `directory` then."""
-    reasons = []
+    reasons: list[str] = []
     for source in sources:
         with tempfile.TemporaryDirectory(prefix=".fetch-", dir=directory) as staging:
             try:
@@ -161,7 +161,7 @@ def _bring_images(
     local: Path | None,
     sources: Sequence[Source],
     transfer: Transfer,
-) -> dict[str, object]:
+) -> dict:
     """Link the user's images, verified where they are known, or download what is not there."""
     link, images = directory / COLLECTION_LINK, dataset.images
     if local is None and not link.exists():
@@ -172,6 +172,8 @@ def _bring_images(
             )
 
         def give(source: Source, folder: Path) -> None:
+            if not isinstance(source, ImageSource):
+                raise SourceError("it gives single files, not a collection of images")
             source.deliver_images(images, folder / COLLECTION_LINK, transfer)
 
         source = _deliver(dataset, [COLLECTION_LINK], directory, sources, give)
@@ -201,7 +203,7 @@ def _digest(dataset: Dataset, path: Path) -> tuple[str, int]:
         raise DatasetError(f"{dataset.id}: {path}: {error}") from error
 
 
-def _read_record(directory: Path) -> dict[str, object]:
+def _read_record(directory: Path) -> dict:
     path = directory / PROVENANCE
     if not path.exists():
         return {}

@@ -25,13 +25,15 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
-from typing import BinaryIO
+from typing import IO, Any, BinaryIO, cast
 
 from patchmosaic.datasets.content import DatasetError
 
 # What Pillow reads and tells by its content.
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib", ".gif", ".tif")
-IMAGE_SUFFIXES += (".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".avif", ".apng")
+IMAGE_SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib", ".gif", ".tif"),
+    *(".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".avif", ".apng"),
+)
 # Hidden names aside: folders and files that systems keep beside pictures.
 SYSTEM_NAMES = {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "@eadir"}
 SYSTEM_NAMES |= {"#recycle", "$recycle.bin", "system volume information", "lost+found"}
@@ -78,7 +80,8 @@ def survey(path: Path) -> Collection:
     Raises DatasetError for a collection that is missing, unreadable or without images, and for
     unsafe or repeated names.
     """
-    names, others = [], Counter()
+    names: list[str] = []
+    others: Counter[str] = Counter()
     for name, _ in _all_entries(path):
         if (kind := _passed_as(name)) is None:
             names.append(name)
@@ -243,7 +246,13 @@ def _tar_entries(path: Path) -> Iterator[Entry]:
             if member.isfile():
                 if _is_image(name):
                     _check_size(path, name, member.size)
-                yield name, lambda member=member: archive.extractfile(member).read()
+                yield name, partial(_content, archive, member)
+
+
+def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    content = archive.extractfile(member)
+    assert content is not None  # for a regular file
+    return content.read()
 
 
 def _zip_entries(path: Path) -> Iterator[Entry]:
@@ -259,7 +268,7 @@ def _zip_entries(path: Path) -> Iterator[Entry]:
                 left -= member.file_size
                 if left < 0:
                     raise DatasetError(_inflates_too_far(path))
-            yield name, lambda member=member: archive.read(member)
+            yield name, partial(archive.read, member)
 
 
 class _Bounded:
@@ -293,13 +302,16 @@ def open_tar(path: Path) -> Iterator[tarfile.TarFile]:
     """
     with open(path, "rb") as file:
         begin = file.read(6)
-    openers = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
+    openers: dict[bytes, Callable[..., Any]] = {
+        b"\x1f\x8b": gzip.open,
+        b"BZh": bz2.open,
+        b"\xfd7zXZ\x00": lzma.open,
+    }
     opener = next((opener for magic, opener in openers.items() if begin.startswith(magic)), open)
-    with (
-        opener(path, "rb") as file,
-        tarfile.open(fileobj=_Bounded(file, path, _most_bytes(path)), mode="r:") as archive,
-    ):
-        yield archive
+    with opener(path, "rb") as file:
+        bounded = cast(IO[bytes], _Bounded(file, path, _most_bytes(path)))  # what tarfile asks of
+        with tarfile.open(fileobj=bounded, mode="r:") as archive:
+            yield archive
 
 
 def _most_bytes(path: Path) -> int:

@@ -101,7 +101,7 @@ class Images:
         for array in (self.images, self.labels):
             if array is not None:
                 digest.update(f"{array.shape} {array.dtype.str} ".encode())
-                digest.update(np.ascontiguousarray(array))
+                digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
 

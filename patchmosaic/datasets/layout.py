@@ -98,9 +98,9 @@ def understand(path: Path, names: Sequence[str]) -> Layout:
     if level is None:
         splits = dict.fromkeys(folders, "train")
     else:
-        splits = {name: split_of(parts[level]) for name, parts in folders.items()}
+        splits = {n: split for n, parts in folders.items() if (split := split_of(parts[level]))}
         folders = _without_splits(path, folders, splits, level)
-    around = []
+    around: list[str] = []
     while len(first := {parts[:1] for parts in folders.values()}) == 1 and (only := first.pop()):
         around += only
         folders = {name: parts[1:] for name, parts in folders.items()}

@@ -8,7 +8,7 @@ from collections import Counter
 from functools import lru_cache
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF")
 MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
@@ -66,7 +66,7 @@ def decode(content: bytes, remarks: Counter[str]) -> Image.Image:
     return colour
 
 
-def _holds_16_bits(picture: Image.Image) -> bool:
+def _holds_16_bits(picture: ImageFile.ImageFile) -> bool:
     """Whether Pillow is about to take the upper 8 bits of 16."""
     raw = str(picture.tile[0][3]) if picture.tile else ""
     return ";16" in raw and not picture.mode.startswith("I")
@@ -107,7 +107,7 @@ def _in_srgb(colour: Image.Image, profile: bytes | None, remarks: Counter[str]) 
         transform = _transform(profile, colour.mode)
         remarks["bad profile" if transform is None else "profile"] += 1
         if transform is not None:
-            return ImageCms.applyTransform(colour, transform)
+            return transform.apply(colour)
     return colour.convert("RGB") if colour.mode == "CMYK" else colour
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL
@@ -147,7 +148,7 @@ def preparation_text(size: int, channels: int, background: str = "white") -> str
     )
 
 
-def _understood_lines(understood: Mapping[str, object]) -> Iterator[str]:
+def _understood_lines(understood: Mapping[str, Any]) -> Iterator[str]:
     if understood:
         yield str(understood["layout"])
     if passed_over := understood.get("passed_over"):

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -60,7 +61,7 @@ class RawSplit:
     labels: np.ndarray | None
     class_names: tuple[str, ...]
     pictures: Callable[[int], Iterator[tuple[int, Image.Image]]]
-    understood: Mapping[str, object] = field(default_factory=dict)
+    understood: Mapping[str, Any] = field(default_factory=dict)
     remarks: Counter[str] = field(default_factory=Counter)
 
 

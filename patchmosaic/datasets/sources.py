@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO, Protocol
+from typing import IO, Protocol, runtime_checkable
 
 import requests
 import urllib3
@@ -72,6 +72,13 @@ class Source(Protocol):
     def deliver(self, files: Sequence[RawFile], folder: Path, transfer: Transfer) -> None: ...
 
 
+@runtime_checkable
+class ImageSource(Source, Protocol):
+    """A source that can also deliver a collection of image files."""
+
+    def deliver_images(self, images: RawImages, path: Path, transfer: Transfer) -> None: ...
+
+
 @dataclass(frozen=True)
 class Web:
     """Files under a web address, each at `address` + its name + `suffix`.
@@ -92,14 +99,13 @@ class Web:
     def deliver(self, files: Sequence[RawFile], folder: Path, transfer: Transfer) -> None:
         with requests.Session() as session:
             for file in files:
-                address = f"{self.address}{file.name}{self.suffix}"
-                _retried(
-                    self,
-                    transfer,
-                    lambda file=file, address=address: store(
-                        _download(session, address, transfer), folder, file
-                    ),
-                )
+                _retried(self, transfer, partial(self._store, session, file, folder, transfer))
+
+    def _store(
+        self, session: requests.Session, file: RawFile, folder: Path, transfer: Transfer
+    ) -> None:
+        address = f"{self.address}{file.name}{self.suffix}"
+        store(_download(session, address, transfer), folder, file)
 
 
 @dataclass(frozen=True)
@@ -361,16 +367,15 @@ def store_files_of(archive: Path, files: Sequence[RawFile], folder: Path) -> Non
 def _members(archive: Path) -> Iterator[tuple[str, Iterator[bytes]]]:
     """(name, blocks of content) of the regular files in a tar or zip archive."""
     if zipfile.is_zipfile(archive):
-        with zipfile.ZipFile(archive) as members:
-            for entry in members.infolist():
-                if not entry.is_dir():
-                    with members.open(entry) as content:
-                        yield entry.filename, iter(partial(content.read, BLOCK_BYTES), b"")
+        with zipfile.ZipFile(archive) as zipped:
+            for info in zipped.infolist():
+                if not info.is_dir():
+                    with zipped.open(info) as member:
+                        yield info.filename, iter(partial(member.read, BLOCK_BYTES), b"")
     else:
         with open_tar(archive) as members:
             for entry in members:
-                if entry.isfile():
-                    content = members.extractfile(entry)
+                if entry.isfile() and (content := members.extractfile(entry)):
                     yield entry.name, iter(partial(content.read, BLOCK_BYTES), b"")
 
 

@@ -22,7 +22,7 @@ if __name__ == "__main__":
         bank = part_of_bank(bank, settings.images, by_class)
         machine = EquivariantLocalScoreMachine(
             to_float(bank),
-            torch.from_numpy(bank.labels) if by_class else None,
+            None if bank.labels is None else torch.from_numpy(bank.labels),
             boundary=settings.boundary,
             candidates=settings.candidates,
             engine=settings.engine,
@@ -30,14 +30,14 @@ if __name__ == "__main__":
         )
 
         def measured(images: torch.Tensor, labels: np.ndarray | None) -> pd.DataFrame:
-            labels = torch.from_numpy(labels) if by_class else None
-            return patch_distances(machine, images, settings.patch_sizes, labels)
+            told = torch.from_numpy(labels) if by_class and labels is not None else None
+            return patch_distances(machine, images, settings.patch_sizes, told)
 
         tables = []
         for path in given.held_out:
             images = load_images(path)
             chosen = slice(settings.held_out)
-            labels = images.labels[chosen] if by_class else None
+            labels = None if images.labels is None else images.labels[chosen]
             table = measured(to_float(images.images[chosen]), labels)
             tables.append(table.assign(source=HELD_OUT))
         for kind, source in settings.sources.items():

@@ -28,14 +28,15 @@ if __name__ == "__main__":
         images, folder = load_images(snakemake.input.images), Path(settings.model)
         if settings.revision:
             folder = fetch_model(settings.model, settings.revision)
+        labels = None
         if settings.conditional:
-            require_classes(images, f"networks.{snakemake.wildcards.network}.conditional")
+            where = f"networks.{snakemake.wildcards.network}.conditional"
+            labels = torch.from_numpy(require_classes(images, where)[:PROBE_IMAGES])
         files, running = find_files(folder), Running(**settings.running)
         unet, unet_config, scheduler_config = read_model(files)
         classes = len(images.class_names) if settings.conditional else 0
         check_images(files["unet"], unet_config, images.images.shape[1:], classes)
         network = build_diffusers(files["scheduler"], unet_config, scheduler_config, unet, running)
-        labels = torch.from_numpy(images.labels[:PROBE_IMAGES]) if settings.conditional else None
         record = {
             "external": {
                 "model": settings.model if settings.revision else folder.name,

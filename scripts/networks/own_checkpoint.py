@@ -31,9 +31,10 @@ if __name__ == "__main__":
             settings.direction,
             running,
         )
+        labels = None
         if settings.conditional:
-            require_classes(images, f"networks.{snakemake.wildcards.network}.conditional")
-        labels = torch.from_numpy(images.labels[:PROBE_IMAGES]) if settings.conditional else None
+            where = f"networks.{snakemake.wildcards.network}.conditional"
+            labels = torch.from_numpy(require_classes(images, where)[:PROBE_IMAGES])
         record = {
             "external": {
                 "module": Path(given.module).name,

@@ -15,12 +15,14 @@ from patchmosaic.system.devices import claim_card
 
 if __name__ == "__main__":
     with logged(snakemake.log[0]):
-        stop_requests = []
+        stop_requests: list[bool] = []
         signal.signal(signal.SIGTERM, lambda *_: stop_requests.append(True))
         torch.set_num_threads(snakemake.threads)
         network, images = snakemake.params.network, load_images(snakemake.input.images)
+        labels = None
         if network["conditional"]:
-            require_classes(images, f"networks.{snakemake.wildcards.network}.conditional")
+            where = f"networks.{snakemake.wildcards.network}.conditional"
+            labels = torch.from_numpy(require_classes(images, where))
         config = NetworkConfig(
             architecture=network["architecture"],
             image_channels=images.images.shape[1],
@@ -36,7 +38,7 @@ if __name__ == "__main__":
             config,
             TrainingRecipe(**snakemake.params.recipe),
             to_float(images),
-            torch.from_numpy(images.labels) if network["conditional"] else None,
+            labels,
             images.digest,
             Path(snakemake.params.state),
             snakemake.params.code,

@@ -21,8 +21,8 @@ if __name__ == "__main__":
         digest, images = sha256_of(Path(made.module)), load_images(given.images)
         labels = None
         if settings.conditional:
-            require_classes(images, f"networks.{snakemake.wildcards.network}.conditional")
-            labels = torch.from_numpy(images.labels[:PROBE_BANK])
+            where = f"networks.{snakemake.wildcards.network}.conditional"
+            labels = torch.from_numpy(require_classes(images, where)[:PROBE_BANK])
         machine = OwnMachine(
             to_float(images.images[:PROBE_BANK]),
             labels,

@@ -920,6 +920,11 @@ def test_known_images_come_from_an_archive_of_the_web(server, cifar_files, tmp_p
         fetch("cifar10_jpeg", tmp_path / "raw", sources=[source], **QUICK)
 
 
+def test_a_source_of_single_files_gives_no_collection(tmp_path):
+    with pytest.raises(DatasetError, match=r"1\. https://a/: it gives single files"):
+        fetch("cifar10_jpeg", tmp_path / "raw", sources=[Web("https://a/")], **QUICK)
+
+
 def test_faces_come_from_a_folder_of_an_archive(server, monkeypatch, tmp_path):
     files = {f"{number:06}.jpg": encoded((number, 0, 90), kind="JPEG") for number in range(1, 4)}
     know(monkeypatch, "celeba_half_10k", files)
