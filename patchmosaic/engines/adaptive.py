@@ -140,8 +140,8 @@ class AdaptiveBank:
             inside = math.prod(side - 2 * half for side in images.shape[2:])
             more = BYTES_A_PATCH * inside * len(images) - self._workspace.taken
             require_memory(more, f"the adaptive engine's index of patches of P = {patch_size}")
-            images = images.contiguous().numpy()
-            self._index = key, PatchIndex(images, patch_size, threads, self._workspace)
+            pixels = images.contiguous().numpy()
+            self._index = key, PatchIndex(pixels, patch_size, threads, self._workspace)
         return self._index[1]
 
 
@@ -344,36 +344,45 @@ class _Search:
     def __call__(self, x: Tensor) -> EstimatedSums:
         self.ways = ["exact"] * len(x)
         self.risks = torch.zeros(x.shape[0], x.shape[2], dtype=torch.float64)
-        found: list[PosteriorSums | None] = [None] * len(x)
+        found: dict[int, PosteriorSums] = {}
         rest = list(range(len(x)))
         if len(self.bank) >= 4 * PILOT:
             self._by_subsets(x, rest, found)
-            rest = [i for i in rest if found[i] is None]
+            rest = [i for i in rest if i not in found]
         if rest and self.indexable:
             self._by_index(x, rest, found)
-            rest = [i for i in rest if found[i] is None]
+            rest = [i for i in rest if i not in found]
         if rest:
             sums = PosteriorSums(*self._exact(x[rest]))
             for k, i in enumerate(rest):
                 found[i] = sums[k : k + 1]
-        sums = PosteriorSums.concatenate(found)
+        sums = PosteriorSums.concatenate([found[i] for i in range(len(x))])
         return EstimatedSums(
             sums.log_max, sums.weight, sums.weighted_value, tuple(self.ways), self.risks
         )
 
-    def _exact(self, x: Tensor, **options: object) -> tuple[Tensor, Tensor, Tensor]:
+    def _exact(
+        self,
+        x: Tensor,
+        bank: native.NativeBank | None = None,
+        *,
+        rows: tuple[int, int] | None = None,
+        border: bool = False,
+        threads: int | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
         return native.posterior_sums(
             x,
-            options.pop("bank", self.bank.native),
+            self.bank.native if bank is None else bank,
             self.alpha_bar,
             self.patch_size,
             boundary=self.boundary,
             candidates=self.candidates,
-            threads=options.pop("threads", self.threads),
-            **options,
+            rows=rows,
+            border=border,
+            threads=threads or self.threads,
         )
 
-    def _by_subsets(self, x: Tensor, rest: list[int], found: list[PosteriorSums | None]) -> None:
+    def _by_subsets(self, x: Tensor, rest: list[int], found: dict[int, PosteriorSums]) -> None:
         """Settle the images for which a part of the bank is enough, and cheaper than the index.
 
         Parts double, so that images that need alike are computed together.
@@ -424,9 +433,17 @@ class _Search:
         side = max((self.patch_size // times - 1) // 2 * 2 + 1, 1)
 
         def over(bank: native.NativeBank) -> PosteriorSums:
-            options = {"boundary": self.boundary, "candidates": self.candidates}
-            options["threads"] = self.threads
-            return PosteriorSums(*native.posterior_sums(query, bank, alpha_bar, side, **options))
+            return PosteriorSums(
+                *native.posterior_sums(
+                    query,
+                    bank,
+                    alpha_bar,
+                    side,
+                    boundary=self.boundary,
+                    candidates=self.candidates,
+                    threads=self.threads,
+                )
+            )
 
         others = len(coarse) - rarest
         beyond = max(begin + taken - others, 0)
@@ -451,7 +468,7 @@ class _Search:
         with ThreadPoolExecutor(min(self.threads, GROUPS)) as pool:
             return list(pool.map(group, starts))
 
-    def _by_index(self, x: Tensor, rest: list[int], found: list[PosteriorSums | None]) -> None:
+    def _by_index(self, x: Tensor, rest: list[int], found: dict[int, PosteriorSums]) -> None:
         """Settle the images for which drawing patches is cheaper than comparing all."""
         index = self.bank.index(self.patch_size, self.wrapped, self.threads)
         half = self.patch_size // 2
@@ -538,11 +555,11 @@ class _Search:
                 return None
         values = float(image.shape[1] * self.patch_size**2)
         short = shortage(torch.from_numpy(found.log_max), torch.tensor(values)) > SHORT
-        short = short.reshape(self.inner[0].stop - self.inner[0].start, -1).any(1).numpy()
-        if factor * _upper(variances.sum(0)) > target / AIM or short.mean() > SHORT_ROWS:
+        rows = short.reshape(self.inner[0].stop - self.inner[0].start, -1).any(1).numpy()
+        if factor * _upper(variances.sum(0)) > target / AIM or rows.mean() > SHORT_ROWS:
             return None
         parts = found.log_max, found.weight, found.weighted_value, variances.sum(0)
-        return *parts, np.flatnonzero(short)
+        return *parts, np.flatnonzero(rows)
 
     def _smooth(self, some: np.ndarray) -> np.ndarray:
         """Values (n, queries) of the inner pixels, each averaged with those of its neighbours."""

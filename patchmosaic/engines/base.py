@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -102,14 +102,14 @@ class Engine(Protocol):
         """Why it cannot compute with images on a device; empty if it can."""
         ...
 
-    def bank(self, images: Tensor) -> object:
+    def bank(self, images: Tensor) -> Any:
         """Training images (N, C, H, W) in [-1, 1], laid out for :meth:`posterior_sums`."""
         ...
 
     def posterior_sums(
         self,
         x: Tensor,
-        bank: object,
+        bank: Any,
         alpha_bar: float,
         patch_size: int,
         *,

@@ -82,13 +82,11 @@ def equivariant_local(
             for c in position_classes(width, patch_size)
         ]
     else:
-        everywhere = (list(range(height)), list(range(width)))
-        allowed = (
-            everywhere
-            if candidates == "wrapped"
-            else tuple(list(interior(side, patch_size)) for side in (height, width))
+        rows, cols = (
+            list(range(side) if candidates == "wrapped" else interior(side, patch_size))
+            for side in (height, width)
         )
-        groups = [(*everywhere, *allowed)]
+        groups = [(list(range(height)), list(range(width)), rows, cols)]
 
     queries = patches(x, patch_size, boundary)  # (B, C P P, H, W)
     log_max = x.new_full((batch, height, width), -math.inf)
@@ -124,7 +122,7 @@ def local(
 ) -> PosteriorSums:
     """LS: candidates are the patches at the pixel's own position (paper, sec. 4.1)."""
     batch, channels, height, width = x.shape
-    scale, total = math.sqrt(alpha_bar), None
+    scale, total = math.sqrt(alpha_bar), PosteriorSums.empty(x, per_pixel=True)
     for block in bank.split(max(1, BLOCK // (batch * channels * height * width))):
         block = block.to(x.dtype)
         squares = (x[:, None] - scale * block).square().sum(2)  # (B, n, H, W)
@@ -134,29 +132,27 @@ def local(
         log_max = log_weights.amax(dim=1)
         weights = (log_weights - log_max[:, None]).exp()
         value = torch.einsum("bnhw,nchw->bchw", weights, block)
-        sums = PosteriorSums(log_max, weights.sum(dim=1), value)
-        total = sums if total is None else total.merge(sums)
+        total = total.merge(PosteriorSums(log_max, weights.sum(dim=1), value))
     return total
 
 
 def ideal(x: Tensor, bank: Tensor, alpha_bar: float, variance: float) -> PosteriorSums:
     """IS: candidates are whole training images (paper, sec. 3.1)."""
-    queries, total = x.flatten(1), None
+    queries, total = x.flatten(1), PosteriorSums.empty(x, per_pixel=False)
     for block in bank.split(max(1, BLOCK // max(len(x), queries.shape[1]))):
         block = block.flatten(1).to(x.dtype)
         products = math.sqrt(alpha_bar) * queries @ block.T
         squares = queries.square().sum(1)[:, None] - 2 * products
         squares += alpha_bar * torch.linalg.vector_norm(block, dim=1).square()
         m, s, u = _softmax_sums(squares / (-2 * variance), block)
-        sums = PosteriorSums(m[:, None, None], s[:, None, None], u.view(x.shape))
-        total = sums if total is None else total.merge(sums)
+        total = total.merge(PosteriorSums(m[:, None, None], s[:, None, None], u.view(x.shape)))
     return total
 
 
 def equivariant(x: Tensor, bank: Tensor, alpha_bar: float, variance: float) -> PosteriorSums:
     """ES: candidates are all circular translates of all training images, by FFT correlation."""
     batch, channels, height, width = x.shape
-    scale, total = math.sqrt(alpha_bar), None
+    scale, total = math.sqrt(alpha_bar), PosteriorSums.empty(x, per_pixel=False)
     x_hat = torch.fft.rfft2(x)
     x_square = x.square().sum((1, 2, 3))[:, None, None, None]
     for block in bank.split(max(1, BLOCK // (batch * channels * height * width))):
@@ -174,8 +170,8 @@ def equivariant(x: Tensor, bank: Tensor, alpha_bar: float, variance: float) -> P
         # sum over images and shifts of weight times the shifted image is a convolution
         value_hat = torch.einsum("bnhw,nchw->bchw", torch.fft.rfft2(weights), block_hat)
         value = torch.fft.irfft2(value_hat, s=(height, width))
-        sums = PosteriorSums(log_max, weights.sum(dim=(1, 2, 3))[:, None, None], value)
-        total = sums if total is None else total.merge(sums)
+        weight = weights.sum(dim=(1, 2, 3))[:, None, None]
+        total = total.merge(PosteriorSums(log_max, weight, value))
     return total
 
 

@@ -159,10 +159,19 @@ def posterior_sums(
     images_a_part = min(-(-len(bank) * batch // PROGRAMS), MOST_IMAGES)
     parts = -(-len(bank) // images_a_part)
     if batch > 1 and batch * parts > 2 * PROGRAMS:  # more is of no use, and takes memory
-        options = {"boundary": boundary, "candidates": candidates, "equivariant": equivariant}
-        some = x.split(max(1, 2 * PROGRAMS // parts))
         return PosteriorSums.concatenate(
-            [posterior_sums(queries, bank, alpha_bar, patch_size, **options) for queries in some]
+            [
+                posterior_sums(
+                    some,
+                    bank,
+                    alpha_bar,
+                    patch_size,
+                    boundary=boundary,
+                    candidates=candidates,
+                    equivariant=equivariant,
+                )
+                for some in x.split(max(1, 2 * PROGRAMS // parts))
+            ]
         )
 
     def reach(side: int) -> int:
@@ -238,8 +247,15 @@ class FusedEngine:
         candidates: str = "wrapped",
         equivariant: bool = True,
     ) -> PosteriorSums:
-        border = {"boundary": boundary, "candidates": candidates, "equivariant": equivariant}
-        return posterior_sums(x.to(bank.device), bank, alpha_bar, patch_size, **border)
+        return posterior_sums(
+            x.to(bank.device),
+            bank,
+            alpha_bar,
+            patch_size,
+            boundary=boundary,
+            candidates=candidates,
+            equivariant=equivariant,
+        )
 
 
 def _band(side: int, half: int, wraps: bool, padded: int) -> Tensor:

@@ -137,12 +137,12 @@ def _open(variant: str) -> ctypes.CDLL:
         )
     pointer, integer, image = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64
     library.native_accumulate.restype = integer
-    library.native_accumulate.argtypes = (
-        [pointer, integer, pointer, integer, image, image, ctypes.c_float, ctypes.c_float]
-        + [integer] * 10
-        + [ctypes.c_float]
-        + [pointer] * 6
-    )
+    library.native_accumulate.argtypes = [
+        *(pointer, integer, pointer, integer, image, image, ctypes.c_float, ctypes.c_float),
+        *[integer] * 10,
+        ctypes.c_float,
+        *[pointer] * 6,
+    ]
     return library
 
 
@@ -290,8 +290,8 @@ def posterior_sums(
     ground = bank.ground.numpy().astype(np.float64)
     ground = (ground / 127.5 - 1 if images.dtype == np.uint8 else ground) * scale
     squares = torch.from_numpy((queries - ground[:, None, None]) ** 2).sum(1)
-    from_ground = _window_sums(squares, patch_size, wrap=mode != MODES["zeros"])
-    from_ground = from_ground.numpy() - EXPECTED * patch_size**2 * channels
+    from_ground = _window_sums(squares, patch_size, wrap=mode != MODES["zeros"]).numpy()
+    from_ground -= EXPECTED * patch_size**2 * channels
 
     workers = threads or len(os.sched_getaffinity(0))
     # Parts do not depend on the threads, and are summed in their order: neither does the result.
@@ -365,11 +365,11 @@ def posterior_sums(
         half = patch_size // 2
         for cols in (slice(0, half), slice(max(width - half, 0), width)):
             nearest[..., cols], total[..., cols] = sides[0][..., cols], sides[1][..., cols]
-    total = torch.from_numpy(total)
+    sums = torch.from_numpy(total)
     # The kernel's distances are relative to what noise alone is expected to give.
     distance = nearest + EXPECTED * patch_size**2 * channels
     log_max = torch.from_numpy(distance) * -math.log(2)
-    return log_max, total[:, 0], total[:, 1:] / scale
+    return log_max, sums[:, 0], sums[:, 1:] / scale
 
 
 class NativeEngine:

@@ -450,6 +450,6 @@ def _library() -> ctypes.CDLL:
         + [real, long, long, array],
     }.items():
         getattr(library, f"index_{name}").argtypes = bank + rest
-    library.index_centres.argtypes = [array, long, number, number] + [array] * 4
-    library.index_mix.argtypes = [array, array, number, number, number] + [array] * 4
+    library.index_centres.argtypes = [array, long, number, number, *[array] * 4]
+    library.index_mix.argtypes = [array, array, number, number, number, *[array] * 4]
     return library

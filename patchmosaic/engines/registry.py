@@ -72,6 +72,7 @@ def choose_engine(
         ValueError: where "exact" or "fused" is unavailable. The other choices fall back to the
             dense engine, with a warning.
     """
+    names: tuple[str, ...]
     if wanted == "auto":
         names = ("exact", "dense") if device.type == "cpu" else ("dense",)
     elif wanted == "adaptive" and device.type == "cpu" and not equivariant:

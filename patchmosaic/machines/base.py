@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -44,7 +44,7 @@ class Machine(ABC):
         labels: int (N,); with them, queries name their label and see only its images.
     """
 
-    needs_scales: ClassVar[bool] = False
+    needs_scales: bool = False
     """Whether it compares patches, and so is asked with a patch size P."""
 
     def __init__(self, images: Tensor, labels: Tensor | None = None) -> None:
@@ -219,7 +219,7 @@ class CandidateMachine(Machine):
         self.tolerance, self.threads = tolerance, threads
         self._engine = self.choose_engine(engine)
         self.audits: list[Audit] = []
-        self._banks: dict[tuple[int | None, str], object] = {}
+        self._banks: dict[tuple[int | None, str], Any] = {}
 
     def _settings(self) -> str:
         border = self.boundary
@@ -271,11 +271,13 @@ class CandidateMachine(Machine):
         ]
         return PosteriorSums.concatenate(sums)[torch.cat(list(by_label.values())).argsort()]
 
-    def laid_out(self, label: int | None, engine: Engine) -> object:
+    def laid_out(self, label: int | None, engine: Engine) -> Any:
         """The images of one label as an engine wants them; made once."""
         if (label, engine.name) not in self._banks:
-            count = len(self.images) if label is None else int((self.labels == label).sum())
-            if each := max(engine.bytes_a_value, 0 if label is None else 4):
+            count, each = len(self.images), engine.bytes_a_value
+            if label is not None and self.labels is not None:
+                count, each = int((self.labels == label).sum()), max(each, 4)
+            if each:
                 size = count * each * self.images[0].numel()
                 require_memory(size, f"the {engine.name} engine's bank of {count:,} images")
             self._banks[label, engine.name] = engine.bank(self.bank(label))

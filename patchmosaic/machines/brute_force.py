@@ -130,13 +130,13 @@ def smoothed_ideal(
 ) -> np.ndarray:
     """The mean of kNN-IS over queries moved by the shifts s xi_m, (M, C, H, W)."""
     moved = [nearest_ideal(x + shift, bank, alpha_bar, neighbours) for shift in shifts]
-    return sum(moved) / len(moved)
+    return np.mean(moved, axis=0)
 
 
 def covariance(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean (n,) and covariance (n, n), divided by N, of vectors (N, n)."""
-    mean = sum(vectors) / len(vectors)
-    return mean, sum(np.outer(v - mean, v - mean) for v in vectors) / len(vectors)
+    mean = vectors.mean(axis=0)
+    return mean, np.mean([np.outer(v - mean, v - mean) for v in vectors], axis=0)
 
 
 def wiener(x: np.ndarray, bank: np.ndarray, alpha_bar: float) -> np.ndarray:

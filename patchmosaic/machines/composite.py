@@ -9,6 +9,7 @@ Zwartsenberg, Murphy and Wood, ICML 2025 (arXiv 2411.19339), for images with a b
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -114,7 +115,7 @@ def equivariant_composite(
     return torch.stack(result).view(x.shape)
 
 
-def _square_index(shape: tuple[int, int, int], square: int, boundary: str) -> Tensor:
+def _square_index(shape: Sequence[int], square: int, boundary: str) -> Tensor:
     """Positions, in a flattened image (C, H, W), of what each square holds: (places, C s s)."""
     channels, height, width = shape
     rows, cols = (

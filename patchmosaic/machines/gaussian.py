@@ -11,6 +11,7 @@ Sources: Wang and Vastola, TMLR 2024 (arXiv 2412.09726); Li, Dai and Qu, NeurIPS
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -148,7 +149,7 @@ class PatchWienerFilter(PreparedMachine):
         return (mean + centred @ self._level[1].T).view(x_t.shape)
 
 
-def patch_windows(shape: tuple[int, int, int], patch_size: int, boundary: str) -> Tensor:
+def patch_windows(shape: Sequence[int], patch_size: int, boundary: str) -> Tensor:
     """Which values of an image each pixel's patch holds: bool (H W, n) for images (C, H, W)."""
     channels, *sides = shape
 

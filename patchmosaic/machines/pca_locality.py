@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -35,7 +36,7 @@ LEAST_FLOAT32 = 5e-3
 SUBSET_STREAM = 0x676F6C64  # of a seed, apart from its noise and label
 
 
-def default_tau(shape: tuple[int, int, int], source: str) -> float:
+def default_tau(shape: Sequence[int], source: str) -> float:
     """tau of a source for images (C, H, W): gray ones (MNIST), of 32 pixels (CIFAR-10), larger.
 
     Args:
@@ -61,7 +62,7 @@ class Windows:
         shape: (C, H, W) of the images, n values.
     """
 
-    def __init__(self, inside: Tensor, shape: tuple[int, int, int]) -> None:
+    def __init__(self, inside: Tensor, shape: Sequence[int]) -> None:
         _, height, width = shape
         everything = torch.arange(len(inside), device=inside.device)
         at = everything.view(shape)
@@ -147,7 +148,7 @@ class PCALocalMachine(PreparedMachine):
         softmax: str = "exact",
     ) -> None:
         super().__init__(images, labels)
-        default = default_tau(tuple(self.images.shape[1:]), self.tau_source)
+        default = default_tau(self.images.shape[1:], self.tau_source)
         self.tau = number("tau", default if tau is None else tau, 0, 1)
         found = re.fullmatch(r"exact|chunks of ([1-9]\d*)", str(softmax))
         if not found:

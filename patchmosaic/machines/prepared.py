@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from numbers import Integral, Real
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from torch import Tensor
 
 from patchmosaic.machines.base import Machine
 
 Made = TypeVar("Made")
+Choice = TypeVar("Choice")
 
 
 class PreparedMachine(Machine):
@@ -19,7 +20,7 @@ class PreparedMachine(Machine):
 
     def __init__(self, images: Tensor, labels: Tensor | None = None) -> None:
         super().__init__(images, labels)
-        self._prepared: dict[tuple[Callable, int | None], object] = {}
+        self._prepared: dict[tuple[Callable, int | None], Any] = {}
 
     def prepared(self, make: Callable[[Tensor], Made], label: int | None) -> Made:
         """``make`` of the images of a label, (n, C, H, W); all of them for None. Made once."""
@@ -43,7 +44,7 @@ def number(key: str, value: float, least: float, most: float) -> float:
     return float(value)
 
 
-def one_of(key: str, value: object, choices: tuple) -> object:
+def one_of(key: str, value: Choice, choices: tuple) -> Choice:
     """The value of a setting, or ValueError unless it is one of the choices."""
     if value not in choices:
         raise ValueError(f"{key} is {value!r}: choose one of {', '.join(map(str, choices))}")

@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import zip_longest
 
 import numpy as np
 from torch import Tensor
@@ -101,7 +101,7 @@ class Protocol:
             observe: called as ``observe(alpha_bar, x_t, x0)`` at every level.
         """
         x = seed
-        for here, following in pairwise([*self.levels, None]):
+        for here, following in zip_longest(self.levels, self.levels[1:]):
             x0 = predict_x0(x, here)
             if observe is not None:
                 observe(here, x, x0)

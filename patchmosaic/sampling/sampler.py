@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from patchmosaic.sampling.schedule import alpha_bar, ddim, reverse_times, x0_fro
 LABEL_STREAM, NOISE_STREAM = 1, 0x6E6F697365
 
 
-def seed_noise(seeds: list[int], shape: tuple[int, int, int]) -> Tensor:
+def seed_noise(seeds: list[int], shape: Sequence[int]) -> Tensor:
     """Standard normal noise, float32 (len(seeds), C, H, W); an image depends on its seed alone."""
     draws = (np.random.default_rng([NOISE_STREAM, seed]) for seed in seeds)
     return torch.stack([torch.from_numpy(d.standard_normal(shape, np.float32)) for d in draws])

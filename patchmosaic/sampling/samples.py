@@ -41,7 +41,7 @@ class Samples:
         for array in (self.images, self.seeds, self.labels):
             if array is not None:
                 digest.update(f"{array.shape} {array.dtype.str} ".encode())
-                digest.update(np.ascontiguousarray(array))
+                digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
     def part(self, first: int, last: int) -> Samples:
@@ -106,7 +106,7 @@ def require_same_noise(samples: Mapping[str, Samples]) -> None:
     compared between those that have them, as an unconditional network has none.
     """
     (first, reference), *others = samples.items()
-    labelled = {name: s for name, s in samples.items() if s.labels is not None}
+    labelled = {name: s.labels for name, s in samples.items() if s.labels is not None}
     for name, other in others:
         if not np.array_equal(other.seeds, reference.seeds):
             raise SamplesError(f"{first} and {name} differ in their seeds")
@@ -114,8 +114,8 @@ def require_same_noise(samples: Mapping[str, Samples]) -> None:
             raise SamplesError(
                 f"{first} and {name} have the same seeds, but are of different noise; {_REMOVE}"
             )
-    for name, other in labelled.items():
-        if not np.array_equal(other.labels, next(iter(labelled.values())).labels):
+    for name, labels in labelled.items():
+        if not np.array_equal(labels, next(iter(labelled.values()))):
             raise SamplesError(f"{next(iter(labelled))} and {name} differ in their labels")
 
 

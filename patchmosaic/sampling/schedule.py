@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from itertools import pairwise
+from typing import overload
 
 import torch
 from torch import Tensor
@@ -20,10 +21,14 @@ STARTS = ("full", "skip_first")
 """Where the reverse process begins: at t = 1, or one step later with the seed taken as x there."""
 
 
+@overload
+def alpha_bar(t: float) -> float: ...
+@overload
+def alpha_bar(t: Tensor) -> Tensor: ...
 def alpha_bar(t: float | Tensor) -> float | Tensor:
     """Cosine schedule ``alpha_bar(t) = cos(t / 1.008 * pi / 2) ** 2`` for t in [0, 1]."""
     angle = t * (math.pi / 2 / COSINE_STRETCH)
-    return torch.cos(angle) ** 2 if isinstance(t, Tensor) else math.cos(angle) ** 2
+    return torch.cos(angle) ** 2 if isinstance(angle, Tensor) else math.cos(angle) ** 2
 
 
 def reverse_times(steps: int, start: str = "full") -> list[float]:
