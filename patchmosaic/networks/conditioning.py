@@ -7,16 +7,20 @@ import math
 import torch
 from torch import Tensor, nn
 
+from patchmosaic.networks.config import Padding
+
 TIME_SCALE = 1000.0
 """Times are embedded as t * TIME_SCALE by :class:`Conditioning`, unscaled by :class:`Embedding`."""
 
 
-def conv(inputs: int, outputs: int, padding: str, stride: int = 1) -> nn.Conv2d:
+def conv(inputs: int, outputs: int, padding: Padding, stride: int = 1) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, padding_mode=padding)
 
 
 class Conditioning(nn.Module):
     """Sinusoidal embedding of the time, plus a learned one of the class: (B,) -> (B, width)."""
+
+    frequencies: Tensor
 
     def __init__(self, width: int, classes: int) -> None:
         super().__init__()
@@ -39,6 +43,8 @@ class Embedding(nn.Module):
     a learned vector of the class.
     """
 
+    frequencies: Tensor
+
     def __init__(self, width: int, classes: int) -> None:
         super().__init__()
         half = width // 2
@@ -54,7 +60,9 @@ class Embedding(nn.Module):
 
 def _with_class(embedding: Tensor, table: nn.Embedding | None, labels: Tensor | None) -> Tensor:
     """An embedding (B, width) plus that of the class, which a class-conditional network needs."""
-    if (table is None) != (labels is None):
+    if table is None and labels is None:
+        return embedding
+    if table is None or labels is None:
         wanted = "needs labels" if labels is None else "is unconditional and takes no labels"
         raise ValueError(f"this network {wanted}")
-    return embedding if labels is None else embedding + table(labels)
+    return embedding + table(labels)

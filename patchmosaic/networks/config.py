@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
+from typing import Literal
 
 from patchmosaic.machines.registry import BOUNDARIES
 from patchmosaic.networks.registry import ARCHITECTURES
 
+Padding = Literal["zeros", "circular"]
 PADDINGS = BOUNDARIES  # what a network is padded with is the boundary of its machines
 
 
@@ -30,7 +32,7 @@ class NetworkConfig:
     size: int = 32
     channels: int = 256
     layers: int = 6
-    padding: str = "zeros"
+    padding: Padding = "zeros"
     classes: int = 0
 
     def __post_init__(self) -> None:

@@ -18,6 +18,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -27,6 +28,8 @@ from torch import Tensor, nn
 from patchmosaic.sampling.schedule import alpha_bar
 from patchmosaic.system.own_code import code_of, described, function_of, in_one_line, run_file
 from patchmosaic.system.records import RecordError
+
+Level = TypeVar("Level", float, Tensor)
 
 PREDICTIONS = ("noise", "score", "x0", "v", "flow")
 DIRECTIONS = ("to_noise", "to_image")
@@ -147,7 +150,7 @@ def _is_there(device: str) -> bool:
     return True
 
 
-def flow_time(a_bar: Tensor | float) -> Tensor | float:
+def flow_time(a_bar: Level) -> Level:
     """The share s of noise in x = (1 - s) x_0 + s z at the same ratio of noise to image."""
     root = (1 - a_bar) ** 0.5
     return root / (root + a_bar**0.5)
@@ -212,7 +215,8 @@ def load_external(
     Raises:
         RecordError: naming the file and what is wrong with it.
     """
-    code, functions = run_file(module, module_sha256), {}
+    code = run_file(module, module_sha256)
+    functions: dict[str, Callable] = {}
     for name in ("build", "time_of"):
         if name == "time_of" and predicts == "flow" and not hasattr(code, name):
             functions[name] = flow_time if direction == "to_noise" else lambda a: 1 - flow_time(a)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from patchmosaic.networks.conditioning import Embedding, conv
-from patchmosaic.networks.config import NetworkConfig
+from patchmosaic.networks.config import NetworkConfig, Padding
 from patchmosaic.networks.registry import GROUPS
 
 
@@ -50,7 +50,7 @@ class PaperResNet(nn.Module):
 class Block(nn.Module):
     """Two 3x3 convolutions, a ReLU after each, no skip; the embedding is added to the input."""
 
-    def __init__(self, inputs: int, outputs: int, condition: int, padding: str) -> None:
+    def __init__(self, inputs: int, outputs: int, condition: int, padding: Padding) -> None:
         super().__init__()
         self.emb = nn.Sequential(nn.ReLU(), nn.Linear(condition, inputs))
         self.model = nn.Sequential(

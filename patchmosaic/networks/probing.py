@@ -140,9 +140,9 @@ def probe(network: ExternalNetwork, images: Tensor, labels: Tensor | None) -> Le
         )
     worse = {t: error for t, error in errors.items() if error > 1}
     if worse:
-        found = ", ".join(f"{error:.3g} at t = {t:g}" for t, error in worse.items())
+        them = ", ".join(f"{error:.3g} at t = {t:g}" for t, error in worse.items())
         warnings.warn(
-            f"{network.path}: the predicted noise has a mean squared error of {found}; 1 is that "
+            f"{network.path}: the predicted noise has a mean squared error of {them}; 1 is that "
             "of predicting none. Are predicts, time_of and the range of pixels, [-1, 1], right?",
             stacklevel=2,
         )
@@ -301,7 +301,7 @@ def _outputs(
 ) -> list[Tensor | None]:
     """What the module gives at each of COMPARED_TIMES, float64; None where it fails."""
     factor, offset = PIXELS[pixels]
-    outputs = []
+    outputs: list[Tensor | None] = []
     for t in COMPARED_TIMES:
         alpha, beta = _input_factors(scale, alpha_bar(t))
         x = (alpha * (factor * x_0 + offset) + beta * noise).float()
@@ -334,8 +334,8 @@ def _askings(network: ExternalNetwork) -> Iterator[Asking]:
     for scale in (VARIANCE_PRESERVING, VARIANCE_EXPLODING, FLOW):
         if scale != own_scale:
             yield "as declared", declared, "[-1, 1]", scale
-    for name, time_of, scale in _usual_times(network):
-        asked = (lambda a, f=time_of: round(f(a))) if whole else time_of
+    for name, time_of, goes_with in _usual_times(network):
+        asked = _rounded(time_of) if whole else time_of
         try:
             times = [float(asked(level)) for level in levels]
         except (ValueError, OverflowError, ZeroDivisionError, RecordError):
@@ -344,14 +344,19 @@ def _askings(network: ExternalNetwork) -> Iterator[Asking]:
             not np.allclose(times, other, rtol=1e-3, atol=1e-3 * (np.ptp(other) + 1e-9))
             for other in seen
         ]
-        if all(new) or (scale and scale != own_scale):
+        if all(new) or (goes_with and goes_with != own_scale):
             seen.append(times)
-            yield name, asked, "[-1, 1]", scale or own_scale
+            yield name, asked, "[-1, 1]", goes_with or own_scale
 
 
-def _usual_times(
-    network: ExternalNetwork,
-) -> Iterator[tuple[str, Callable[[float], float], str | None]]:
+def _rounded(time_of: Callable[[float], float]) -> Callable[[float], float]:
+    return lambda a: round(time_of(a))
+
+
+UsualTime = tuple[str, Callable[[float], float], str | None]
+
+
+def _usual_times(network: ExternalNetwork) -> Iterator[UsualTime]:
     """Times that networks are told: by name, of a_bar, and the scale of input that goes along."""
     declared = network.own_time
     ends = declared(alpha_bar(1.0)), declared(1 - 1e-6)
@@ -361,14 +366,10 @@ def _usual_times(
     yield "declared, squared", lambda a: declared(a) ** 2, None
     yield "root of the declared", lambda a: math.sqrt(declared(a)), None
     yield "1 - declared", lambda a: 1 - declared(a), None
-    for shift in (-1, 1):
-        yield f"declared {shift:+}", lambda a, shift=shift: declared(a) + shift, None
+    yield "declared -1", lambda a: declared(a) - 1, None
+    yield "declared +1", lambda a: declared(a) + 1, None
     for name, levels in TABLES.items():
-        index = _index_in(levels)
-        last = len(levels) - 1
-        yield f"index in the {name} table", index, None
-        yield f"index in the {name} table / 1000", lambda a, f=index: f(a) / 1000, None
-        yield f"{last} - index in the {name} table", lambda a, f=index, n=last: n - f(a), None
+        yield from _times_of_table(f"index in the {name} table", levels)
     yield "alpha_bar", lambda a: a, None
     yield "root of alpha_bar", math.sqrt, None
     yield "1 - alpha_bar", lambda a: 1 - a, None
@@ -383,6 +384,17 @@ def _usual_times(
         yield "1 - s of a flow", lambda a: 1 - flow_time(a), scale
         yield "1000 s of a flow", lambda a: 1000 * flow_time(a), scale
     yield "t of this project", lambda a: math.acos(math.sqrt(a)) * 2 / math.pi * 1.008, None
+
+
+def _times_of_table(name: str, levels: np.ndarray) -> Iterator[UsualTime]:
+    last = len(levels) - 1
+
+    def index(a_bar: float) -> float:
+        return float(np.interp(a_bar, levels[::-1], np.arange(len(levels))[::-1]))
+
+    yield name, index, None
+    yield f"{name} / 1000", lambda a: index(a) / 1000, None
+    yield f"{last} - {name}", lambda a: last - index(a), None
 
 
 def _sigma(a_bar: float) -> float:
@@ -402,10 +414,6 @@ def _tables() -> dict[str, np.ndarray]:
 
 
 TABLES = _tables()
-
-
-def _index_in(levels: np.ndarray) -> Callable[[float], float]:
-    return lambda a: float(np.interp(a, levels[::-1], np.arange(len(levels))[::-1]))
 
 
 def _noise(images: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from math import prod
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import torch
 from torch import Tensor
@@ -51,6 +51,7 @@ CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()
 EMPTY = {"EMPTY_LIST": list, "EMPTY_DICT": dict, "EMPTY_SET": set}
 TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 _MARK = object()
+Kind = TypeVar("Kind")
 
 
 class _Refused(ValueError):
@@ -146,7 +147,7 @@ def _read_legacy(content: bytes) -> tuple[object, Callable[[_Storage], bytes]]:
     if _run(stream) != LEGACY_MAGIC or _run(stream) != LEGACY_PROTOCOL:
         raise _Refused("it is no file of torch.save")
     _run(stream)  # the kind of machine that wrote it
-    found, keys = _run(stream), _run(stream)
+    found, keys = _run(stream), _plain(_run(stream), list)
     sizes = {storage.key: storage.dtype.itemsize for storage in _storages(found)}
     contents = {}
     for key in keys:
@@ -157,8 +158,8 @@ def _read_legacy(content: bytes) -> tuple[object, Callable[[_Storage], bytes]]:
 
 def _run(stream: BinaryIO) -> object:
     """The data that a pickle describes, read opcode by opcode up to its end."""
-    stack: list = []
-    memo: dict[int, object] = {}
+    stack: list[Any] = []
+    memo: dict[object, object] = {}
 
     def above_mark() -> list:
         start = len(stack) - 1
@@ -177,9 +178,9 @@ def _run(stream: BinaryIO) -> object:
         elif name in EMPTY:
             stack.append(EMPTY[name]())
         elif name in TUPLES:
-            items = tuple(stack[-TUPLES[name] :])
+            items = stack[-TUPLES[name] :]
             del stack[-TUPLES[name] :]
-            stack.append(items)
+            stack.append(tuple(items))
         elif name in ("BINPUT", "LONG_BINPUT"):
             memo[argument] = stack[-1]
         elif name == "MEMOIZE":
@@ -200,7 +201,7 @@ def _run(stream: BinaryIO) -> object:
             items = above_mark() if name == "SETITEMS" else [stack.pop(-2), stack.pop()]
             _plain(stack[-1], dict).update(_dict(zip(items[::2], items[1::2], strict=True)))
         elif name == "GLOBAL":
-            stack.append(_named(argument.replace(" ", ".", 1)))
+            stack.append(_named(_plain(argument, str).replace(" ", ".", 1)))
         elif name == "STACK_GLOBAL":
             module, attribute = _plain(stack.pop(-2), str), _plain(stack.pop(), str)
             stack.append(_named(f"{module}.{attribute}"))
@@ -223,17 +224,17 @@ def _run(stream: BinaryIO) -> object:
     raise _Refused("its pickle has no end")
 
 
-def _plain(value: object, kind: type) -> object:
-    if type(value) is not kind:
+def _plain(value: object, kind: type[Kind]) -> Kind:
+    if not isinstance(value, kind) or type(value) is not kind:
         raise _Refused(f"its pickle takes a {type(value).__name__} for a {kind.__name__}")
     return value
 
 
 def _key(value: object) -> str | int:
     """A key, of a type that takes no time to hash: tuples of tuples may take for ever."""
-    if type(value) not in (str, int):
-        raise _Refused(f"its pickle has a {type(value).__name__} for a key")
-    return value
+    if type(value) is str or type(value) is int:
+        return value
+    raise _Refused(f"its pickle has a {type(value).__name__} for a key")
 
 
 def _dict(items: Iterable[tuple] = ()) -> dict:
@@ -258,14 +259,14 @@ def _made(what: object, arguments: tuple) -> object:
 
 
 def _tensor(storage: object, offset: int, shape: tuple, strides: tuple, *_: object) -> _Tensor:
-    numbers = (offset, *_plain(shape, tuple), *_plain(strides, tuple))
-    numbers = [_plain(n, int) for n in numbers]
+    whole = _plain(storage, _Storage)
+    numbers = [_plain(n, int) for n in (offset, *_plain(shape, tuple), *_plain(strides, tuple))]
     if min(numbers) < 0 or len(shape) != len(strides):
         raise _Refused(f"it has a tensor of shape {shape} and strides {strides} at {offset}")
     last = offset + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
-    if prod(shape) and max(last + 1, prod(shape)) > _plain(storage, _Storage).count:
+    if prod(shape) and max(last + 1, prod(shape)) > whole.count:
         raise _Refused(f"it has a tensor of shape {shape} that reaches beyond its storage")
-    return _Tensor(storage, offset, shape, strides)
+    return _Tensor(whole, offset, shape, strides)
 
 
 FUNCTIONS: Mapping[str, Callable[..., object]] = {
@@ -303,7 +304,8 @@ def _of_module(
 ) -> list[tuple[str, _Tensor]]:
     if depth > MOST_DEPTH or next(left, None) is None:
         raise _Refused("its modules lie in each other without end")
-    state, found = module.state, []
+    state = module.state
+    found: list[tuple[str, _Tensor]] = []
     passing = state.get("_non_persistent_buffers_set", ())
     for kind in ("_parameters", "_buffers"):
         for name, value in _plain(state.get(kind, {}), dict).items():

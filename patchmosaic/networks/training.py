@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import safetensors
@@ -208,7 +209,7 @@ def _state_digest(tensors: dict[str, Tensor], notes: str) -> str:
     digest = hashlib.sha256(notes.encode())
     for key, tensor in sorted(tensors.items()):
         digest.update(f" {key} {tensor.dtype} {tuple(tensor.shape)} ".encode())
-        digest.update(np.ascontiguousarray(tensor.numpy()))
+        digest.update(np.ascontiguousarray(tensor.numpy()).data)
     return digest.hexdigest()
 
 
@@ -257,14 +258,15 @@ def train(
     with _alone(state_dir / f"{identity}.lock", should_stop):
         torch.backends.cudnn.allow_tf32 = False  # "float32" means float32
         torch.manual_seed(recipe.seed)
-        network = build_network(network_config).to(device, memory_format=torch.channels_last)
+        network = build_network(network_config).to(device)
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not annotated
         average = {k: v.detach().clone() for k, v in network.state_dict().items()}
         optimiser = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate, fused=True)
         steps = recipe.epochs * steps_an_epoch(len(images), recipe)
         state_path = state_dir / f"{identity}.safetensors"
         snapshot_paths = {m: state_dir / f"{identity}-{m}.safetensors" for m in recipe.snapshots}
         step, curve, seconds = 0, [], 0.0
-        precision: dict[str, object] = {"used": recipe.precision}
+        precision: dict[str, Any] = {"used": recipe.precision}
         losses: list[Tensor] = []  # since the last point of the curve
         if state_path.exists():
             notes = _load_state(state_path, network, average, optimiser)

@@ -9,13 +9,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from patchmosaic.networks.conditioning import Conditioning, conv
-from patchmosaic.networks.config import NetworkConfig
+from patchmosaic.networks.config import NetworkConfig, Padding
 
 
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions with time and class entering between them, around a skip."""
 
-    def __init__(self, inputs: int, outputs: int, condition: int, padding: str) -> None:
+    def __init__(self, inputs: int, outputs: int, condition: int, padding: Padding) -> None:
         super().__init__()
         self.first = conv(inputs, outputs, padding)
         self.shift = nn.Linear(condition, 2 * outputs)
