@@ -43,12 +43,10 @@ def border_dictionaries(size: int = 12, patch_size: int = 5) -> Figure:
         centres = [(row, col)]
         if equivariant:
             centres = allowed_positions(row, col, (size, size), patch_size, boundary, "wrapped")
-        outside = {"zeros": {"facecolor": "0.9", "hatch": "////", "edgecolor": "0.75"}}
-        if boundary in outside:
-            whole = (-half - 0.5, -half - 0.5)
-            axes.add_patch(
-                Rectangle(whole, size + 2 * half, size + 2 * half, lw=0, **outside[boundary])
-            )
+        if boundary == "zeros":
+            corner, side = (-half - 0.5, -half - 0.5), size + 2 * half
+            looks = Rectangle(corner, side, side, lw=0, fc="0.9", hatch="////", ec="0.75")
+            axes.add_patch(looks)
         axes.add_patch(Rectangle((-0.5, -0.5), size, size, facecolor="white", edgecolor="black"))
         rows, cols = zip(*centres, strict=True)
         axes.scatter(cols, rows, 5, BLUE, linewidths=0, zorder=3)

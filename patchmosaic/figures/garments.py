@@ -73,17 +73,19 @@ def draw(*, network: Sequence[str], bank: str, title: str, **machines: Sequence[
     }
     require_same_noise(samples)
     ours = samples["network"]
+    assert ours.labels is not None  # of a class-conditional network
+    assert training.labels is not None
     classes = np.array(training.class_names)[ours.labels]
     garments = np.flatnonzero(np.isin(classes, GARMENTS))
-    x_0 = to_float_array(training)
+    x_0, labels = to_float_array(training), ours.labels[garments]
     found = {
-        name: inconsistent(images.images[garments], images.labels[garments], x_0, training.labels)
+        name: inconsistent(images.images[garments], labels, x_0, training.labels)
         for name, images in samples.items()
     }
     return inconsistent_garments(
         {name: images.images[garments] for name, images in samples.items()},
         found,
-        ours.seeds[garments],
-        classes[garments],
+        ours.seeds[garments].tolist(),
+        classes[garments].tolist(),
         title,
     )

@@ -62,8 +62,8 @@ def jacobians(
             gradient, patch_size = np.asarray(maps[t]), scales_by_network[network][t]
             shown = np.maximum(gradient / gradient.max(), floor)
             drawn = axes.imshow(shown, cmap="magma", norm=LogNorm(floor, 1))
-            corner = [side // 2 - patch_size / 2 for side in gradient.shape[::-1]]
-            axes.add_patch(Rectangle(corner, patch_size, patch_size, fill=False, ec=SKY, lw=1))
+            top, left = (side // 2 - patch_size / 2 for side in gradient.shape)
+            axes.add_patch(Rectangle((left, top), patch_size, patch_size, fill=False, ec=SKY, lw=1))
             share = share_inside(gradient, patch_size)
             axes.set_xlabel(f"P = {patch_size}: {share:.0%}", labelpad=2, fontsize=6)
             axes.set(xticks=[], yticks=[])

@@ -40,9 +40,9 @@ def measures(agreement: pd.DataFrame, paper: pd.DataFrame, *, low: float = -0.25
     table = agreement[agreement["machine"] == "els"]
     if table.empty:
         raise ValueError("agreement has no rows of ELS")
-    keys = [*CONFIGURATION, "network_steps"]
+    run = [*CONFIGURATION, "network_steps"]
     paper = with_copies(paper, table["dataset"])
-    table = table.merge(paper[[*keys, "els"]], how="left", on=keys)
+    table = table.merge(paper[[*run, "els"]], how="left", on=run)
     runs = list(table.groupby(["network", "network_steps"]))
     figure = Figure((PAGE_INCHES, 0.8 + 0.5 * len(runs)), layout="constrained")
     axes = figure.subplots()

@@ -37,7 +37,7 @@ def mosaics(
     """
     sizes = sorted({size for size, _ in images_by_cell})
     counts = sorted({steps for _, steps in images_by_cell})
-    n = {len(images) for images in images_by_cell.values()}
+    n = {len(np.asarray(images)) for images in images_by_cell.values()}
     if len(n) != 1 or set(images_by_cell) != set(inconsistent_by_cell):
         raise ValueError("every cell needs its images and where they are inconsistent, n alike")
     cell = (PAGE_INCHES - 0.6) / max(5, len(counts))
@@ -76,7 +76,7 @@ def draw(*, size: int, patch_sizes: Sequence[int], steps: Sequence[int], seeds: 
     bank = black_and_white(size)
     # The patches of a constant image are the same everywhere, so LS, which is quick, is ELS.
     machine = LocalScoreMachine(bank, boundary="circular", engine="dense")
-    noise = seed_noise(list(range(seeds)), tuple(bank.shape[1:]))
+    noise = seed_noise(list(range(seeds)), bank.shape[1:])
     images, inconsistent = {}, {}
     for patch_size in patch_sizes:
         for count in steps:

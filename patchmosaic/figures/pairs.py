@@ -40,7 +40,7 @@ def pairs(
         columns: most seeds side by side; more seeds continue in further bands, of equal length.
     """
     rows = {name: np.asarray(images, np.float64) for name, images in images_by_name.items()}
-    correlations = {name: np.asarray(r) for name, r in (correlations or {}).items()}
+    r_by_name = {name: np.asarray(r) for name, r in (correlations or {}).items()}
     n = len(seeds)
     if not rows or n == 0:
         raise ValueError("there are no images or no seeds to draw")
@@ -49,7 +49,7 @@ def pairs(
             raise ValueError(
                 f"images of {name} have shape {images.shape}: expected ({n}, 1 or 3, H, W)"
             )
-    if set(correlations) - set(rows) or any(len(r) != n for r in correlations.values()):
+    if set(r_by_name) - set(rows) or any(len(r) != n for r in r_by_name.values()):
         raise ValueError("correlations need the name of a row and one value a seed")
 
     # All lengths in inches, y downwards: one set of axes holds every image and every word.
@@ -60,7 +60,7 @@ def pairs(
     gap, r_height = 0.05, 0.11
     lines = 1 if labels is None else 2 + max(label.count("\n") for label in labels)
     head = 0.06 + 0.1 * lines
-    heights = [cell + (r_height if name in correlations else 0.0) for name in rows]
+    heights = [cell + (r_height if name in r_by_name else 0.0) for name in rows]
     band = head + sum(heights) + 0.06
     top = 0.22 if title else 0.02
     width = max(names_width + columns * cell, 0.1 + 0.07 * len(title))
@@ -82,8 +82,8 @@ def pairs(
                 axes.text(names_width - 0.06, y + (cell - gap) / 2, name, ha="right", va="center")
             extent = (left, left + cell - gap, y + cell - gap, y)
             axes.imshow(picture(images[i]), extent=extent, interpolation="nearest")
-            if name in correlations:
-                r = correlations[name][i]
+            if name in r_by_name:
+                r = r_by_name[name][i]
                 text = "r undefined" if np.isnan(r) else f"r = {r:.2f}"
                 axes.text(middle, y + cell - gap + 0.02, text, ha="center", va="top", fontsize=5.5)
             y += row_height

@@ -58,7 +58,7 @@ def _blank(axes: Axes) -> None:
 def patch_provenance(
     moments: Sequence[tuple[float, int, ArrayLike, ArrayLike, Provenance]],
     bank: ArrayLike,
-    ids: Sequence[object],
+    ids: Sequence[object] | np.ndarray,
     title: str,
 ) -> Figure:
     """Which training image each pixel comes from, over time, and those images.
@@ -82,7 +82,8 @@ def patch_provenance(
     n = len(SOURCE_COLOURS)
     cell = PAGE_INCHES / n
     figure = Figure((PAGE_INCHES, 0.35 + 1.45 * len(moments) + cell + 0.42), layout="constrained")
-    top, bottom = figure.subfigures(2, 1, height_ratios=[1.45 * len(moments) + 0.35, cell + 0.42])
+    heights = [1.45 * len(moments) + 0.35, cell + 0.42]
+    (top,), (bottom,) = figure.subfigures(2, 1, squeeze=False, height_ratios=heights)
     grid = top.subplots(len(moments), 5, squeeze=False)
     most = max(float(p.entropy.exp().max()) for *_, p in moments)
     norm = LogNorm(1, max(np.ceil(most), 10))  # whole: the file is free of the sum's last bits
@@ -147,14 +148,16 @@ def draw(
     training = load_images(bank)
     chosen, name = np.arange(len(training)), network
     if conditional:
+        assert first.labels is not None  # of a class-conditional network
         label = first.labels[0]
         chosen = np.flatnonzero(training.labels == label)
         name = f"{name}, {training.class_names[label]}"
     chosen = chosen[:images]
     part, ids = to_float(training.images[chosen]), training.ids[chosen]
     sizes = read_scales(Path(scales))
-    border = {"boundary": boundary, "candidates": candidates}
-    machine = EquivariantLocalScoreMachine(part, engine=engine, threads=1, **border)
+    machine = EquivariantLocalScoreMachine(
+        part, boundary=boundary, candidates=candidates, engine=engine, threads=1
+    )
     visited = []
     ddim(
         machine_x0(machine, None, sizes),
@@ -166,7 +169,7 @@ def draw(
     for share in moments:
         t, x_t, mean = visited[int(share * (len(visited) - 1))]
         size = scale_at(sizes, t)
-        found = provenance(x_t[0], part, alpha_bar(t), size, **border)
+        found = provenance(x_t[0], part, alpha_bar(t), size, boundary, candidates)
         shown.append((t, size, x_t[0], mean[0], found))
     title = f"{name}: seed {first.seeds[0]}, bank of {len(part)} images"
     return patch_provenance(shown, part, ids, title)

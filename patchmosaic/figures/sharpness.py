@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -48,9 +48,9 @@ def sharpness(
     for axes, (network, table) in zip(grid.flat, cosines.items(), strict=False):
         found = scales_by_network[network]
         misses = 1 - table.groupby(["t", "patch_size"])["cosine"].median()
-        times = [min(found, key=lambda t, m=moment: abs(t - m)) for moment in moments]
+        times = [_nearest(found, moment) for moment in moments]
         for t, (colour, marker) in zip(times, looks, strict=True):
-            curve = misses[min(misses.index.levels[0], key=lambda other, t=t: abs(other - t))]
+            curve = misses[_nearest(misses.index.levels[0], t)]
             axes.plot(curve.index, curve, color=colour, marker=marker, markersize=2)
             if found[t] in curve.index:
                 axes.plot(found[t], curve[found[t]], marker, color=colour, markersize=6)
@@ -68,6 +68,10 @@ def sharpness(
     ncols = len(keys) if columns > 1 else 3
     figure.legend(handles=keys, loc="outside upper center", ncols=ncols)
     return figure
+
+
+def _nearest(times: Iterable[float], moment: float) -> float:
+    return min(times, key=lambda t: abs(t - moment))
 
 
 def draw(*, cosines: Sequence[str], scales: Sequence[str], networks: Sequence[str]) -> Figure:

@@ -8,6 +8,7 @@ it shows.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -54,7 +55,7 @@ def explore(
     scales: dict[float, int],
     moments: int,
     top: int,
-) -> dict[str, np.ndarray]:
+) -> dict[str, Any]:
     """Follow both from one seed, and find the candidates of each pixel at some of the times.
 
     Args:

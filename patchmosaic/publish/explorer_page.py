@@ -12,6 +12,7 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -65,7 +66,7 @@ def save_explorations(path: str | Path, explorations: Sequence[Exploration]) -> 
 
 def load_explorations(path: str | Path) -> list[Exploration]:
     """What :func:`save_explorations` wrote; raises ArrayError naming a file that is broken."""
-    arrays = read_arrays(path)
+    arrays: dict[str, Any] = read_arrays(path)
     count = 1 + max(int(key.split()[0]) for key in arrays)
     found = [
         Exploration(**{f.name: arrays[f"{i} {f.name}"] for f in fields(Exploration)})

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path, PurePath, PurePosixPath
+from typing import Any
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
@@ -128,7 +129,11 @@ def hardware() -> dict[str, object]:
     """The kind of machine this is: processor, number of cores, GPU where there is one."""
     import torch  # here, because nothing else about manifests needs it
 
-    found = {"architecture": platform.machine(), "cpu": _processor(), "cores": os.cpu_count()}
+    found: dict[str, object] = {
+        "architecture": platform.machine(),
+        "cpu": _processor(),
+        "cores": os.cpu_count(),
+    }
     if torch.cuda.is_available():
         found["gpu"] = torch.cuda.get_device_name()
     return found
@@ -266,7 +271,7 @@ def compare_origin(
     manifest: Mapping,
     config: Mapping[str, object],
     sources: Mapping[str, str],
-    git: Mapping[str, object] | None,
+    git: Mapping[str, Any] | None,
 ) -> list[Difference]:
     """Why results may no longer be what a run would give: config, sources or commit changed.
 
@@ -319,7 +324,7 @@ def _processor() -> str:
     return models[0] if models else platform.processor() or platform.machine()
 
 
-def _check(path: Path, manifest: object) -> None:
+def _check(path: Path, manifest: Any) -> None:
     error = best_match(Draft202012Validator(_SCHEMA).iter_errors(manifest))
     if error is not None:
         where = ".".join(map(str, error.absolute_path)) or "the whole"

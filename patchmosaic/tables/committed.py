@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -81,7 +82,7 @@ def compare(
     return table[[*RUN, "committed", "found", "tolerance", "moved", "ok", "note"]]
 
 
-def _note(row: object, experiment: str, nothing_committed: bool) -> str:
+def _note(row: Any, experiment: str, nothing_committed: bool) -> str:
     if nothing_committed:
         return f"nothing committed for experiment {experiment}"
     if math.isnan(row.committed):

@@ -78,8 +78,11 @@ def _cells(table: pd.DataFrame) -> list[tuple[str, list[list[str]]]]:
                     format_interval(row[f"{m}_ours"], row[f"{m}_low"], row[f"{m}_high"], 2)
                 )
                 words.append(format_number(row[f"{m}_paper"], ".2f"))
-            share = (row[f"fraction_{kind}"] for kind in ("ours", "low", "high"))
-            words += [format_interval(*share, 2), format_number(row["fraction_paper"], ".2f")]
+            ours, low, high = (row[f"fraction_{kind}"] for kind in ("ours", "low", "high"))
+            words += [
+                format_interval(ours, low, high, 2),
+                format_number(row["fraction_paper"], ".2f"),
+            ]
             words.append(_seeds(row))
             lines.append(words)
         blocks.append((title, lines))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import yaml
@@ -22,7 +23,9 @@ def number(low: float, high: float, *, above: bool = False) -> Field:
     """A number from ``low`` to ``high``; ``above``: ``low`` itself is not allowed."""
 
     def fits(value: object) -> bool:
-        return type(value) in (int, float) and low <= value <= high and not (above and value == low)
+        if not isinstance(value, (int, float)) or isinstance(value, bool):
+            return False
+        return low <= value <= high and not (above and value == low)
 
     return fits, f"a number {'above' if above else 'from'} {low} {'up ' if above else ''}to {high}"
 
@@ -50,7 +53,7 @@ class _UniqueKeys(yaml.SafeLoader):
 
 
 @contextmanager
-def content_of(path: str | Path) -> Iterator[object]:
+def content_of(path: str | Path) -> Iterator[Any]:
     """What a YAML file says; a ValueError of reading it, or of the body, names the file."""
     try:
         yield yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_UniqueKeys)
