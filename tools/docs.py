@@ -8,8 +8,8 @@ that two comments mark. A run that has not been made leaves what is kept as it i
 
 from __future__ import annotations
 
-import importlib.util
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -219,7 +219,8 @@ def headline_table(headline: pd.DataFrame, determination: bool = False) -> str:
 
 
 def _interval(row: pd.Series, column: str) -> str:
-    return format_interval(*(row[column + end] for end in ("", "_low", "_high")), 2)
+    estimate, low, high = (row[column + end] for end in ("", "_low", "_high"))
+    return format_interval(estimate, low, high, 2)
 
 
 def answer(numbers: Numbers) -> str:
@@ -627,13 +628,10 @@ def fused_table(numbers: Numbers) -> str:
 
 def rule_graph(_: Numbers) -> str:
     """The rules of the default experiment, as Snakemake knows them today."""
-    place = ROOT / "scripts/report/rulegraph.py"
-    spec = importlib.util.spec_from_file_location("rulegraph", place)
-    rulegraph = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(rulegraph)
+    rulegraph = runpy.run_path(str(ROOT / "scripts/report/rulegraph.py"))
     command = [sys.executable, "-m", "snakemake", "--rulegraph", "mermaid-js", "--nolock"]
     graph = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    return f"```mermaid\n{rulegraph.readable(graph)}```"
+    return f"```mermaid\n{rulegraph['readable'](graph)}```"
 
 
 # Places in the pages

@@ -60,6 +60,7 @@ def main() -> None:
         sys.exit(f"error: {results}: no finished demo ({error}); make demo makes it")
     dataset = REGISTRY[agreement["dataset"].iloc[0]]
     reference = pd.read_csv(ROOT / "numbers/agreement" / table.name)
+    assert dataset.train_images is not None  # known, as of all but folders of images
     print(describe(agreement, bank, dataset.train_images, reference))
     print(f"\nThe picture: {picture}")
 

@@ -333,9 +333,9 @@ def _check_variants(config: dict, checkpoints: Path) -> None:
         for dataset, other in changes.get("bank_dataset", {}).items():
             _check_bank(f"{where}.bank_dataset", dataset, other, config)
         if changes.get("candidates", config["bank"]["candidates"]) == "interior":
-            given = "patch_size" in changes
-            key = f"{where}.patch_size" if given else "calibration.patch_sizes"
-            largest = size if given else config["calibration"]["patch_sizes"][-1]
+            has_size = "patch_size" in changes
+            key = f"{where}.patch_size" if has_size else "calibration.patch_sizes"
+            largest = size if has_size else config["calibration"]["patch_sizes"][-1]
             for name in config["evaluate"]:
                 network = config["networks"][name]
                 if network["padding"] == "circular" and variant in variants_of(config, name):

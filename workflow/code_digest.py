@@ -116,7 +116,7 @@ def _without_docstrings(tree: ast.Module) -> ast.Module:
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list):
-            node.body = [child for child in body if not _is_text(child)]
+            body[:] = [child for child in body if not _is_text(child)]
     return tree
 
 

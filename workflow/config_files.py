@@ -41,8 +41,9 @@ def renamed(config: Mapping) -> tuple[dict, list[str]]:
         result["evaluate"] = result.pop("configurations")
         notices.append("configurations: this key is called evaluate now; rename it")
     networks = result.get("networks")
-    for name, network in networks.items() if isinstance(networks, Mapping) else ():
-        if isinstance(network, Mapping) and network.get("checkpoint") == "own":
-            networks[name] = {**network, "checkpoint": "external"}
-            notices.append(f"networks.{name}.checkpoint: own is called external now; rename it")
+    if isinstance(networks, dict):
+        for name, network in networks.items():
+            if isinstance(network, Mapping) and network.get("checkpoint") == "own":
+                networks[name] = {**network, "checkpoint": "external"}
+                notices.append(f"networks.{name}.checkpoint: own is called external now; rename it")
     return result, notices

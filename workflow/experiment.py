@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from functools import cache, cached_property
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 from patchmosaic.datasets.image_files import collection_stamp
 from patchmosaic.datasets.registry import find_dataset
@@ -150,7 +151,7 @@ class Experiment:
         return found
 
     @property
-    def runs(self) -> list[dict[str, object]]:
+    def runs(self) -> list[dict[str, Any]]:
         """Every evaluated network with every number of steps."""
         return [{"network": name, "steps": n} for name in self.networks for n in self.steps]
 
@@ -248,7 +249,7 @@ class Experiment:
                     "conditional": network["conditional"],
                     "boundary": network["padding"],
                 }
-                found.append(question | self.own_machine(machine))
+                found.append(question | (self.own_machine(machine) or {}))
         return found
 
     # Seeds and samples.
@@ -352,7 +353,7 @@ class Experiment:
         """The evaluated networks that have variants."""
         return [name for name in self.networks if self.variants[name]]
 
-    def changed(self, variant: str, key: str, otherwise: object = None) -> object:
+    def changed(self, variant: str, key: str, otherwise: object = None) -> Any:
         """What a variant changes a setting to, else what it is."""
         return self.config["variants"][variant].get(key, otherwise)
 
@@ -421,7 +422,7 @@ class Experiment:
         dataset = self.config["datasets"][self.dataset(name)]
         source = find_dataset(dataset["source"])
         images = source.train_images
-        if bank != "all" and images and not self.network(name)["conditional"]:
+        if isinstance(bank, int) and images and not self.network(name)["conditional"]:
             images = min(images, bank)
         channels = dataset.get("channels", source.channels)
         return memory_for(usual_mb, images, channels, dataset["size"])
@@ -461,7 +462,7 @@ def has_snapshots(name: str, checkpoints: Path) -> bool:
     return snapshots_path(checkpoints / f"{name}.safetensors").exists()
 
 
-def network_config(config: dict, name: str) -> NetworkConfig:
+def network_config(config: Mapping, name: str) -> NetworkConfig:
     """The package's description of a network of the config that is not an external one.
 
     The number of classes is known once the images are; until then a class-conditional network
@@ -487,7 +488,7 @@ def published_networks() -> dict[tuple[str, str, str], Published]:
     return load_published(Path(__file__).parents[1] / "numbers/authors.yaml")
 
 
-def published_row(config: dict, name: str) -> tuple[str, str, str]:
+def published_row(config: Mapping, name: str) -> tuple[str, str, str]:
     """Dataset, architecture and padding of a network, as the paper's tables name them."""
     network = config["networks"][name]
     source = find_dataset(config["datasets"][network["dataset"]]["source"])
@@ -495,13 +496,13 @@ def published_row(config: dict, name: str) -> tuple[str, str, str]:
     return source.copy_of or source.id, architecture, network["padding"]
 
 
-def recipe_of(config: dict, network: dict) -> dict:
+def recipe_of(config: Mapping, network: Mapping) -> dict:
     """The recipe that a network of the config is trained by, with its own seed if it has one."""
     recipe = config["recipes"][network["recipe"]]
     return recipe | {"seed": network.get("training_seed", recipe["seed"])}
 
 
-def kind_of(config: dict, name: str) -> str:
+def kind_of(config: Mapping, name: str) -> str:
     """What a network of the config is and how it was trained, beside its padding, as JSON."""
     network = config["networks"][name]
     kept = {k: v for k, v in network.items() if k not in ("padding", "checkpoint", "scales_of")}
@@ -510,7 +511,7 @@ def kind_of(config: dict, name: str) -> str:
     return json.dumps(kept, sort_keys=True)
 
 
-def repeats_of(config: dict) -> list[list[str]]:
+def repeats_of(config: Mapping) -> list[list[str]]:
     """Groups, of two and more, of evaluated networks that differ in their training seed only."""
     groups: dict[str, list[str]] = {}
     for name in config["evaluate"]:
@@ -527,7 +528,7 @@ def repeats_of(config: dict) -> list[list[str]]:
     ]
 
 
-def variants_of(config: dict, name: str) -> dict[str, dict]:
+def variants_of(config: Mapping, name: str) -> dict[str, dict]:
     """The variants that apply to a network, by name.
 
     One applies unless it is for other networks, its bank is for other datasets, or it is about the

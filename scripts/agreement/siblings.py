@@ -22,5 +22,5 @@ if __name__ == "__main__":
                 for name in names
             ]
             row = {"a": names[0], "b": names[1], "network_steps": pair["steps"]}
-            rows.append(row | siblings(tuple(s.images for s in both), tuple(r)))
+            rows.append(row | siblings((both[0].images, both[1].images), (r[0], r[1])))
         pd.DataFrame(rows).to_csv(snakemake.output[0], index=False)

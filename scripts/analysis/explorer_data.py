@@ -27,6 +27,7 @@ if __name__ == "__main__":
         for i, seed in enumerate(noise.seeds.tolist()):
             labels, name, candidates = None, "", np.arange(len(bank))
             if settings.conditional:
+                assert noise.labels is not None  # of a class-conditional network
                 labels = torch.from_numpy(noise.labels[i : i + 1])
                 name = bank.class_names[noise.labels[i]]
                 candidates = np.flatnonzero(bank.labels == noise.labels[i])

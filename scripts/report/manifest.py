@@ -22,8 +22,10 @@ from patchmosaic.sampling.samples import load_samples
 from patchmosaic.system.console import logged
 from patchmosaic.system.records import load_record
 
-SAMPLING_RULES = ("sample_machine", "sample_network")
-SAMPLING_RULES += ("sample_variant_machine", "sample_variant_network")
+SAMPLING_RULES = (
+    *("sample_machine", "sample_network"),
+    *("sample_variant_machine", "sample_variant_network"),
+)
 
 
 def files_of_experiment(snakefile, config, folder):

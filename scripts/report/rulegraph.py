@@ -41,7 +41,8 @@ def readable(mermaid: str) -> str:
     """The graph with all figures as one node, and without arrows that other arrows imply."""
     arrows = arrows_of(mermaid)
     drawn = {rule for arrow in arrows for rule in arrow if rule.startswith("figure_")}
-    arrows = {tuple(FIGURES if r in drawn else r for r in arrow) for arrow in arrows}
+    names = {rule: FIGURES if rule in drawn else rule for arrow in arrows for rule in arrow}
+    arrows = {(names[a], names[b]) for a, b in arrows}
     lines = [f"    {a} --> {b}" for a, b in reduced(arrows)]
     title = [f'    {FIGURES}["figures ({len(drawn)} rules)"]'] if drawn else []
     return "\n".join(["flowchart TB", *title, *lines, ""])

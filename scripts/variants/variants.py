@@ -14,7 +14,8 @@ if __name__ == "__main__":
         for name, shards in snakemake.params.compared.items():
             changes = snakemake.params.variants.get(name, {})
             table = variant_agreement(
-                *(join_shards([Path(path) for path in shards[k]]) for k in ("machine", "network")),
+                join_shards([Path(path) for path in shards["machine"]]),
+                join_shards([Path(path) for path in shards["network"]]),
                 clamped=changes.get("clamped", False),
                 shuffled=changes.get("shuffled", False),
             )
