@@ -41,6 +41,7 @@ lint: .venv/ready
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m snakefmt --check Snakefile workflow
+	$(BIN)/python -m mypy
 
 # Compare results with their manifest: make verify RESULTS=results/ci CONFIGFILE=elsewhere/mine.yaml
 verify: .venv/ready
