@@ -93,7 +93,7 @@ if __name__ == "__main__":
             "networks": {
                 path.stem: verify_checkpoint(path)["weights_sha256"]
                 for path in made_by(
-                    "train", "packaged_checkpoint", "own_checkpoint", suffix=".safetensors"
+                    "train", "packaged_checkpoint", "external_checkpoint", suffix=".safetensors"
                 )
                 if path.parent.name != "snapshots"
             },

@@ -539,7 +539,7 @@ def test_own_network_goes_through_the_whole_chain(finished):
     assert record["external"]["module_sha256"] == digest_of(copy)
     manifest = json.loads((finished / "manifest.json").read_text())
     assert manifest["networks"]["own-x0"] == record["weights_sha256"]
-    assert manifest["files"]["networks/own-x0.py"]["rule"] == "own_checkpoint"
+    assert manifest["files"]["networks/own-x0.py"]["rule"] == "external_checkpoint"
     report = (finished / "report/index.html").read_text()
     assert "<td>own-x0</td>" in report.replace("\n", "")
     assert "<td>not known</td>" in report.replace("\n", "")
@@ -580,13 +580,13 @@ def test_changed_own_files_rerun_what_depends_on_them(finished):
         jobs = planned(snakemake(folder, "-n", *CONFIG))
     finally:
         module.write_text(original)
-    assert jobs["own_checkpoint"] == jobs["calibrate"] == jobs["jacobians"] == 1
+    assert jobs["external_checkpoint"] == jobs["calibrate"] == jobs["jacobians"] == 1
     assert jobs["sample_network"] == 2
     assert not {"train", "bank", "noise"} & set(jobs)
     changed = {"networks": {"own-x0": {"predicts": "noise"}}}
     (folder / "changed.yaml").write_text(yaml.safe_dump(changed))
     jobs = planned(snakemake(folder, "-n", *CONFIG, "changed.yaml"))
-    assert jobs["own_checkpoint"] == 1
+    assert jobs["external_checkpoint"] == 1
     assert jobs["sample_network"] == 2
 
 

@@ -90,8 +90,8 @@ rule packaged_snapshots:
         "../../scripts/networks/packaged_snapshots.py"
 
 
-rule own_checkpoint:
-    """Verify an own network by asking it, and bring weights, Python file and record here."""
+rule external_checkpoint:
+    """Verify an external network by asking it, and bring weights, Python file and record here."""
     input:
         module=lambda w: E.network(w.network)["module"],
         weights=lambda w: E.network(w.network)["weights"],
@@ -101,9 +101,9 @@ rule own_checkpoint:
         record=E.results / "networks/{network}.json",
         module=E.results / "networks/{network}.py",
     log:
-        E.results / "logs/own_checkpoint-{network}.log",
+        E.results / "logs/external_checkpoint-{network}.log",
     benchmark:
-        E.results / "benchmarks/own_checkpoint-{network}.tsv"
+        E.results / "benchmarks/external_checkpoint-{network}.tsv"
     wildcard_constraints:
         network=any_of(E.of_checkpoint("external")),
     conda:
@@ -118,11 +118,11 @@ rule own_checkpoint:
         direction=lambda w: E.network(w.network).get("direction"),
         running=lambda w: E.running(w.network),
         conditional=lambda w: E.network(w.network)["conditional"],
-        code=code("networks/own_checkpoint.py"),
+        code=code("networks/external_checkpoint.py"),
     message:
-        "Asking the own network {wildcards.network}"
+        "Asking the external network {wildcards.network}"
     script:
-        "../../scripts/networks/own_checkpoint.py"
+        "../../scripts/networks/external_checkpoint.py"
 
 
 rule diffusers_checkpoint:
