@@ -17,7 +17,7 @@ from patchmosaic.figures.style import (
     key,
     style,
 )
-from patchmosaic.tables.headline import CONFIGURATION, with_copies
+from patchmosaic.tables.headline import DESCRIPTION, with_copies
 from patchmosaic.tables.paper import load_paper
 
 MEASURES = {
@@ -40,7 +40,7 @@ def measures(agreement: pd.DataFrame, paper: pd.DataFrame, *, low: float = -0.25
     table = agreement[agreement["machine"] == "els"]
     if table.empty:
         raise ValueError("agreement has no rows of ELS")
-    run = [*CONFIGURATION, "network_steps"]
+    run = [*DESCRIPTION, "network_steps"]
     paper = with_copies(paper, table["dataset"])
     table = table.merge(paper[[*run, "els"]], how="left", on=run)
     runs = list(table.groupby(["network", "network_steps"]))

@@ -85,11 +85,11 @@ def render_explorer(
 
     Args:
         experiment: its name.
-        explorations: of each configuration, a seed each.
-        boundaries: "zeros" or "circular" for each configuration.
+        explorations: of each evaluated network, a seed each.
+        boundaries: "zeros" or "circular" for each of them.
     """
-    sheets: dict[bytes, int] = {}  # of training images: configurations may share one
-    configurations = []
+    sheets: dict[bytes, int] = {}  # of training images: networks may share one
+    networks = []
     for name, of_seeds in explorations.items():
         seeds = []
         for e in of_seeds:
@@ -118,7 +118,7 @@ def render_explorer(
                 }
             )
         height, width = of_seeds[0].part.shape[2:]
-        configurations.append(
+        networks.append(
             {
                 "name": name,
                 "boundary": boundaries[name],
@@ -131,7 +131,7 @@ def render_explorer(
     data = {
         "columns": COLUMNS,
         "sheets": [_base64(sheet) for sheet in sheets],
-        "configurations": configurations,
+        "networks": networks,
     }
     return template("explorer.html.j2").render(experiment=experiment, data=data)
 

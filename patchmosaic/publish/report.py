@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 import jinja2
 import pandas as pd
 
-from patchmosaic.tables.headline import describe_configuration, summary, verdicts
+from patchmosaic.tables.headline import describe_network, summary, verdicts
 from patchmosaic.tables.orderings import tally
 from patchmosaic.tables.text import format_interval, format_number
 
@@ -141,7 +141,7 @@ def render_report(
         },
         tables=tables,
         paper_source=paper_source,
-        describe=describe_configuration,
+        describe=describe_network,
         interval=format_interval,
         number=format_number,
     )

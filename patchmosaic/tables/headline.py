@@ -1,6 +1,6 @@
-"""The headline table: median agreement per configuration, beside the paper's and our committed one.
+"""The headline table: median agreement per network, beside the paper's and our committed one.
 
-headline(agreement, paper.rows)      # one row a configuration, number of steps and machine
+headline(agreement, paper.rows)      # one row a network, number of steps and machine
 verdicts(headline, paired)               # is ELS clearly above IS?
 compare(headline, committed, "default")  # did a committed number move?
 """
@@ -16,7 +16,8 @@ from patchmosaic.analysis.intervals import bootstrap_median, clear_sign, proport
 from patchmosaic.datasets.registry import REGISTRY
 from patchmosaic.machines.registry import ordered
 
-CONFIGURATION = ["dataset", "architecture", "padding", "conditional"]
+DESCRIPTION = ["dataset", "architecture", "padding", "conditional"]
+"""What describes a network in the paper's tables."""
 
 
 RUN = ["network", "network_steps", "machine"]
@@ -26,7 +27,7 @@ _VALUES = ["pearson_r", "r_squared", "r2_determination", "cosine", "rmse"]
 
 
 COLUMNS = [
-    *CONFIGURATION,
+    *DESCRIPTION,
     "network_steps",
     "machine",
     "seeds",
@@ -61,7 +62,7 @@ def headline(agreement: pd.DataFrame, paper: pd.DataFrame | None = None) -> pd.D
         agreement: the per-seed columns of
             :func:`patchmosaic.analysis.agreement.agreement` with network,
             dataset, architecture, padding, conditional (bool), network_steps and machine. Networks
-            of one configuration that differ in name keep rows of their own.
+            of one description that differ in name keep rows of their own.
         paper: columns dataset, architecture, padding, conditional, network_steps, els, ls, is: the
             paper's medians, which are Pearson's r; None leaves `paper` and `difference` empty.
             Altered copies find the rows of their originals, as by :func:`with_copies`.
@@ -74,7 +75,7 @@ def headline(agreement: pd.DataFrame, paper: pd.DataFrame | None = None) -> pd.D
     Raises:
         ValueError: on missing columns, an unknown machine, a seed that occurs twice, or no rows.
     """
-    keys = [*CONFIGURATION, *RUN]
+    keys = [*DESCRIPTION, *RUN]
     missing = sorted({*keys, *_VALUES, "seed", "better_than_is"} - set(agreement.columns))
     if missing:
         raise ValueError(f"agreement lacks the columns {', '.join(missing)}")
@@ -101,12 +102,12 @@ def headline(agreement: pd.DataFrame, paper: pd.DataFrame | None = None) -> pd.D
             row["fraction_better_than_is"], row["fraction_low"], row["fraction_high"] = better
         rows.append(row)
     table = pd.DataFrame(rows)
-    where = [*CONFIGURATION, "network_steps", "machine"]
+    where = [*DESCRIPTION, "network_steps", "machine"]
     if paper is None:
         table["paper"] = math.nan
     else:
         reported = with_copies(paper, agreement["dataset"]).melt(
-            [*CONFIGURATION, "network_steps"], ["els", "ls", "is"], "machine", "paper"
+            [*DESCRIPTION, "network_steps"], ["els", "ls", "is"], "machine", "paper"
         )
         table = table.merge(reported, how="left", on=where, validate="many_to_one")
     table["difference"] = table["pearson_r"] - table["paper"]
@@ -114,7 +115,7 @@ def headline(agreement: pd.DataFrame, paper: pd.DataFrame | None = None) -> pd.D
     order = table["machine"].map(machines.index)
     return (
         table.assign(order=order)
-        .sort_values([*CONFIGURATION, "network", "network_steps", "order"], ignore_index=True)
+        .sort_values([*DESCRIPTION, "network", "network_steps", "order"], ignore_index=True)
         .drop(columns="order")
     )
 
@@ -138,8 +139,8 @@ def with_copies(paper: pd.DataFrame, datasets: Iterable[str]) -> pd.DataFrame:
     return pd.concat([paper, *again]).sort_index(kind="stable").reset_index(drop=True)
 
 
-def describe_configuration(row: Mapping[str, object] | pd.Series) -> str:
-    """A configuration in words, such as "mnist, resnet, zeros padding, unconditional"."""
+def describe_network(row: Mapping[str, object] | pd.Series) -> str:
+    """A network in words, such as "mnist, resnet, zeros padding, unconditional"."""
     condition = "class-conditional" if row["conditional"] else "unconditional"
     return f"{row['dataset']}, {row['architecture']}, {row['padding']} padding, {condition}"
 
@@ -162,7 +163,7 @@ def verdicts(headline: pd.DataFrame, paired: pd.DataFrame) -> pd.DataFrame:
         sign test), paper (of ELS), verdict.
     """
     rows = []
-    keys = [*CONFIGURATION, "network", "network_steps"]
+    keys = [*DESCRIPTION, "network", "network_steps"]
     run = ["network", "network_steps"]
     differences = paired[(paired["a"] == "els") & (paired["b"] == "is")].set_index(run)
     for key, group in headline.groupby(keys):
@@ -180,7 +181,7 @@ def verdicts(headline: pd.DataFrame, paired: pd.DataFrame) -> pd.DataFrame:
         row["paper"] = by_machine["paper"].get("els", math.nan)
         row["verdict"] = _verdict(row)
         rows.append(row)
-    order = ["network", *CONFIGURATION, "network_steps", "seeds"]
+    order = ["network", *DESCRIPTION, "network_steps", "seeds"]
     values = [m + end for m in ("els", "is", "difference") for end in ("", "_low", "_high")]
     values += ["p_value", "paper", "verdict"]
     return pd.DataFrame(rows, columns=[*order, *values])

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from patchmosaic.analysis.intervals import clear_sign, paired_difference
-from patchmosaic.tables.headline import CONFIGURATION, with_copies
+from patchmosaic.tables.headline import DESCRIPTION, with_copies
 
 CLAIMS = {
     "els_above_is": "ELS agrees better than IS",
@@ -23,7 +23,7 @@ LOWEST = ("mnist", "resnet", "circular")  # with which ELS is said to agree leas
 
 
 class _Run(NamedTuple):
-    """Machine and network of one median: a configuration's name, its steps, the machine."""
+    """Machine and network of one median: the network's name, its steps, the machine."""
 
     network: str
     network_steps: int
@@ -50,12 +50,12 @@ def orderings(
         difference of the paper's medians) and verdict: "holds", "reversed" or "not separated" as
         :func:`patchmosaic.analysis.intervals.clear_sign` decides.
     """
-    names = agreement.groupby("network")[CONFIGURATION].first()
+    names = agreement.groupby("network")[DESCRIPTION].first()
     values = {
         _Run(*key): group.set_index("seed")["pearson_r"].fillna(0.0)
         for key, group in agreement.groupby(["network", "network_steps", "machine"])
     }
-    theirs = with_copies(paper, agreement["dataset"]).set_index([*CONFIGURATION, "network_steps"])
+    theirs = with_copies(paper, agreement["dataset"]).set_index([*DESCRIPTION, "network_steps"])
     medians = {
         run: theirs[run.machine].get((*names.loc[run.network], run.network_steps), math.nan)
         for run in values

@@ -9,7 +9,7 @@ import pandas as pd
 
 from patchmosaic.networks.config import PADDINGS
 from patchmosaic.networks.registry import ARCHITECTURES
-from patchmosaic.tables.headline import CONFIGURATION
+from patchmosaic.tables.headline import DESCRIPTION
 from patchmosaic.tables.rows import (
     BOOLEAN,
     TEXT,
@@ -62,5 +62,5 @@ def load_paper(path: str | Path) -> Paper:
     """
     with content_of(path) as content:
         check_fields("the file", content, _FILE)
-        rows = checked_rows("rows", content["rows"], _ROW, [*CONFIGURATION, "network_steps"])
+        rows = checked_rows("rows", content["rows"], _ROW, [*DESCRIPTION, "network_steps"])
         return Paper(content["source"], rows)

@@ -8,7 +8,7 @@ import pandas as pd
 
 from patchmosaic.datasets.registry import REGISTRY
 from patchmosaic.machines.registry import MACHINES
-from patchmosaic.tables.headline import CONFIGURATION, originals, with_copies
+from patchmosaic.tables.headline import DESCRIPTION, originals, with_copies
 from patchmosaic.tables.text import format_interval, format_number
 
 REPORTED = tuple(name for name, row in MACHINES.items() if row.is_reported)
@@ -31,7 +31,7 @@ def beside_paper(headline: pd.DataFrame, paper: pd.DataFrame) -> pd.DataFrame:
         fraction_ours with its Wilson interval fraction_low, fraction_high, and fraction_paper, the
         share of seeds where ELS agrees better than IS.
     """
-    keys = [*CONFIGURATION, "network_steps"]
+    keys = [*DESCRIPTION, "network_steps"]
     runs = [*keys, "network"]
     ours = headline.groupby(runs, as_index=False)["seeds"].max()
     for machine in REPORTED:
@@ -67,7 +67,7 @@ def _cells(table: pd.DataFrame) -> list[tuple[str, list[list[str]]]]:
         steps = ", ".join(str(n) for n in sorted(rows["network_steps"].unique()))
         title = f"Table {number}, {steps} network steps" if number else "Ours only"
         lines = []
-        repeated = rows.duplicated([*CONFIGURATION, "network_steps"], keep=False)
+        repeated = rows.duplicated([*DESCRIPTION, "network_steps"], keep=False)
         for row, is_repeated in zip(rows.to_dict("records"), repeated, strict=True):
             condition = "class-conditional" if row["conditional"] else "unconditional"
             architecture = row["network"] if is_repeated else row["architecture"]

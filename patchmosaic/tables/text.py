@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from patchmosaic.tables.headline import describe_configuration, summary
+from patchmosaic.tables.headline import describe_network, summary
 
 
 def format_interval(estimate: float, low: float, high: float, digits: int) -> str:
@@ -34,7 +34,7 @@ def format_headline(headline: pd.DataFrame, paired: pd.DataFrame) -> str:
     )
     lines = [titles, "-" * len(titles)]
     for network, group in headline.groupby("network"):
-        lines.append(f"{network} ({describe_configuration(group.iloc[0])})")
+        lines.append(f"{network} ({describe_network(group.iloc[0])})")
         for row in group.itertuples():
             paper = format_number(row.paper, ".2f")
             difference = format_number(row.difference, "+.3f")

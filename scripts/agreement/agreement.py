@@ -12,7 +12,7 @@ from patchmosaic.system.console import logged
 
 if __name__ == "__main__":
     with logged(snakemake.log[0]):
-        settings, steps = snakemake.params.configuration, int(snakemake.wildcards.steps)
+        settings, steps = snakemake.params.description, int(snakemake.wildcards.steps)
         network = join_shards([Path(p) for p in snakemake.input.network])
         machines = {
             name: join_shards([Path(p) for p in snakemake.input[name]])

@@ -93,7 +93,7 @@ def test_part_is_random_the_same_every_time_and_no_more_than_there_is():
 
 
 def test_largest_page_is_below_20_megabytes():
-    """Five colour configurations of two seeds, with images that cannot be compressed."""
+    """Five networks of colour images with two seeds, and images that cannot be compressed."""
     random = np.random.default_rng(0)
     moments, top, side = 7, 6, 32
     index = random.integers(0, 300, (moments, top, side, side))
@@ -258,7 +258,7 @@ def test_keys_move_through_time_and_over_pixels(fresh):
             assert fresh.evaluate(look) == ["solid", "3px"], reached[-1]
         if reached[-1] == "machine":
             break
-    for control in ("configuration", "seed", "view", "earlier", "time", "later", "machine"):
+    for control in ("evaluated", "seed", "view", "earlier", "time", "later", "machine"):
         assert control in reached
     fresh.key("ArrowUp")
     fresh.key("ArrowLeft")
@@ -288,9 +288,9 @@ def test_buttons_and_choices(fresh):
     shown(fresh, seed=1)
     assert_shows(fresh, FIRST[1], 2, 3, 3)
     assert "of the class “Sandal & <b>”" in fresh.evaluate("$('searched').textContent")
-    fresh.evaluate("$('configuration').focus()")
+    fresh.evaluate("$('evaluated').focus()")
     fresh.key("ArrowDown")
-    shown(fresh, configuration=1, seed=0)
+    shown(fresh, evaluated=1, seed=0)
     assert_shows(fresh, SECOND[0], 2, 3, 3, "circular")
     fresh.evaluate("choosePixel(0, 5, true)")  # where patches wrap around
     assert_shows(fresh, SECOND[0], 2, 0, 5, "circular")

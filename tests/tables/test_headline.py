@@ -12,7 +12,7 @@ from patchmosaic.analysis.agreement import paired_differences
 from patchmosaic.analysis.intervals import bootstrap_median, proportion
 from patchmosaic.publish.report import Provenance, ReportFigure, render_report
 from patchmosaic.tables.committed import compare
-from patchmosaic.tables.headline import COLUMNS, describe_configuration, headline, summary, verdicts
+from patchmosaic.tables.headline import COLUMNS, describe_network, headline, summary, verdicts
 from patchmosaic.tables.orderings import orderings, tally
 from patchmosaic.tables.paper import load_paper
 from patchmosaic.tables.text import format_comparison, format_headline
@@ -133,7 +133,7 @@ def test_undefined_correlations_count_as_zero_and_are_counted():
     assert "undefined (a constant image) on 2 of 5 seeds; there it counts as 0" in text
 
 
-def test_networks_of_one_configuration_stay_apart():
+def test_networks_of_one_description_stay_apart():
     both = [per_seed("els", ELS - 0.1 * i, IS, network=f"training-{i}") for i in range(2)]
     medians = headline(pd.concat(both), PAPER.rows)
     assert medians["network"].tolist() == ["training-0", "training-1"]
@@ -367,7 +367,7 @@ def test_report_says_what_the_tables_say(arguments):
         counts = [*counts[:4], f"{counts[4]} of {counts[5]}"]
         cells = r"\s*".join(f'<td class="n">{count}</td>' for count in counts)
         assert re.search(f"<td>{text}</td>{cells}", html)
-    assert describe_configuration(els) in html
+    assert describe_network(els) in html
     assert "&lt;script&gt;" in html
     assert "n = 3 &lt; 4 trajectories" in html
     assert "ab" * 32 in html

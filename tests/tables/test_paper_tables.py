@@ -11,7 +11,7 @@ import scipy.stats
 
 from patchmosaic.analysis.agreement import paired_differences
 from patchmosaic.analysis.intervals import paired_difference
-from patchmosaic.tables.headline import CONFIGURATION, headline
+from patchmosaic.tables.headline import DESCRIPTION, headline
 from patchmosaic.tables.paper import load_paper
 from patchmosaic.tables.paper_tables import beside_paper, to_html, to_latex
 
@@ -99,7 +99,7 @@ def test_every_row_of_the_paper_is_there_and_ours_beside_it(table):
     assert (mnist["fraction_ours"], mnist["fraction_paper"]) == (1, 1)
     assert (jpeg["table"], jpeg["els_paper"]) == (1, 0.95)
     assert (jpeg["paper_dataset"], mnist["paper_dataset"]) == ("cifar10", "mnist")
-    keys = [*CONFIGURATION, "network_steps"]
+    keys = [*DESCRIPTION, "network_steps"]
     in_order = table[table["dataset"] != "cifar10_jpeg"].reset_index(drop=True)
     pd.testing.assert_frame_equal(in_order[keys], PAPER[keys])
     position = table.index[table["dataset"] == "cifar10_jpeg"][0]

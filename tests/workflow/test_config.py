@@ -55,7 +55,7 @@ def test_packaged_networks_are_what_their_config_says(name):
         assert record["training"] == recipe_of(config, network)
 
 
-def test_images_that_no_configuration_needs_may_be_missing():
+def test_images_that_no_evaluated_network_needs_may_be_missing():
     away = {"datasets": {"cifar10_jpeg": {"local": "not/here"}}}
     paper = merged(read("config/paper.yaml"), away)
     validate(paper, {"evaluate": ["mnist-resnet-circular"]})

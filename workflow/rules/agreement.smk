@@ -19,7 +19,7 @@ rule agreement:
         mem_mb=1000,
         runtime=10,
     params:
-        configuration=lambda w: {
+        description=lambda w: {
             "dataset": E.dataset(w.network),
             "architecture": E.architecture(w.network),
             "padding": E.network(w.network)["padding"],
