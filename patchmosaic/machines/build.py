@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Mapping
+
 from torch import Tensor
 
 from patchmosaic.engines.base import TOLERANCE
@@ -45,3 +48,19 @@ def build_machine(
         )
     needed = {"boundary": boundary} if "boundary" in row.needs else {}
     return kind(images, labels, **needed, **row.settings)
+
+
+def settings_of(machine: Machine) -> dict[str, object]:
+    """What a machine was made with, by keyword, beside what :func:`build_machine` is told."""
+
+    def keywords(function: Callable) -> list[str]:
+        found = inspect.signature(function).parameters.values()
+        return [parameter.name for parameter in found if parameter.kind is parameter.KEYWORD_ONLY]
+
+    told = keywords(build_machine)
+    return {name: getattr(machine, name) for name in keywords(type(machine)) if name not in told}
+
+
+def in_words(settings: Mapping[str, object]) -> str:
+    """Settings such as "tau 0.005, softmax exact"; empty where there are none."""
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in settings.items())

@@ -17,6 +17,20 @@ CANDIDATES = ("wrapped", "interior")
 NEEDS = ("scales", "boundary")
 """What a machine may need beside the bank: locality scales P(t); the boundary of the images."""
 
+SEES = ("none", "P(t)", "gradients", "weights")
+"""What a predictor may see of the network that it is compared with, from least to most."""
+
+# Where the predictors come from.
+SOURCES = {
+    "kamb": "Kamb and Ganguli, ICML 2025, arXiv 2412.20292",
+    "wang": "Wang and Vastola, TMLR 2024, arXiv 2412.09726",
+    "lukoianov": "Lukoianov, Yuan, Solomon and Sitzmann, NeurIPS 2025, arXiv 2509.09672",
+    "shang": "Shang, Sun, Lin and Shen, ICML 2026, arXiv 2602.16498",
+    "niedoba": "Niedoba, Zwartsenberg, Murphy and Wood, ICML 2025, arXiv 2411.19339",
+    "scarvelis": "Scarvelis, Borde and Solomon, TMLR 2025, arXiv 2310.12395",
+    "here": "this project",
+}
+
 OWN_NAME = re.compile(r"(?!network)[a-z][a-z0-9_]*")
 """What a machine of one's own may be called."""
 
@@ -30,20 +44,32 @@ class MachineRow:
         address: "module:class" of a subclass of :class:`patchmosaic.machines.base.Machine`.
         look: colour and marker, names of :data:`patchmosaic.figures.style.COLOURS` and of
             matplotlib.
+        source: a key of SOURCES.
         needs: some of NEEDS. A machine that needs no scales is asked without a patch size; one that
             does not need the boundary is the same for networks of either padding.
         is_reported: whether the paper's tables have it.
         label: how figures call it; None: its name in capitals.
-        settings: keywords that it is made with.
+        settings: keywords that it is made with; a machine keeps each under its name.
     """
 
     title: str
     address: str
     look: tuple[str, str]
+    source: str
     needs: tuple[str, ...] = ()
     is_reported: bool = False
     label: str | None = None
     settings: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def sees(self) -> str:
+        """What it sees of the network, of SEES."""
+        return seen_by_need(self.needs)
+
+
+def seen_by_need(needs: Iterable[str]) -> str:
+    """What a machine with these needs sees of the network: its scales were calibrated to it."""
+    return "P(t)" if "scales" in needs else "none"
 
 
 # In the order of tables and figures.
@@ -52,6 +78,7 @@ MACHINES = {
         "equivariant local score machine",
         "patchmosaic.machines.local:EquivariantLocalScoreMachine",
         ("blue", "o"),
+        "kamb",
         needs=("scales", "boundary"),
         is_reported=True,
     ),
@@ -59,6 +86,7 @@ MACHINES = {
         "local score machine",
         "patchmosaic.machines.local:LocalScoreMachine",
         ("orange", "s"),
+        "kamb",
         needs=("scales", "boundary"),
         is_reported=True,
     ),
@@ -66,23 +94,27 @@ MACHINES = {
         "equivariant score machine",
         "patchmosaic.machines.ideal:EquivariantScoreMachine",
         ("green", "D"),
+        "kamb",
     ),
     "is": MachineRow(
         "ideal score machine",
         "patchmosaic.machines.ideal:IdealScoreMachine",
         ("black", "^"),
+        "kamb",
         is_reported=True,
     ),
     "wiener": MachineRow(
         "Wiener filter: the Gaussian of whole images",
         "patchmosaic.machines.gaussian:WienerFilter",
         ("purple", "D"),
+        "wang",
         label="Wiener",
     ),
     "patch_wiener": MachineRow(
         "patch Wiener filter: the Gaussian of patches at each position",
         "patchmosaic.machines.gaussian:PatchWienerFilter",
         ("purple", "s"),
+        "here",
         needs=("scales", "boundary"),
         label="patch Wiener",
     ),
@@ -90,12 +122,14 @@ MACHINES = {
         "PCA-locality",
         "patchmosaic.machines.pca_locality:PCALocalMachine",
         ("sky", "o"),
+        "lukoianov",
         label="PCA-locality",
     ),
     "pca_512": MachineRow(
         "PCA-locality with the softmax of chunks of 512 images",
         "patchmosaic.machines.pca_locality:PCALocalMachine",
         ("sky", "s"),
+        "lukoianov",
         label="PCA-locality, chunks",
         settings={"softmax": "chunks of 512"},
     ),
@@ -103,12 +137,14 @@ MACHINES = {
         "GoldDiff: PCA-locality over a part of the bank",
         "patchmosaic.machines.pca_locality:GoldDiffMachine",
         ("sky", "^"),
+        "shang",
         label="GoldDiff",
     ),
     "golddiff_all": MachineRow(
         "GoldDiff without its choice of images",
         "patchmosaic.machines.pca_locality:GoldDiffMachine",
         ("sky", "D"),
+        "shang",
         label="GoldDiff, all images",
         settings={"subset": "none"},
     ),
@@ -116,6 +152,7 @@ MACHINES = {
         "PSPC-Square: the composite of squares with sides of its own",
         "patchmosaic.machines.composite:PSPCSquareMachine",
         ("green", "p"),
+        "niedoba",
         needs=("boundary",),
         label="PSPC-Square",
     ),
@@ -123,6 +160,7 @@ MACHINES = {
         "composite of P x P squares at their own position",
         "patchmosaic.machines.composite:SquareCompositeMachine",
         ("green", "s"),
+        "here",
         needs=("scales", "boundary"),
         label="composite",
     ),
@@ -130,6 +168,7 @@ MACHINES = {
         "equivariant composite of P x P squares",
         "patchmosaic.machines.composite:EquivariantCompositeMachine",
         ("green", "o"),
+        "here",
         needs=("scales", "boundary"),
         label="equivariant composite",
     ),
@@ -137,24 +176,28 @@ MACHINES = {
         "ideal score machine of the 200 nearest images",
         "patchmosaic.machines.neighbours:NearestIdealMachine",
         ("black", ">"),
+        "lukoianov",
         label="kNN-IS",
     ),
     "smoothed": MachineRow(
         "smoothed closed form",
         "patchmosaic.machines.neighbours:SmoothedIdealMachine",
         ("black", "p"),
+        "scarvelis",
         label="smoothed IS",
     ),
     "nearest": MachineRow(
         "nearest training image",
         "patchmosaic.machines.neighbours:NearestImage",
         ("black", "<"),
+        "lukoianov",
         label="nearest image",
     ),
     "mean": MachineRow(
         "mean training image",
         "patchmosaic.machines.gaussian:MeanImage",
         ("black", "d"),
+        "here",
         label="mean image",
     ),
 }

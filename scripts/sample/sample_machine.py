@@ -7,9 +7,8 @@ import torch
 from patchmosaic.datasets.images import load_images, to_float
 from patchmosaic.machines.audit import describe, summarise
 from patchmosaic.machines.base import CandidateMachine
-from patchmosaic.machines.build import build_machine
+from patchmosaic.machines.build import build_machine, settings_of
 from patchmosaic.machines.own import OwnMachine
-from patchmosaic.machines.registry import MACHINES
 from patchmosaic.sampling.sampler import machine_x0, sample
 from patchmosaic.sampling.samples import Samples, load_samples, save_samples
 from patchmosaic.sampling.scales import read_scales, shifted_scales
@@ -80,7 +79,7 @@ if __name__ == "__main__":
                 machine, images, visited = run("exact")
         record = {
             "machine": name,
-            "settings": settings.own["settings"] if settings.own else MACHINES[name].settings,
+            "settings": settings.own["settings"] if settings.own else settings_of(machine),
             "engine": machine.engine if has_engine else "torch",
             "audit": audit,
             "device": device.type,

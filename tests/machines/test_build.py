@@ -1,12 +1,15 @@
 """Every machine of the registry, made by its name."""
 
+import json
+import re
+
 import pytest
 import torch
 from predictors import images, queries
 
 from patchmosaic.figures.style import NETWORK_LOOK, machine_looks
-from patchmosaic.machines.build import build_machine
-from patchmosaic.machines.registry import MACHINES, OWN_LOOKS
+from patchmosaic.machines.build import build_machine, in_words, settings_of
+from patchmosaic.machines.registry import MACHINES, OWN_LOOKS, SEES, SOURCES
 from patchmosaic.system.lazy import load
 
 
@@ -34,8 +37,33 @@ def test_every_machine_answers(name, boundary):
 @pytest.mark.parametrize("name", MACHINES)
 def test_settings_of_a_row_are_those_of_its_machine(name):
     machine = build_machine(name, images(50, 1, 8), engine="dense")
-    for key, value in MACHINES[name].settings.items():
-        assert getattr(machine, key) == value
+    found = settings_of(machine)
+    assert MACHINES[name].settings.items() <= found.items()
+    assert json.loads(json.dumps(found)) == found  # as records keep them
+
+
+def test_settings_are_told_in_words():
+    bank = images(50, 1, 8)
+    settings = settings_of(build_machine("golddiff_all", bank))
+    assert in_words(settings) == "tau 0.02, softmax exact, subset none, seed 0"
+    assert settings_of(build_machine("els", bank)) == {}
+    assert in_words({}) == ""
+
+
+def test_rows_say_what_they_see_of_the_network_and_where_they_come_from():
+    seen = {name: row.sees for name, row in MACHINES.items()}
+    assert {name for name in seen if seen[name] == "P(t)"} == {
+        "els",
+        "ls",
+        "patch_wiener",
+        "composite",
+        "ecomposite",
+    }
+    assert set(seen.values()) == {"none", "P(t)"} <= set(SEES)
+    assert {row.source for row in MACHINES.values()} == set(SOURCES)
+    assert all(
+        re.search(r", arXiv \d{4}\.\d{5}$", SOURCES[key]) for key in SOURCES if key != "here"
+    )
 
 
 def test_looks_are_distinct():
