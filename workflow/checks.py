@@ -21,6 +21,7 @@ from patchmosaic.networks.config import NetworkConfig
 from patchmosaic.networks.model_files import find_files
 from patchmosaic.networks.registry import ARCHITECTURES, SPECIAL
 from patchmosaic.sampling.scales import read_scales
+from patchmosaic.system.devices import DEVICES
 from patchmosaic.system.records import RecordError, load_record
 from workflow.experiment import (
     RUNNING_KEYS,
@@ -98,6 +99,7 @@ def _schema() -> dict:
         "boundary": BOUNDARIES,
         "candidates": CANDIDATES,
         "engine": CHOICES,
+        "device": DEVICES,
     }
     schema["$defs"] |= {name: {"enum": list(names)} for name, names in known.items()}
     schema["$defs"]["machine_name"] = {

@@ -1,15 +1,17 @@
-"""Graphics cards of one machine, shared out between jobs."""
+"""Graphics cards of one machine, shared out between jobs; no torch is imported here."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TextIO
-
-import torch
+from typing import TYPE_CHECKING, TextIO
 
 from patchmosaic.system.files import locked
 
+if TYPE_CHECKING:
+    import torch
+
 DEVICES = ("cpu", "cuda", "auto")
+"""What may be asked for."""
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -19,6 +21,8 @@ def choose_device(wanted: str) -> torch.device:
     """
     if wanted not in DEVICES:
         raise ValueError(f"device is {wanted!r}: choose one of {', '.join(DEVICES)}")
+    import torch
+
     has_card = torch.cuda.is_available()
     if wanted == "cuda" and not has_card:
         raise ValueError(
@@ -36,6 +40,8 @@ def claim_card(folder: Path) -> TextIO | None:
     Returns:
         The locked file, to be kept open while the card is used; None where no card was free.
     """
+    import torch
+
     for index in range(torch.cuda.device_count()):
         card = torch.cuda.get_device_properties(index).uuid
         if file := locked(folder / f"card-{card}.lock"):
