@@ -21,14 +21,17 @@ from typing import NamedTuple
 import pandas as pd
 import yaml
 
-from patchmosaic.analysis.agreement import paired_differences
-from patchmosaic.analysis.intervals import bootstrap_median, paired_difference
-from patchmosaic.datasets.registry import REGISTRY
-from patchmosaic.tables.headline import headline
-from patchmosaic.tables.paper import load_paper
-from patchmosaic.tables.text import format_interval
-
 ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))  # the package and the workflow beside this file
+
+from patchmosaic.analysis.agreement import paired_differences  # noqa: E402
+from patchmosaic.analysis.intervals import bootstrap_median, paired_difference  # noqa: E402
+from patchmosaic.datasets.registry import REGISTRY  # noqa: E402
+from patchmosaic.tables.headline import headline  # noqa: E402
+from patchmosaic.tables.paper import load_paper  # noqa: E402
+from patchmosaic.tables.text import format_interval  # noqa: E402
+from workflow.config_files import completed  # noqa: E402
+
 RESULTS = ROOT / "results"
 NUMBERS = ROOT / "numbers"
 KEPT = {  # experiment: folder of numbers/agreement
@@ -161,8 +164,13 @@ class Numbers:
 
 def networks_of(*configs: str) -> list[str]:
     """The networks that these configs evaluate."""
-    texts = ((ROOT / f"config/{config}.yaml").read_text() for config in configs)
-    return [name for text in texts for name in yaml.safe_load(text)["evaluate"]]
+    return [name for config in configs for name in config_of(config)["evaluate"]]
+
+
+def config_of(name: str) -> dict:
+    """The default config, or one of config/ over it."""
+    overrides = [] if name == "default" else [ROOT / f"config/{name}.yaml"]
+    return completed(ROOT, *(yaml.safe_load(path.read_text()) for path in overrides))[0]
 
 
 # Tables and sentences
@@ -387,14 +395,15 @@ def audits(numbers: Numbers) -> str:
     return (
         "By the audits of these runs the root mean square error of the posterior mean of ELS, with "
         f"pixels in [-1, 1],\nis from {errors.min():.4f} ({errors.idxmin()}) to "
-        f"{errors.max():.4f} ({errors.idxmax()}); the tolerance is 0.01."
+        f"{errors.max():.4f} ({errors.idxmax()}); the tolerance is "
+        f"{config_of('paper')['adaptive']['tolerance']}."
     )
 
 
 def first_seeds(numbers: Numbers) -> str:
     """Whether the seeds of the default experiment are lucky ones."""
     rows = []
-    for name in yaml.safe_load((ROOT / "config.yaml").read_text())["evaluate"]:
+    for name in networks_of("default"):
         for steps in (20, 150):
             r = numbers.els(name, steps)
             cells = (format_interval(*bootstrap_median(each), 3) for each in (r[:20], r[20:]))
