@@ -16,8 +16,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
+from patchmosaic.analysis.frequencies import high_pass_r
 from patchmosaic.analysis.intervals import bootstrap_median, paired_difference
 
 Values = NDArray[np.float64]
@@ -114,6 +116,50 @@ def mse(machine: ArrayLike, network: ArrayLike, is_unit: bool = False) -> Values
 def rmse(machine: ArrayLike, network: ArrayLike) -> Values:
     """Root of the mean squared difference, (n,), in units of the pixels, whose range is [-1, 1]."""
     return np.sqrt(mse(machine, network))
+
+
+def ssim(machine: ArrayLike, network: ArrayLike, window: int = 7) -> Values:
+    """Structural similarity of images in [-1, 1], (n,), at most 1: luminance, contrast, structure.
+
+    The mean over channels and all windows inside the image, each pixel counting alike, variances
+    divided by n - 1, c1 = .02^2 and c2 = .06^2: that of scikit-image's structural_similarity.
+    Source: Wang, Bovik, Sheikh and Simoncelli, IEEE Transactions on Image Processing, 2004.
+
+    Args:
+        machine, network: (n, C, H, W).
+        window: side in pixels, odd; of smaller images the largest odd one that they have.
+    """
+    _vectors(machine, network)  # checked
+    a, b = np.asarray(machine, np.float64), np.asarray(network, np.float64)
+    side = min(window, *((s - 1) // 2 * 2 + 1 for s in a.shape[2:]))
+    unbiased = side**2 / max(side**2 - 1, 1)
+
+    def mean(x: Values) -> Values:
+        return sliding_window_view(x, (side, side), axis=(2, 3)).mean(axis=(4, 5))
+
+    mean_a, mean_b = mean(a), mean(b)
+    var_a, var_b = (unbiased * (mean(x**2) - m**2) for x, m in ((a, mean_a), (b, mean_b)))
+    covariance = unbiased * (mean(a * b) - mean_a * mean_b)
+    c1, c2 = 0.02**2, 0.06**2
+    similar = (2 * mean_a * mean_b + c1) * (2 * covariance + c2)
+    similar /= (mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2)
+    return similar.mean(axis=(1, 2, 3))
+
+
+MORE_MEASURES = {
+    "mse": mse,
+    "r2_sample_variance": r2_sample_variance,
+    "high_pass_r": high_pass_r,
+    "ssim": ssim,
+}
+"""Columns of the tables of agreement that the leaderboard adds to those of :func:`agreement`."""
+
+
+def more_measures(machine_images: ArrayLike, network_images: ArrayLike) -> pd.DataFrame:
+    """MORE_MEASURES of each pair of images (n, C, H, W), a row a pair."""
+    return pd.DataFrame(
+        {name: measure(machine_images, network_images) for name, measure in MORE_MEASURES.items()}
+    )
 
 
 def agreement(

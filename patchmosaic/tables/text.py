@@ -28,8 +28,9 @@ def format_headline(headline: pd.DataFrame, paired: pd.DataFrame) -> str:
 
     `steps` are the network's; the paper's number is a Pearson r. Tables as for :func:`verdicts`.
     """
+    width = max(len("machine"), *headline["machine"].str.len())
     titles = (
-        "  steps  machine  seeds  Pearson r [95% interval]    r^2    R^2"
+        f"  steps  {'machine':<{width}}  seeds  Pearson r [95% interval]    r^2    R^2"
         "  beats IS [95% interval]  paper  ours-paper"
     )
     lines = [titles, "-" * len(titles)]
@@ -43,7 +44,7 @@ def format_headline(headline: pd.DataFrame, paired: pd.DataFrame) -> str:
                 row.fraction_better_than_is, row.fraction_low, row.fraction_high, 2
             )
             lines.append(
-                f"  {row.network_steps:>5}  {row.machine.upper():<7}  {row.seeds:>5}"
+                f"  {row.network_steps:>5}  {row.machine.upper():<{width}}  {row.seeds:>5}"
                 f"  {r:>24}  {row.r_squared:5.3f}  {row.r2_determination:5.2f}"
                 f"  {better:>23}  {paper:>5}  {difference:>10}"
             )

@@ -9,6 +9,7 @@ from patchmosaic.analysis.agreement import (
     r2_determination,
     r2_sample_variance,
     rmse,
+    ssim,
 )
 from patchmosaic.analysis.frequencies import high_pass_r
 
@@ -69,3 +70,34 @@ def test_high_passed_r_sees_only_details():
     assert np.isnan(high_pass_r(np.ones((1, 1, 8, 8)), np.ones((1, 1, 8, 8)))).all()
     with pytest.raises(ValueError, match=r"images have shapes .*: expected one \(n, C, H, W\)"):
         high_pass_r(np.ones((1, 1, 8, 8)), np.ones((2, 1, 8, 8)))
+
+
+def test_structural_similarity_is_that_of_its_definition():
+    machine, network = pairs(side=9)
+    for i in range(3):
+        values = []
+        for channel, row, col in np.ndindex(2, 3, 3):  # corners of windows of 7 pixels
+            a, b = (x[i, channel, row : row + 7, col : col + 7] for x in (machine, network))
+            spread = np.cov(a.ravel(), b.ravel())
+            luminance = (2 * a.mean() * b.mean() + 0.0004) / (
+                a.mean() ** 2 + b.mean() ** 2 + 0.0004
+            )
+            values.append(luminance * (2 * spread[0, 1] + 0.0036) / (np.trace(spread) + 0.0036))
+        assert ssim(machine, network)[i] == pytest.approx(np.mean(values), rel=1e-10)
+    assert ssim(network, network) == pytest.approx(np.ones(3))
+    assert ssim(machine, network) == pytest.approx(ssim(network, machine))
+    assert (ssim(machine, network) < 1).all()
+
+
+def test_structural_similarity_is_that_of_scikit_image():
+    """structural_similarity(machine, network, channel_axis=0, data_range=2) of version 0.26."""
+    assert ssim(*pairs(side=9)) == pytest.approx([0.3925775696, 0.7449902407, 0.42922692], abs=1e-9)
+
+
+def test_small_images_have_smaller_windows():
+    """A single pixel is compared by its brightness."""
+    machine, network = pairs(side=4)
+    assert ssim(machine, network) == pytest.approx(ssim(machine, network, window=3))
+    alone = np.full((1, 1, 1, 1), 0.5)
+    assert ssim(alone, alone) == pytest.approx([1])
+    assert ssim(alone, -alone)[0] == pytest.approx((-0.5 + 0.0004) / (0.5 + 0.0004))
