@@ -494,9 +494,8 @@ def siblings(numbers: Numbers) -> str:
     r, machines = rows["pearson_r"], rows[["els_a", "els_b"]]
     fewer = int((r < machines.min(axis=1)).sum())
     return (
-        "In the default experiment a ResNet and a UNet of the same images agree with each "
-        "other\nwith "
-        f"medians of r from {r.min():.2f} to {r.max():.2f}; ELS agrees with them from "
+        f"A ResNet and a UNet of the same images agree with each other, over {rows['seeds'].min()} "
+        f"seeds, with\nmedians of r from {r.min():.2f} to {r.max():.2f}; ELS agrees with them from "
         f"{machines.min().min():.2f} to {machines.max().max():.2f}. In {fewer} of {len(rows)}\n"
         "comparisons the networks agree less with each other than each does with its ELS machine, "
         "which\nknows the locality scales of that network."

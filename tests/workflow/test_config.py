@@ -122,7 +122,10 @@ def test_schema_allows_what_the_package_knows():
         ({"machines": ["is", "elz"]}, "machines[1]: 'elz' is not allowed (did you mean 'els'?)"),
         ({"machines": ["els"]}, "machines: 'is' is missing"),
         ({"engine": "fast"}, "engine: 'fast' is not allowed; choose one of auto"),
-        ({"device": "gpu"}, "device: 'gpu' is not allowed (did you mean 'cpu'?); choose one of cpu"),
+        (
+            {"device": "gpu"},
+            "device: 'gpu' is not allowed (did you mean 'cpu'?); choose one of cpu",
+        ),
         ({"calibration": {"patch_sizes": [3, 6]}}, "6 is even; patch sizes are odd, like 7"),
         ({"calibration": {"patch_sizes": [5, 3]}}, "not in increasing order"),
         ({"datasets": {"mnist": {"source": "mnits"}}}, "mnist.source: there is no dataset"),
