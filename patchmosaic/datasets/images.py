@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 CHANNELS = (1, 3)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Images:
     """Prepared images with what is known of them.
 
@@ -66,6 +66,10 @@ class Images:
                 f"labels run from {self.labels.min()} to {self.labels.max()}, "
                 f"allowed: 0 to {len(self.class_names) - 1}, one for each class name"
             )
+
+    def __repr__(self) -> str:
+        classes = f", {len(self.class_names)} classes" if self.class_names else ""
+        return f"Images({len(self)} of {self.images.shape[1:]}, {self.images.dtype}{classes})"
 
     @classmethod
     def from_arrays(

@@ -14,7 +14,7 @@ TOLERANCE = 0.01
 an image, in units of images in [-1, 1]."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PosteriorSums:
     """Sums over a set of candidates with log-weights ``l_k`` and values ``v_k``, for each query.
 
@@ -27,6 +27,14 @@ class PosteriorSums:
     log_max: Tensor
     weight: Tensor
     weighted_value: Tensor
+
+    def __repr__(self) -> str:
+        values = self.weighted_value
+        whose = "images" if self.weight.shape[1:] == (1, 1) else "pixels"
+        return (
+            f"{type(self).__name__}({len(values)} queries of {tuple(values.shape[1:])}, "
+            f"weights of {whose}, {values.dtype} on {values.device})"
+        )
 
     @staticmethod
     def empty(values: Tensor, per_pixel: bool) -> PosteriorSums:
@@ -69,7 +77,7 @@ class PosteriorSums:
         return self.weighted_value / self.weight.unsqueeze(1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class EstimatedSums(PosteriorSums):
     """Sums that are estimates, as the adaptive engine's.
 

@@ -72,7 +72,9 @@ class Machine(ABC):
 
     def _settings(self) -> str:
         labels = "" if self.labels is None else f", {len(self.known_labels)} labels"
-        return f"{len(self.images)} images of {tuple(self.images.shape[1:])}{labels}"
+        images = self.images
+        shape = tuple(images.shape[1:])
+        return f"{len(images)} images of {shape}{labels}, {images.dtype} on {images.device}"
 
     def bank(self, label: int | None) -> Tensor:
         """The training images of one label, (n, C, H, W); all of them for None."""

@@ -18,7 +18,7 @@ class SamplesError(ValueError):
     """A file of samples that is missing, altered, or does not go with the others."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Samples:
     """Images that belong to seeds: the noise itself, or what a machine or network made of it.
 
@@ -33,6 +33,13 @@ class Samples:
     seeds: np.ndarray
     labels: np.ndarray | None
     record: dict
+
+    def __repr__(self) -> str:
+        labels = "" if self.labels is None else ", with labels"
+        return (
+            f"Samples({len(self.images)} of {self.images.shape[1:]}, {self.images.dtype}, "
+            f"seeds {self.seeds.min()} to {self.seeds.max()}{labels})"
+        )
 
     @property
     def digest(self) -> str:
