@@ -15,6 +15,16 @@ beside. The adaptive engine samples ten times as many at once, 20 as in the defa
 because all share its indices.
 The dense engine is measured on few images: its time is proportional to them. Its time for a sample
 is the sum over the schedule of its measured times at each P, scaled to the bank.
+
+Beside the engines stand what a reader would write with the library, on the pixels whose patch lies
+within the image, all of which share their candidates: "attention", softmax attention of patches in
+float32 by the library's own kernel, and "matmul", the same by a product and a softmax. Seconds of
+CPU are those of all threads; `largest_error` is that of a posterior mean against `dense`.
+
+python benchmarks/engines.py --other theirs.py    # beside other code, such as the paper's own
+
+theirs.py is yours, and defines posterior_mean(x, images, alpha_bar, patch_size) by whatever is
+installed: float32 (B, C, H, W) of x of that shape and images (N, C, H, W), ELS with zero boundary.
 """
 
 from __future__ import annotations
@@ -22,15 +32,18 @@ from __future__ import annotations
 import argparse
 import json
 import resource
+import runpy
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
+from torch.nn import functional
 
 from patchmosaic.datasets.images import load_images, to_float
 from patchmosaic.engines.adaptive import pairs
@@ -42,6 +55,9 @@ from patchmosaic.sampling.schedule import alpha_bar, reverse_times
 
 HERE = Path(__file__).parent
 FIRST_SEED = 3_000_000  # neither evaluation nor calibration
+BASELINES, OTHER = ("attention", "matmul"), "other"
+FEW_IMAGES = 200  # for what is compared with `dense`; its time is proportional to them
+MATMUL_QUERIES = 256  # at once, of which the weights fit in memory
 
 
 def bank(case: dict) -> torch.Tensor:
@@ -59,25 +75,89 @@ def machine_of(case: dict, images: torch.Tensor) -> EquivariantLocalScoreMachine
     return machine
 
 
+Mean = Callable[[torch.Tensor, float, int], torch.Tensor]
+
+
+def baseline(engine: str, images: torch.Tensor) -> Mean:
+    """Interior pixels of the posterior mean of ELS, zero boundary, as the library computes it.
+
+    With s2 = 1 - a: -|x - sqrt(a) y|^2 / 2 s2 is, up to a term of x alone, the product of
+    (sqrt(a) x / s2, 1) and (y, -a |y|^2 / 2 s2), so ELS is attention with these queries and keys.
+
+    Returns:
+        A function of x (B, C, H, W), a and P: (B, C, H - P + 1, W - P + 1).
+    """
+    channels = images.shape[1]
+
+    def patches(some: torch.Tensor, patch_size: int) -> torch.Tensor:
+        return (
+            functional.unfold(some, patch_size)
+            .transpose(1, 2)
+            .reshape(-1, channels * patch_size**2)
+        )
+
+    def mean(x: torch.Tensor, a: float, patch_size: int) -> torch.Tensor:
+        half, within = patch_size // 2, x.shape[-1] - patch_size + 1
+        q, k = patches(x, patch_size), patches(images, patch_size)
+        bias = -a * k.square().sum(1, keepdim=True) / (2 * (1 - a))
+        v = k.view(len(k), channels, -1)[:, :, patch_size * half + half]
+        q = torch.cat([q * (a**0.5 / (1 - a)), torch.ones(len(q), 1)], 1)
+        k = torch.cat([k, bias], 1)
+        if engine == "attention":
+            v = functional.pad(v, (0, k.shape[1] - channels))  # its kernel wants one width
+            q, k, v = (part[None, None] for part in (q, k, v))
+            found = functional.scaled_dot_product_attention(q, k, v, scale=1.0)[0, 0, :, :channels]
+        else:
+            parts = [torch.softmax(some @ k.T, 1) @ v for some in q.split(MATMUL_QUERIES)]
+            found = torch.cat(parts)
+        return found.view(len(x), within, within, channels).permute(0, 3, 1, 2)
+
+    return mean
+
+
+def other_code(path: str, images: torch.Tensor) -> Mean:
+    """The posterior mean that somebody's file defines."""
+    found = runpy.run_path(path)["posterior_mean"]
+    return lambda x, a, patch_size: found(x, images, a, patch_size)
+
+
+def mean_of(case: dict, images: torch.Tensor) -> Mean:
+    """The posterior mean by the engine, baseline or other code of a case."""
+    if case["engine"] in BASELINES:
+        return baseline(case["engine"], images)
+    if case["engine"] == OTHER:
+        return other_code(case["other"], images)
+    return machine_of(case, images).posterior_mean
+
+
 def one_step(case: dict) -> dict:
     """Median seconds of a posterior mean, after a first call that lays out the bank."""
     images = bank(case)
-    machine = machine_of(case, images)
     x_0, noise = (
         images[: case["batch"]],
         seed_noise(list(range(FIRST_SEED, FIRST_SEED + case["batch"])), tuple(images.shape[1:])),
     )
-    a_bar = alpha_bar(case["t"])
+    a_bar, patch_size = alpha_bar(case["t"]), case["patch_size"]
     x_t = a_bar**0.5 * x_0 + (1 - a_bar) ** 0.5 * noise
+    mean = mean_of(case, images)
     if case["engine"] != "dense":
-        machine.posterior_mean(x_t, a_bar, case["patch_size"])
-    seconds = []
+        mean(x_t, a_bar, patch_size)
+    seconds, cpu_seconds = [], []
     for _ in range(1 if case["engine"] == "dense" else case["repeats"]):
-        began = time.perf_counter()
-        machine.posterior_mean(x_t, a_bar, case["patch_size"])
+        began, cpu_began = time.perf_counter(), time.process_time()
+        found = mean(x_t, a_bar, patch_size)
         seconds.append(time.perf_counter() - began)
-    each = pairs(*images.shape[2:], case["patch_size"], "zeros", "wrapped")
-    return {"seconds": float(np.median(seconds)), "pairs": each * len(images) * case["batch"]}
+        cpu_seconds.append(time.process_time() - cpu_began)
+    each = pairs(*images.shape[2:], patch_size, "zeros", "wrapped")
+    measured = {"seconds": float(np.median(seconds)), "cpu_seconds": float(np.median(cpu_seconds))}
+    if case["engine"] in (*BASELINES, OTHER):
+        exactly = EquivariantLocalScoreMachine(images, engine="dense", threads=case["threads"])
+        expected = exactly.posterior_mean(x_t[:1], a_bar, patch_size)
+        if case["engine"] != OTHER:
+            within = slice(patch_size // 2, images.shape[-1] - patch_size // 2)
+            expected, each = expected[..., within, within], found.shape[-1] ** 4
+        measured["largest_error"] = float((found[:1] - expected).abs().max())
+    return {**measured, "pairs": each * len(images) * case["batch"]}
 
 
 def whole_sample(case: dict) -> dict:
@@ -85,21 +165,23 @@ def whole_sample(case: dict) -> dict:
     images = bank(case)
     scales = read_scales(Path(case["scales"]))
     total = sum(pairs(*images.shape[2:], p, "zeros", "wrapped") for p in scales.values())
-    seconds, audits, results = [], [], []
+    seconds, cpu_seconds, audits, results = [], [], [], []
     for repeat in range(case["repeats"]):
         machine = machine_of(case, images)
         machine.audited_rows = type(machine).audited_rows
         first = FIRST_SEED + repeat * case["batch"]
         noise = seed_noise(list(range(first, first + case["batch"])), tuple(images.shape[1:]))
-        began = time.perf_counter()
+        began, cpu_began = time.perf_counter(), time.process_time()
         results.append(sample(machine_x0(machine, None, scales), noise, 20).numpy())
         seconds.append(time.perf_counter() - began)
+        cpu_seconds.append(time.process_time() - cpu_began)
         audits += machine.audits
         del machine  # its indices, before the next makes its own
     np.save(case["keep"], np.concatenate(results))
     return {
         "seconds": float(np.median(seconds)),
         "slowest": max(seconds),
+        "cpu_seconds": float(np.median(cpu_seconds)),
         "pairs": total * len(images) * case["batch"],
         "audited_rms": root_mean_square(audits) if audits else None,
     }
@@ -111,19 +193,21 @@ def calibration(case: dict) -> dict:
     machine = machine_of(case, images)
     shape = tuple(images.shape[1:])
     noise = seed_noise(list(range(FIRST_SEED, FIRST_SEED + case["batch"])), shape)
-    seconds = []
+    seconds, cpu_seconds = [], []
     for _ in range(case["repeats"]):
-        began = time.perf_counter()
+        began, cpu_began = time.perf_counter(), time.process_time()
         for t in reverse_times(20)[:-1]:
             a_bar = alpha_bar(t)
             x_t = a_bar**0.5 * images[: case["batch"]] + (1 - a_bar) ** 0.5 * noise
             for patch_size in range(3, 18, 2):
                 machine.posterior_mean(x_t, a_bar, patch_size)
         seconds.append(time.perf_counter() - began)
+        cpu_seconds.append(time.process_time() - cpu_began)
     total = 20 * sum(pairs(*images.shape[2:], p, "zeros", "wrapped") for p in range(3, 18, 2))
     return {
         "seconds": float(np.median(seconds)),
         "slowest": max(seconds),
+        "cpu_seconds": float(np.median(cpu_seconds)),
         "pairs": total * len(images) * case["batch"],
     }
 
@@ -141,7 +225,9 @@ def measure(case: dict) -> dict:
     found["pairs_per_second"] = found["pairs"] / found["seconds"]
     keys = ("kind", "engine", "patch_size", "images", "channels", "batch", "threads", "seconds")
     print("  ".join(f"{found[key]:.3g}" if key == "seconds" else f"{found[key]}" for key in keys))
-    return {key: value for key, value in found.items() if key not in ("file", "scales", "keep")}
+    return {
+        key: value for key, value in found.items() if key not in ("file", "scales", "keep", "other")
+    }
 
 
 def cases(arguments: argparse.Namespace) -> list[dict]:
@@ -156,6 +242,10 @@ def cases(arguments: argparse.Namespace) -> list[dict]:
         here = {**base, "patch_size": int(patch_size), "t": float(t)}
         found.append({**here, "engine": "dense", "images": 100, "batch": 1})
         found.append({**here, "engine": "exact", "images": 2000})
+        slow = (*BASELINES, OTHER) if arguments.other else BASELINES
+        found += [
+            {**here, "engine": e, "images": FEW_IMAGES, "other": arguments.other} for e in slow
+        ]
         if not quick:
             found.append({**here, "engine": "adaptive"})
     for images in (25, 50, 100, 200):
@@ -180,6 +270,14 @@ def report(rows: pd.DataFrame) -> str:
         times = (rates[engine] / rates["dense"]).round().astype(int)
         text = ", ".join(f"P {patch_size}: {n}" for patch_size, n in times.items())
         lines.append(f"{engine} over dense, pairs a second: {text}")
+    some = rows[rows["kind"] == "P"]
+    each = (
+        (some["cpu_seconds"] / some["pairs"]).groupby([some["engine"], some["patch_size"]]).first()
+    )
+    for engine in [e for e in (*BASELINES, OTHER, "dense") if e in each.index]:
+        times = (each[engine] / each["exact"]).round(1)
+        text = ", ".join(f"P {patch_size}: {n}" for patch_size, n in times.items())
+        lines.append(f"exact over {engine}, pairs a CPU second: {text}")
     whole = rows[(rows["kind"] == "sample") & (rows["channels"] == 1)].set_index("engine")
     each = whole["seconds"] / whole["batch"]
     for engine, seconds in each.items():
@@ -228,6 +326,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=2, help="samples computed together, exactly")
     parser.add_argument("--quick", action="store_true", help="no whole sample")
     parser.add_argument("--output", type=Path, default=HERE / "engines")
+    parser.add_argument("--other", help="a file that defines posterior_mean")
     parser.add_argument("--case", type=json.loads, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.case:
