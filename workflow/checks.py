@@ -16,7 +16,15 @@ from jsonschema.exceptions import ValidationError, best_match
 from patchmosaic.datasets.content import DatasetError
 from patchmosaic.datasets.registry import REGISTRY, find_dataset
 from patchmosaic.engines.registry import CHOICES
-from patchmosaic.machines.registry import BOUNDARIES, CANDIDATES, MACHINES, NEEDS, OWN_NAME
+from patchmosaic.machines.registry import (
+    BOUNDARIES,
+    CANDIDATES,
+    MACHINES,
+    NEEDS,
+    OWN_NAME,
+    SEES,
+    seen_by_need,
+)
 from patchmosaic.networks.config import NetworkConfig
 from patchmosaic.networks.model_files import find_files
 from patchmosaic.networks.registry import ARCHITECTURES, SPECIAL
@@ -95,6 +103,7 @@ def _schema() -> dict:
     known = {
         "machine": MACHINES,
         "need": NEEDS,
+        "sees": SEES,
         "architecture": ARCHITECTURES,
         "boundary": BOUNDARIES,
         "candidates": CANDIDATES,
@@ -187,6 +196,12 @@ def _check_machines(config: dict) -> None:
             raise ConfigError(f"machines.{name}.module: {path!r} does not end in .py")
         if not Path(path).is_file():
             raise ConfigError(f"machines.{name}.module: there is no file {path!r}")
+        needs = config["machines"][name].get("needs", ())
+        if config["machines"][name].get("sees") == "none" != seen_by_need(needs):
+            raise ConfigError(
+                f"machines.{name}.sees: none, but it needs scales, which see the network; leave "
+                "sees out, or choose P(t)"
+            )
     interpreted = os.environ.get("TRITON_INTERPRET") == "1"
     if config["engine"] == "fused" and config["device"] == "cpu" and not interpreted:
         raise ConfigError(

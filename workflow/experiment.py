@@ -15,7 +15,7 @@ from typing import Any
 
 from patchmosaic.datasets.image_files import collection_stamp
 from patchmosaic.datasets.registry import find_dataset
-from patchmosaic.machines.registry import MACHINES, ordered
+from patchmosaic.machines.registry import MACHINES, SOURCES, label, ordered, seen_by_need
 from patchmosaic.networks.authors import Published, load_published
 from patchmosaic.networks.config import NetworkConfig, row_of_paper
 from patchmosaic.networks.model_files import find_files
@@ -215,6 +215,11 @@ class Experiment:
             return MACHINES[machine].needs
         return tuple(self.config["machines"][machine].get("needs", ()))
 
+    def sees(self, machine: str) -> str:
+        """What a machine sees of the network, as :data:`patchmosaic.machines.registry.SEES`."""
+        own = {} if machine in MACHINES else self.config["machines"][machine]
+        return own.get("sees", seen_by_need(self.needs(machine)))
+
     @property
     def own_machines(self) -> list[str]:
         """The machines of one's own among those that are sampled."""
@@ -389,6 +394,55 @@ class Experiment:
             for variant in (UNCHANGED, *self.variants[name])
         }
 
+    # The leaderboard.
+
+    @property
+    def has_leaderboard(self) -> bool:
+        """Whether predictors are ranked."""
+        return "leaderboard" in self.analyses
+
+    def predictors(self, name: str) -> list[dict]:
+        """What the leaderboard is told of each machine beside a network.
+
+        Each has machine, label, sees, source, samples (the first shard) and benchmarks.
+        """
+        found = []
+        for machine in self.machines:
+            own = machine not in MACHINES
+            source = self.config["machines"][machine]["module"] if own else None
+            found.append(
+                {
+                    "machine": machine,
+                    "label": label(machine),
+                    "sees": self.sees(machine),
+                    "source": source or SOURCES[MACHINES[machine].source],
+                    "samples": self.samples(name, machine)[0],
+                    "benchmarks": self.benchmarks(name, machine),
+                }
+            )
+        return found
+
+    def sibling(self, name: str) -> str | None:
+        """The first other evaluated network that was trained for the same."""
+        others = (n for n in self.networks if n != name and self.is_alike(n, name))
+        return next(others, None)
+
+    def sampled_sibling(self, network: str, steps: int) -> dict | None:
+        """The sibling of a network, its shards in so many steps, and what they cost."""
+        if not (other := self.sibling(network)):
+            return None
+        kind = f"network-{steps}"
+        return {
+            "network": other,
+            "samples": self.samples(other, kind),
+            "benchmarks": self.benchmarks(other, kind),
+        }
+
+    def benchmarks(self, name: str, kind: str) -> list[str]:
+        """What Snakemake measures of the jobs behind :meth:`samples`."""
+        stem = f"benchmarks/sample-{self.sampled_as(name, kind)}-{kind}"
+        return [str(self.results / f"{stem}-{shard}.tsv") for shard in self.shards]
+
     # The report.
 
     @property
@@ -406,6 +460,10 @@ class Experiment:
         }
         if self.siblings:
             found["siblings"] = "networks of the same images with each other"
+        if self.has_leaderboard:
+            found["leaderboard"] = (
+                "every predictor by every measure; also .html and, for LaTeX, .tex"
+            )
         if self.repeats:
             found["training_seeds"] = "spread over trainings and over noise"
         if self.varied:

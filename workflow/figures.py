@@ -109,6 +109,9 @@ def _calibration(e: Experiment, kind: str) -> list[Path]:
 
 FIGURES: dict[str, Figure] = {
     "headline": Figure("Median agreement", "Headline", _table("headline")),
+    "leaderboard": Figure(
+        "Leaderboard", "Agreement", _table("leaderboard"), each=_if(lambda e: e.has_leaderboard)
+    ),
     "scatter": Figure("Every seed", "Agreement", _table("agreement")),
     "measures": Figure(
         "r, r² and R²",

@@ -1,4 +1,4 @@
-"""Intervals and tests: bootstrap medians, proportions, paired differences, spread of trainings."""
+"""Intervals and tests: medians, proportions, paired differences, many tests, spread."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 MOST_DRAWN = 2**22  # values that the bootstrap draws at once
 
@@ -134,6 +134,23 @@ def clear_sign(low: float, high: float, p_value: float) -> int:
     seeds the interval covers less than it says, and the test, which is exact, decides.
     """
     return 0 if not p_value < 0.05 else int(low > 0) - int(high < 0)
+
+
+def holm(p_values: ArrayLike) -> NDArray[np.float64]:
+    """p-values corrected for their number (Holm 1979): below a level only by chance at that level.
+
+    The i-th smallest of m is multiplied by m - i + 1; none is below a smaller one's, or above 1.
+
+    Args:
+        p_values: in [0, 1], of any shape; nan where there was no test, which counts for nothing.
+    """
+    p = np.asarray(p_values, np.float64)
+    known = np.flatnonzero(~np.isnan(p))
+    order = known[np.argsort(p.flat[known], kind="stable")]
+    raised = p.flat[order] * np.arange(len(order), 0, -1)
+    corrected = np.full(p.shape, np.nan)
+    corrected.flat[order] = np.minimum(np.maximum.accumulate(raised), 1.0)
+    return corrected
 
 
 def _sign_test(positive: int, negative: int) -> float:

@@ -19,6 +19,8 @@ from patchmosaic.figures.style import (
 )
 from patchmosaic.machines.registry import label, ordered
 
+MOST_NOTED = 4  # machines of which there is room to say how often they are above the diagonal
+
 
 @style()
 def scatter_is_vs_machine(agreement: pd.DataFrame) -> Figure:
@@ -26,8 +28,9 @@ def scatter_is_vs_machine(agreement: pd.DataFrame) -> Figure:
 
     A panel for each network and number of steps; points above the diagonal are seeds where the
     machine agrees better than IS. The large marker is the median with its 95% intervals, in which
-    an undefined correlation counts as 0. Seeds whose correlation is
-    undefined cannot be drawn; the panel says how many.
+    an undefined correlation counts as 0. Seeds whose correlation is undefined cannot be drawn; the
+    panel says how many. Of a few machines it also says how often each is above the diagonal, which
+    the headline table says of all.
 
     Args:
         agreement: network, network_steps, machine, pearson_r, is_pearson_r; rows of machine "is"
@@ -47,7 +50,7 @@ def scatter_is_vs_machine(agreement: pd.DataFrame) -> Figure:
     looks = machine_looks(table["machine"])
     for axes, ((network, steps), group) in zip(grid.flat, panels, strict=False):
         axes.plot([low, 1], [low, 1], color="0.6", linewidth=0.8, zorder=1)
-        notes = []
+        notes, undefined = [], 0
         for machine in ordered(group["machine"]):
             colour, marker = looks[machine]
             rows = group[group["machine"] == machine]
@@ -66,11 +69,12 @@ def scatter_is_vs_machine(agreement: pd.DataFrame) -> Figure:
                 elinewidth=1,
                 zorder=3,
             )
-            above = int((y > x).sum())
-            notes.append(f"{label(machine)} above IS: {above} of {len(rows)}")
-            undefined = int((x.isna() | y.isna()).sum())
-            if undefined:
-                notes.append(f"{undefined} undefined, not drawn")
+            if len(looks) <= MOST_NOTED:
+                above = int((y > x).sum())
+                notes.append(f"{label(machine)} above IS: {above} of {len(rows)}")
+            undefined += int((x.isna() | y.isna()).sum())
+        if undefined:
+            notes.append(f"{undefined} undefined, not drawn")
         axes.set_title(f"{network}\n{steps} network steps")
         axes.text(0.98, 0.02, "\n".join(notes), ha="right", va="bottom", transform=axes.transAxes)
         axes.set(xlim=(low, 1), ylim=(low, 1), aspect="equal")
@@ -82,6 +86,7 @@ def scatter_is_vs_machine(agreement: pd.DataFrame) -> Figure:
     figure.supxlabel("IS and network: Pearson r", fontsize=7)
     figure.supylabel("machine and network: Pearson r", fontsize=7)
     legend(figure, looks, [key("none", "o", "large: median and 95% interval")])
+    figure.draw_without_rendering()  # the layout of square panels settles with its second pass
     return figure
 
 

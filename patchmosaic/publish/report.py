@@ -13,6 +13,7 @@ import jinja2
 import pandas as pd
 
 from patchmosaic.tables.headline import describe_network, summary, verdicts
+from patchmosaic.tables.leaderboard import TITLES, blocks
 from patchmosaic.tables.orderings import tally
 from patchmosaic.tables.text import format_interval, format_number
 
@@ -107,6 +108,7 @@ def render_report(
     provenance: Provenance,
     tables: Mapping[str, str],
     paper_source: str,
+    leaderboard: pd.DataFrame | None = None,
 ) -> str:
     """The report as HTML.
 
@@ -120,6 +122,7 @@ def render_report(
         provenance: where the numbers come from.
         tables: for each csv, its path relative to the report and what it holds.
         paper_source: where the paper's numbers stand.
+        leaderboard: as :func:`patchmosaic.tables.leaderboard.leaderboard` makes it.
     """
     categories: dict[str, list[ReportFigure]] = {}
     for figure in figures:
@@ -141,6 +144,8 @@ def render_report(
         },
         tables=tables,
         paper_source=paper_source,
+        leaderboard=[] if leaderboard is None else blocks(leaderboard),
+        titles=TITLES,
         describe=describe_network,
         interval=format_interval,
         number=format_number,

@@ -21,6 +21,7 @@ from patchmosaic.analysis.agreement import (
 from patchmosaic.analysis.intervals import (
     bootstrap_median,
     clear_sign,
+    holm,
     median_intervals,
     proportion,
     training_spread,
@@ -275,3 +276,19 @@ def test_each_group_has_its_median_and_interval(by):
     for group, values in table.fillna(0.0).groupby(by)["r"]:
         assert tuple(found.loc[group, ["estimate", "low", "high"]]) == bootstrap_median(values)
     assert (found.loc["is"] == 0).all(axis=None)
+
+
+def test_holm_raises_the_smallest_most():
+    """The example by hand: 4 tests, one that was not made."""
+    assert holm([0.01, 0.04, np.nan, 0.03, 0.005]) == pytest.approx(
+        [0.03, 0.06, np.nan, 0.06, 0.02], nan_ok=True
+    )
+    assert holm([[0.4], [0.9]]).tolist() == [[0.8], [0.9]]
+    assert holm([]).size == 0
+
+
+def test_holm_errs_at_most_as_often_as_its_level():
+    """Of 20 tests of nothing, some is below .05 in at most 5% of the tables."""
+    p = np.random.default_rng(0).uniform(size=(4000, 20))
+    wrong = np.mean([(holm(row) < 0.05).any() for row in p])
+    assert 0.03 < wrong < 0.06

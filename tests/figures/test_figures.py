@@ -9,12 +9,15 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from patchmosaic.figures.headline import headline_chart
+from patchmosaic.figures.leaderboard import leaderboard_chart
 from patchmosaic.figures.pairs import pairs
 from patchmosaic.figures.scales import scales
 from patchmosaic.figures.scatter import scatter_is_vs_machine
 from patchmosaic.figures.siblings import siblings
 from patchmosaic.figures.style import BLUE, save_figure
 from patchmosaic.figures.training_seeds import training_seeds
+from patchmosaic.machines.registry import MACHINES, label
+from patchmosaic.tables.leaderboard import ALL, SIBLING
 
 N = 12
 
@@ -133,6 +136,50 @@ def test_scatter_reports_undefined_seeds():
     assert any("1 undefined, not drawn" in word for word in texts(scatter_is_vs_machine(table)))
     with pytest.raises(ValueError, match="no machine other than IS"):
         scatter_is_vs_machine(table[table["machine"] == "is"])
+
+
+def test_scatter_of_every_machine_is_legible():
+    """Without its list, which would cross the points; also of r below 0."""
+    table = agreement().query("machine == 'els'")
+    tables = [table.assign(machine=m, pearson_r=table["pearson_r"] - 0.7) for m in MACHINES]
+    tables = [part.assign(network=network) for network in "ab" for part in tables]
+    figure = scatter_is_vs_machine(pd.concat(tables))
+    assert not any("above IS" in word for word in texts(figure))
+    assert_legible(figure)
+
+
+def ranked(networks, steps=(20, 150)):
+    """Rows of the leaderboard, all of the registry and a sibling network, the first the best."""
+    names = [SIBLING, *MACHINES]
+    r = np.linspace(0.97, -0.1, len(names))
+    rows = pd.DataFrame({"machine": names, "pearson_r": r, "pearson_r_low": r - 0.05})
+    rows["label"] = [SIBLING, *map(label, MACHINES)]
+    rows["sees"] = ["weights", *(row.sees for row in MACHINES.values())]
+    rows["pearson_r_high"] = rows["pearson_r"] + 0.02
+    each = [rows.assign(network=n, network_steps=s, seeds=20) for n in networks for s in steps]
+    return pd.concat(each, ignore_index=True)
+
+
+@pytest.mark.parametrize("steps", [(20,), (20, 150)])
+@pytest.mark.parametrize("networks", [["a"], [ALL, "cifar10_jpeg-unet_attention-circular", "c"]])
+def test_leaderboard_shows_every_predictor_in_order(networks, steps):
+    table = ranked(networks, steps)
+    last = table["network_steps"] == max(steps)
+    swapped = table["machine"].map({"els": "ls", "ls": "els"}).fillna(table["machine"])
+    table.loc[last, "machine"] = swapped[last]  # the most steps say what the order is
+    figure = leaderboard_chart(table)
+    panels = [axes for axes in figure.axes if axes.get_title()]
+    assert [axes.get_title() for axes in panels] == networks
+    for axes in panels:
+        words = [text.get_text() for text in axes.get_yticklabels()]
+        assert words[0] == "sibling network, weights"
+        assert words[-1] == "mean image"
+        assert len(words) == len(MACHINES) + 1
+        drawn = [box.lines[0].get_xdata(orig=False)[0] for box in axes.containers]
+        assert sorted(drawn) == sorted(table["pearson_r"][: len(drawn)])
+        (line,) = [line for line in axes.lines if line.get_linestyle() == "--"]
+        assert line.get_xdata()[0] == pytest.approx(0.97)
+    assert_legible(figure)
 
 
 def scales_table(times, sizes, networks):

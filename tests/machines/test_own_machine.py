@@ -161,6 +161,11 @@ def test_one_that_needs_nothing_runs_once_for_a_bank():
         ({"is": {}, "mine": {"module": "a.txt"}}, "'a.txt' does not end in .py"),
         ({"is": {}, "mine": {"module": "a.py", "need": []}}, "unknown key 'need'"),
         ({"is": {}, "mine": {"module": "a.py", "needs": ["P"]}}, "'P' is not allowed; choose one"),
+        ({"is": {}, "mine": {"module": "a.py", "sees": "all"}}, "'all' is not allowed; choose one"),
+        (
+            {"is": {}, "mine": {"module": str(WIENER), "needs": ["scales"], "sees": "none"}},
+            "machines.mine.sees: none, but it needs scales, which see the network",
+        ),
         ({"is": {}, "Mine": {"module": "a.py"}}, "'Mine' is no name of a machine"),
         ({"is": {}, "network_1": {"module": "a.py"}}, "'network_1' is no name of a machine"),
         ({"is": {}, "count": {"module": "a.py"}}, "Snakemake keeps this name: choose another"),
@@ -209,6 +214,33 @@ def test_it_goes_through_the_workflow_beside_els(project):
     with (folder / "mine.py").open("a") as file:
         file.write("# changed\n")
     assert planned(snakemake(folder, "-n", TABLE, *config))["sample_machine"] == 2
+
+
+@pytest.mark.workflow
+def test_it_has_a_row_of_the_leaderboard(project):
+    """With its settings and the digest of its file, beside machines that were there before."""
+    folder, config = project
+    (folder / "ranked.yaml").write_text("analyses: [leaderboard]\n")
+    table = "own results/tables/leaderboard.csv"
+    figure = "own results/figures/leaderboard.png"
+    snakemake(folder, table, figure, *config, "ranked.yaml")
+    rows = pd.read_csv(folder / table).set_index("machine")
+    assert set(rows.index) == {"is", "es", "ls", "els", "mine"}
+    assert sorted(rows["rank"]) == [1, 2, 3, 4, 5]
+    digest = hashlib.sha256((folder / "mine.py").read_bytes()).hexdigest()
+    assert rows.at["mine", "source"] == f"mine.py, SHA-256 {digest}"
+    assert rows["sees"].to_dict() == {
+        "is": "none",
+        "es": "none",
+        "mine": "none",
+        "ls": "P(t)",
+        "els": "P(t)",
+    }
+    assert (rows["seeds"] == 3).all()
+    assert (rows["seconds"] > 0).all()
+    page = (folder / "own results/tables/leaderboard.html").read_text()
+    assert page.count("<tr>") == 1 + 5
+    assert r"\end{tabular}" in (folder / "own results/tables/leaderboard.tex").read_text()
 
 
 @pytest.mark.workflow

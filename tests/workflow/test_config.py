@@ -28,9 +28,17 @@ def validate(*overrides):
 
 def test_shipped_configs_are_valid(tmp_path):
     validate()
-    for name in ("ci", "train", "ablations", "interior", "training_seeds", "wide_mnist"):
+    for name in (
+        "ci",
+        "train",
+        "ablations",
+        "interior",
+        "training_seeds",
+        "wide_mnist",
+        "leaderboard",
+    ):
         validate(read(f"config/{name}.yaml"))
-    for name in ("paper", "wide", "paper_networks", "authors"):
+    for name in ("paper", "wide", "paper_networks", "authors", "leaderboard"):
         validate(read(f"config/{name}.yaml"))
     faces = {"datasets": {"celeba": {"local": str(tmp_path)}}}
     for name in ("paper_width", "celeba"):

@@ -8,6 +8,7 @@ import pytest
 from configs import DEFAULT, OWN, ROOT, merged, read
 
 from patchmosaic.datasets.registry import find_dataset
+from patchmosaic.machines.registry import MACHINES
 from workflow.experiment import MOST_THREADS, UNCHANGED, Experiment, memory_for, threads_each
 from workflow.figures import FIGURES, drawings
 
@@ -90,6 +91,32 @@ def test_siblings_and_pairs_are_trained_for_the_same():
     assert circular.side_by_side == {}
 
 
+def test_leaderboard_is_told_of_every_predictor_and_of_siblings():
+    e = experiment({"machines": ["is", "els"], "analyses": ["leaderboard"]})
+    assert e.has_leaderboard
+    assert not experiment().has_leaderboard
+    assert "../tables/leaderboard.csv" in e.more_tables
+    ideal, els = e.predictors("mnist-unet-zeros")
+    assert (ideal["sees"], els["sees"]) == ("none", "P(t)")
+    assert ideal["samples"] == "results/samples/mnist-resnet-zeros/is/000.npz"
+    assert ideal["benchmarks"] == ["results/benchmarks/sample-mnist-resnet-zeros-is-000.tsv"]
+    assert els["benchmarks"] == ["results/benchmarks/sample-mnist-unet-zeros-els-000.tsv"]
+    sibling = e.sampled_sibling("mnist-unet-zeros", 20)
+    assert sibling["network"] == "mnist-resnet-zeros"
+    assert sibling["samples"] == ["results/samples/mnist-resnet-zeros/network-20/000.npz"]
+    alone = experiment({"evaluate": ["mnist-resnet-zeros"]})
+    assert alone.sampled_sibling("mnist-resnet-zeros", 20) is None
+
+
+def test_shipped_leaderboard_has_every_machine_but_one():
+    """All that a bank of every training image allows."""
+    e = experiment(read("config/leaderboard.yaml"))
+    assert set(MACHINES) - set(e.machines) == {"ecomposite"}
+    assert e.has_leaderboard
+    assert not e.calibrates
+    assert e.networks == experiment().networks
+
+
 def test_folders_of_images_have_no_test_images():
     e = experiment()
     assert e.held_out("mnist-unet-zeros") == [Path("data/prepared/mnist-32-test.npz")]
@@ -146,12 +173,13 @@ def test_figures_come_with_what_they_show():
         return {name for name, figure in FIGURES.items() if figure.each(e)}
 
     always = {"siblings", "measures", "garments", "denoising", "patch_origins", "architectures"}
-    assert set(FIGURES) - names() == {"training_seeds", "variants"}
+    assert set(FIGURES) - names() == {"training_seeds", "variants", "leaderboard"}
     without_els = {"machines": ["is", "ls"]}
     assert names() - names(without_els) == always - {"architectures"}
     assert names() - names({"analyses": []}) == {"learning", "nearest_patches", "consistency"}
     assert "training_seeds" in names(read("config/training_seeds.yaml"))
     assert "variants" in names(read("config/ablations.yaml"))
+    assert "leaderboard" in names({"analyses": ["leaderboard"]})
     assert experiment(without_els).explorer_page == []
 
 

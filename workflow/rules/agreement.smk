@@ -162,6 +162,59 @@ rule siblings:
         "../../scripts/agreement/siblings.py"
 
 
+rule leaderboard:
+    """Rank every predictor by every measure, beside networks as ceilings."""
+    input:
+        agreement=E.results / "tables/agreement.csv",
+        samples=sorted(
+            {
+                *(p["samples"] for n in E.networks for p in E.predictors(n)),
+                *(path for n in E.networks for path in E.samples(n, "is")),
+                *(
+                    path
+                    for run in E.runs
+                    for path in E.samples(run["network"], f"network-{run['steps']}")
+                ),
+            }
+        ),
+    output:
+        csv=E.results / "tables/leaderboard.csv",
+        latex=E.results / "tables/leaderboard.tex",
+        html=report(
+            E.results / "tables/leaderboard.html",
+            category="Headline",
+            caption="../report/leaderboard.rst",
+            labels={"table": "leaderboard"},
+        ),
+    log:
+        E.results / "logs/leaderboard.log",
+    benchmark:
+        E.results / "benchmarks/leaderboard.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=20,
+    params:
+        experiment=config["experiment"],
+        runs=[
+            run
+            | {
+                "predictors": E.predictors(run["network"]),
+                "sibling": E.sampled_sibling(**run),
+                "is": E.samples(run["network"], "is"),
+                "samples": E.samples(run["network"], f"network-{run['steps']}"),
+            }
+            for run in E.runs
+        ],
+        code=code("agreement/leaderboard.py"),
+    message:
+        "Ranking the predictors"
+    script:
+        "../../scripts/agreement/leaderboard.py"
+
+
 rule training_seeds:
     """Compare the spread over trainings of a network from several seeds with that over noise."""
     input:

@@ -64,6 +64,7 @@ rule report:
         paired=E.results / "tables/paired.csv",
         orderings=E.results / "tables/orderings.csv",
         tables=E.results / "tables/paper.html",
+        leaderboard=[E.results / "tables/leaderboard.csv"] if E.has_leaderboard else [],
         paper=E.paper,
         committed=E.committed,
         banks=sorted({E.bank(name) for name in E.networks}),
