@@ -46,6 +46,7 @@ KEPT_TABLES = {  # file of numbers/tables: of the results
     "siblings.csv": "tables/siblings.csv",
     "variants.csv": "ablations/tables/variants.csv",
     "training_seeds.csv": "training_seeds/tables/training_seeds.csv",
+    "own_network.csv": "own_network/tables/headline.csv",
 }
 PICTURE = "figures/pairs-fashion_mnist-resnet-zeros-150.png"
 ANSWER = (  # the networks of the paper's abstract, but for CelebA, in 150 steps
@@ -532,6 +533,24 @@ def training_seeds(numbers: Numbers) -> str:
     )
 
 
+def own_network(numbers: Numbers) -> str:
+    """What each machine has in common with the network of docs/own_network.py."""
+    found = numbers.table("own_network")
+    rows = (
+        [
+            row["machine"].upper(),
+            _interval(row, "pearson_r"),
+            f"{row['r2_determination']:.2f}",
+            None
+            if pd.isna(share := row["fraction_better_than_is"])
+            else f"{share * row['seeds']:.0f} of {row['seeds']}",
+        ]
+        for _, row in found.iterrows()
+    )
+    titles = ["machine", "median Pearson r with the network", "R²", "seeds where closer than IS"]
+    return markdown(titles, rows)
+
+
 def learning_table(numbers: Numbers) -> str:
     """Median agreement of ELS after so many training images."""
     found = numbers.table("learning").set_index(["images_seen", "network"]).sort_index()
@@ -686,6 +705,7 @@ BLOCKS = (
     Block("docs/controls.md", "long trainings", long_trainings),
     Block("docs/controls.md", "siblings", siblings),
     Block("docs/controls.md", "training seeds", training_seeds),
+    Block("docs/own_network.md", "own network", own_network),
     Block("docs/workflow.md", "memory", memory),
     Block("docs/workflow.md", "rule graph", rule_graph),
     Block("benchmarks/README.md", "performance", performance),
