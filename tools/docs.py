@@ -29,7 +29,7 @@ from patchmosaic.analysis.intervals import bootstrap_median, paired_difference  
 from patchmosaic.datasets.registry import REGISTRY  # noqa: E402
 from patchmosaic.tables.headline import headline  # noqa: E402
 from patchmosaic.tables.paper import load_paper  # noqa: E402
-from patchmosaic.tables.text import format_interval  # noqa: E402
+from patchmosaic.tables.text import format_interval, listed, span  # noqa: E402
 from workflow.config_files import completed  # noqa: E402
 
 RESULTS = ROOT / "results"
@@ -191,19 +191,6 @@ def signed(value: float, digits: int = 2) -> str:
     """With its sign, but for nothing."""
     text = f"{value:+.{digits}f}"
     return text[1:] if float(text) == 0 else text
-
-
-def span(values: Iterable[float], digits: int = 2) -> str:
-    """Such as "0.52 to 0.66"."""
-    values = sorted(values)
-    low, high = (f"{value:.{digits}f}" for value in (values[0], values[-1]))
-    return low if low == high else f"{low} to {high}"
-
-
-def listed(words: Iterable[str]) -> str:
-    """Such as "a, b and c"."""
-    *first, last = words
-    return f"{', '.join(first)} and {last}" if first else last
 
 
 def headline_table(headline: pd.DataFrame, determination: bool = False) -> str:

@@ -1,4 +1,4 @@
-"""The paper's numbers: the rows of its tables 1 and 2."""
+"""The paper's numbers: the rows of its tables 1 and 2, and what it says of how they were made."""
 
 from __future__ import annotations
 
@@ -35,9 +35,18 @@ _ROW: dict[str, Field] = {
     "is": number(-1, 1),
     "fraction_better_than_is": number(0, 1),
 }
+_SETUP: dict[str, Field] = {
+    "seeds": integer(1),
+    "machine_steps": integer(1),
+    "trajectories": TEXT,
+    "calibration_images": integer(1),
+    "resnet_channels": integer(1),
+    "unet_channels": integer(1),
+}
 _FILE: dict[str, Field] = {
     "source": TEXT,
     "rows": (lambda v: isinstance(v, list), "a list of rows"),
+    "setup": (lambda v: isinstance(v, dict), f"the keys {', '.join(_SETUP)}"),
 }
 
 
@@ -46,11 +55,13 @@ class Paper:
     """The content of numbers/paper.yaml.
 
     source: where the numbers stand. rows: table, network_steps, dataset, architecture, padding,
-    conditional, els, ls, is, fraction_better_than_is.
+    conditional, els, ls, is, fraction_better_than_is. setup: evaluation seeds, machine_steps,
+    trajectories and calibration_images of the calibration, channels of its networks.
     """
 
     source: str
     rows: pd.DataFrame
+    setup: dict[str, int | str]
 
 
 def load_paper(path: str | Path) -> Paper:
@@ -63,4 +74,5 @@ def load_paper(path: str | Path) -> Paper:
     with content_of(path) as content:
         check_fields("the file", content, _FILE)
         rows = checked_rows("rows", content["rows"], _ROW, [*DESCRIPTION, "network_steps"])
-        return Paper(content["source"], rows)
+        check_fields("setup", content["setup"], _SETUP)
+        return Paper(content["source"], rows, content["setup"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pandas as pd
 
@@ -21,6 +21,19 @@ def format_interval(estimate: float, low: float, high: float, digits: int) -> st
 def format_number(value: float, spec: str) -> str:
     """The value in that format; empty where there is none."""
     return "" if math.isnan(value) else format(value, spec)
+
+
+def span(values: Iterable[float], digits: int = 2) -> str:
+    """Such as "0.52 to 0.66"."""
+    values = sorted(values)
+    low, high = (f"{value:.{digits}f}" for value in (values[0], values[-1]))
+    return low if low == high else f"{low} to {high}"
+
+
+def listed(words: Iterable[str]) -> str:
+    """Such as "a, b and c"."""
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def format_headline(headline: pd.DataFrame, paired: pd.DataFrame) -> str:

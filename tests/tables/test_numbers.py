@@ -39,7 +39,15 @@ def paper(**changes):
         "is": 0.61,
         "fraction_better_than_is": 1,
     }
-    return {"source": "a paper", "rows": [row | changes]}
+    setup = {
+        "seeds": 100,
+        "machine_steps": 20,
+        "trajectories": "10 to 20",
+        "calibration_images": 5000,
+        "resnet_channels": 256,
+        "unet_channels": 64,
+    }
+    return {"source": "a paper", "rows": [row | changes], "setup": setup}
 
 
 def committed(**changes):
@@ -96,6 +104,8 @@ def test_small_files_are_read(path):
         ),
         (load_paper, paper(padding=["zeros"]), "padding is .*expected one of zeros, circular"),
         (load_paper, paper() | {"rows": paper()["rows"] * 2}, r"rows\[1\] repeats the dataset"),
+        (load_paper, paper() | {"setup": {}}, "setup: the key 'seeds' is missing"),
+        (load_paper, paper() | {"setup": 1}, "the file: setup is 1: expected the keys seeds"),
         (load_committed, [], r"the file is \[\]: expected experiments"),
         (load_committed, None, "the file is None: expected experiments"),
         (load_committed, {"ci": None}, "ci is None: expected a list of rows"),
