@@ -3,6 +3,7 @@
 # make demo: a packaged network and the machines from the same noise, in minutes.
 # make test-slurm: as root, run config/ci.yaml on a Slurm of this machine; compare with a local run.
 # make report: the default experiment's report alone, one page that opens offline.
+# make article: the default experiment as a paper, a PDF.
 # make verify, make crate: check a results folder by its manifest; pack it for publication.
 
 PYTHON ?= python3.11
@@ -14,7 +15,7 @@ CRATE ?= dist/results.zip
 
 DEMO := results/demo
 
-.PHONY: reproduce demo report test test-quick test-slurm lint verify crate readme clean-environment
+.PHONY: reproduce demo report article test test-quick test-slurm lint verify crate readme clean-environment
 
 reproduce: .venv/ready
 	$(BIN)/python -m snakemake --cores all; status=$$?; \
@@ -36,6 +37,9 @@ test-slurm: .venv/slurm
 
 report: .venv/ready
 	$(BIN)/python -m snakemake --cores all results/report/index.html
+
+article: .venv/ready
+	$(BIN)/python -m snakemake --cores all results/article/article.pdf
 
 lint: .venv/ready
 	$(BIN)/python -m ruff check .

@@ -1,4 +1,4 @@
-"""Write envs/cpu.yaml and envs/gpu.yaml: the workflow's needs as constraints.txt pins them.
+"""Write envs/*.yaml: what the workflow needs as constraints.txt pins it, and of PyPI the article.
 
 python tools/conda_environments.py
 """
@@ -26,12 +26,20 @@ def pins() -> dict[str, str]:
     return {normal(name): version for name, version in (line.split("==") for line in lines)}
 
 
+KINDS = ("cpu", "gpu", "article")
+
+
+def name_of(requirement: str) -> str:
+    """The distribution that a line of pyproject.toml asks for."""
+    return normal(re.split(r"[<>=!~\[ ]", requirement)[0])
+
+
 def environment(kind: str) -> str:
-    """The text of envs/<kind>.yaml, kind being "cpu" or "gpu"."""
+    """The text of envs/<kind>.yaml; that of the article is the cpu's, and Typst from PyPI."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     needed = project["dependencies"] + project["optional-dependencies"]["workflow"]
-    names = sorted(normal(re.split(r"[<>=!~\[ ]", line)[0]) for line in needed)
-    conda = CONDA_NAMES | {"torch": f"pytorch-{kind}"}
+    names = sorted(map(name_of, needed))
+    conda = CONDA_NAMES | {"torch": "pytorch-gpu" if kind == "gpu" else "pytorch-cpu"}
     python = project["requires-python"].removeprefix(">=")
     lines = [f"{conda.get(name, name)}={pins()[name]}" for name in names]
     lines = [f"python={python}", "pip", "c-compiler", *lines]
@@ -41,9 +49,12 @@ def environment(kind: str) -> str:
         "# Written by tools/conda_environments.py.\n"
         "name: patchmosaic\nchannels: [conda-forge, bioconda]\ndependencies:\n"
     )
+    if kind == "article":
+        extra = map(name_of, project["optional-dependencies"]["article"])
+        lines.append("pip:" + "".join(f"\n      - {name}=={pins()[name]}" for name in extra))
     return head + "".join(f"  - {line}\n" for line in lines)
 
 
 if __name__ == "__main__":
-    for kind in ("cpu", "gpu"):
+    for kind in KINDS:
         (ROOT / f"envs/{kind}.yaml").write_text(environment(kind))

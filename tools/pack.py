@@ -13,6 +13,7 @@ from rocrate.rocrate import ROCrate
 from verify import ROOT, fails, results_parser, summary, verify
 
 from patchmosaic.datasets.content import sha256_of
+from patchmosaic.publish.article import article_of
 from patchmosaic.publish.manifest import NAME, ManifestError, format_differences
 from patchmosaic.system.files import written_whole
 
@@ -37,7 +38,8 @@ def build_crate(results: Path, manifest: dict, citation: dict) -> ROCrate:
     """The crate of verified results.
 
     Under results/ are the files of the manifest, and the manifest, but for patch banks and weights,
-    of which the manifest has the digests; beside it are the workflow and its sources.
+    of which the manifest has the digests, and the article where it was set from this manifest;
+    beside it are the workflow and its sources.
 
     Args:
         results: the folder.
@@ -79,6 +81,9 @@ def build_crate(results: Path, manifest: dict, citation: dict) -> ROCrate:
         if not any(Path(name).match(pattern) for pattern in LEFT_OUT):
             properties = entry(results / name, f"made by rule {file['rule']}")
             crate.add_file(results / name, f"results/{name}", properties=properties)
+    for name in article_of(results, manifest):
+        properties = entry(results / name, "made by rule article, from this manifest")
+        crate.add_file(results / name, f"results/{name}", properties=properties)
     return crate
 
 

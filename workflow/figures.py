@@ -274,7 +274,8 @@ FIGURES: dict[str, Figure] = {
 def drawings(e: Experiment) -> list[dict[str, Any]]:
     """Every drawing of an experiment, in the order of the report: what the report says of each.
 
-    Each has path, title, category, caption (its file) and wildcards.
+    Each has path, title, category, caption (its file) and wildcards, and vectors: the same as .pdf,
+    or nothing.
     """
     return [
         {
@@ -283,6 +284,9 @@ def drawings(e: Experiment) -> list[dict[str, Any]]:
             "category": figure.category,
             "caption": str(e.project / f"workflow/report/{name}.rst"),
             "wildcards": {key: str(value) for key, value in wildcards.items()},
+            "vectors": [str(e.results / f"figures/{name}{figure.suffix.format(**wildcards)}.pdf")]
+            if figure.second == "pdf"
+            else [],
         }
         for name, figure in FIGURES.items()
         for wildcards in figure.each(e)

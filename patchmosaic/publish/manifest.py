@@ -27,7 +27,7 @@ from patchmosaic.system.files import written_whole
 NAME = "manifest.json"
 FORMAT = 2
 OLD_FORMATS = (1,)  # of the code before it was in rooms: sources have other names
-NOT_RESULTS = ("logs", "benchmarks", ".snakemake")
+NOT_RESULTS = ("logs", "benchmarks", "article", ".snakemake")  # the article is made from a manifest
 LIBRARIES = (
     "torch",
     "safetensors",
@@ -45,6 +45,8 @@ SOURCES = (
     "patchmosaic/**/*.py",
     "patchmosaic/**/*.c",
     "patchmosaic/**/*.j2",
+    "patchmosaic/**/*.typ",
+    "patchmosaic/**/*.bib",
     "numbers/paper.yaml",
     "numbers/committed.yaml",
 )
@@ -248,8 +250,8 @@ def read_manifest(results: Path) -> dict:
 def compare_files(results: Path, manifest: Mapping) -> list[Difference]:
     """What of a results folder is missing, altered, or not listed in its manifest.
 
-    Logs, benchmarks and the results of other experiments (folders with logs of their own) are not
-    looked at.
+    Logs, benchmarks, the article and the results of other experiments (folders with logs of their
+    own) are not looked at.
     """
     differences = []
     for name, expected in manifest["files"].items():

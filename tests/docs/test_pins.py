@@ -60,11 +60,14 @@ def test_machines_need_the_core_dependencies_alone():
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("kind", ["cpu", "gpu"])
+@pytest.mark.parametrize("kind", conda_environments.KINDS)
 def test_conda_environments_are_written_from_the_dependencies(kind):
     text = (ROOT / f"envs/{kind}.yaml").read_text()
     assert text == conda_environments.environment(kind), "run tools/conda_environments.py"
-    assert f"pytorch-{kind}={PINS['torch']}" in yaml.safe_load(text)["dependencies"]
+    torch = "pytorch-gpu" if kind == "gpu" else "pytorch-cpu"
+    needed = yaml.safe_load(text)["dependencies"]
+    assert f"{torch}={PINS['torch']}" in needed
+    assert ({"pip": [f"typst=={PINS['typst']}"]} in needed) == (kind == "article")
 
 
 def test_version_is_that_of_the_citation_and_known_to_the_package():

@@ -338,6 +338,7 @@ def test_config_without_folders_of_the_machine():
 def test_sources_are_what_defines_results(tmp_path):
     defining = ["Snakefile", "workflow/rules/a.smk", "workflow/report/b.rst", "scripts/a/c.py"]
     defining += ["patchmosaic/d.py", "patchmosaic/engines/e.c", "patchmosaic/f.j2"]
+    defining += ["patchmosaic/publish/h.typ", "patchmosaic/publish/i.bib"]
     for name in (*defining, "README.md", "patchmosaic/g.so", "patchmosaic/__pycache__/h.py"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(name)
@@ -411,6 +412,24 @@ def test_crate_holds_what_the_manifest_says(results, capsys):
     assert [author["name"] for author in crate.creator] == ["the patchmosaic developers"]
     assert "made" in crate.name
     assert crate.description
+
+
+def test_article_is_packed_where_it_is_of_these_results(results):
+    folder = results / "article"
+    folder.mkdir()
+    (folder / "article.pdf").write_bytes(b"%PDF-")
+
+    def packed(content):
+        (folder / "content.json").write_text(content)
+        assert run("pack.py", results, "crate.zip") is None
+        with zipfile.ZipFile("crate.zip") as archive:
+            return {n for n in archive.namelist() if n.startswith("results/article/")}
+
+    current = read_manifest(results)["sha256"]
+    both = {"results/article/article.pdf", "results/article/content.json"}
+    assert packed(json.dumps({"manifest_sha256": current})) == both
+    assert packed(json.dumps({"manifest_sha256": "0" * 64})) == set()
+    assert packed("[") == packed("[]") == set()
 
 
 @pytest.mark.parametrize("damage", [flip_bit, truncate, Path.unlink])

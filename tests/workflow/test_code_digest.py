@@ -15,7 +15,7 @@ from workflow.figures import FIGURES
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^(?:use )?rule (?:\w+ as )?(\w+)(?: with)?:$", re.M)
 WORDS = '\n"""Words."""  # more words\n\n\ndef _f():\n    """Only words."""\n'
-CHANGES = {".py": "\nCHANGED = True\n", ".c": "\nint changed;\n", ".j2": "changed"}
+CHANGES = {".py": "\nCHANGED = True\n", ".c": "\nint changed;\n"}
 
 
 @cache
@@ -54,7 +54,7 @@ def contents(tmp_path_factory):
         found[path] = {
             "as it is": of(whole, WORDS if path.suffix == ".py" else ""),
             "words": of(whole, empty if path.suffix == ".py" else ""),
-            "code": of(whole, CHANGES[path.suffix]),
+            "code": of(whole, CHANGES.get(path.suffix, "changed")),
         }
     return found
 

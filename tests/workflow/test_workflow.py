@@ -13,6 +13,7 @@ from pathlib import Path
 import chromium
 import numpy as np
 import pandas as pd
+import pypdfium2
 import pytest
 import torch
 import yaml
@@ -549,6 +550,32 @@ def test_changed_parameter_reruns_what_depends_on_it(finished, tmp_path, change,
     override.write_text(yaml.safe_dump(change))
     found = set(planned(snakemake(folder, *CI, str(override))))
     assert found == rerun | {"manifest", "all"}  # which holds the whole config
+
+
+def test_article_is_set_from_the_run(finished):
+    """Nothing that the manifest lists is made again; drawings are vectors."""
+    folder, _ = finished
+    target = ("results/ci/article/article.pdf", "--configfile", "config/ci.yaml")
+    assert planned(snakemake(folder, "-n", *target)) == {"article": 1}
+    snakemake(folder, *target)
+    pages = [
+        page.get_textpage().get_text_bounded()
+        for page in pypdfium2.PdfDocument(folder / "results/ci/article/article.pdf")
+    ]
+    assert 6 <= len(pages) <= 10
+    text = re.sub(r"\s+", " ", " ".join(pages))
+    assert "median Pearson r with the network" in text  # of a drawing
+    medians = pd.read_csv(folder / "results/ci/tables/headline.csv").query("machine == 'els'")
+    for r in medians["pearson_r"]:
+        assert f"{r:.2f}" in text
+    content = json.loads((folder / "results/ci/article/content.json").read_text())
+    manifest = json.loads((folder / "results/ci/manifest.json").read_text())
+    assert content["manifest_sha256"] == manifest["sha256"]
+    assert "Nothing to be done" in snakemake(folder, *target)
+    command = [sys.executable, "tools/verify.py", "results/ci"]
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.stdout.startswith("results/ci: verified;"), done.stdout
 
 
 def test_every_comparison_refuses_samples_of_other_noise(finished):

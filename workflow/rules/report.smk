@@ -137,3 +137,31 @@ rule manifest:
         "Writing the manifest"
     script:
         "../../scripts/report/manifest.py"
+
+
+rule article:
+    """Set the experiment as a paper, every number of it by name from results."""
+    input:
+        manifest=E.results / "manifest.json",  # so it is not of the results that this lists
+        vectors=[path for figure in DRAWINGS for path in figure["vectors"]],
+        snakefile=E.project / "Snakefile",
+    output:
+        article=E.results / "article/article.pdf",
+        content=E.results / "article/content.json",
+    log:
+        E.results / "logs/article.log",
+    benchmark:
+        E.results / "benchmarks/article.tsv"
+    conda:
+        "../../envs/article.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        figures=DRAWINGS,
+        code=code("report/article.py"),
+    message:
+        "Setting the article"
+    script:
+        "../../scripts/report/article.py"

@@ -1,0 +1,432 @@
+"""The article says what results say, by name; what is missing or typed stops it."""
+
+import json
+import re
+import shutil
+from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pypdfium2
+import pypdfium2.raw as pdfium
+import pytest
+import yaml
+from matplotlib.figure import Figure
+
+from patchmosaic.analysis.agreement import paired_differences
+from patchmosaic.figures.style import save_figure
+from patchmosaic.publish import article
+from patchmosaic.publish.article_content import ArticleError, gather, verdict
+from patchmosaic.publish.manifest import (
+    NAME,
+    ManifestError,
+    compare_files,
+    describe_files,
+    library_versions,
+    read_manifest,
+    source_digests,
+    write_manifest,
+)
+from patchmosaic.tables.headline import headline
+from patchmosaic.tables.orderings import orderings
+from patchmosaic.tables.paper import load_paper
+from patchmosaic.tables.paper_tables import beside_paper
+from workflow.config_files import completed
+
+ROOT = Path(__file__).parents[2]
+PAPER = load_paper(ROOT / "numbers/paper.yaml").rows
+NETWORKS = ("mnist-resnet-zeros", "fashion_mnist-unet-zeros")
+LONG = "a_network_of_ones_own_whose_name_leaves_little_room-resnet-zeros"
+DRAWN = ("headline", "scatter", "scales", "trajectories", "novelty", "consistency", "learning")
+TEXT_MM, PAGE_MM = (25, 185), (210, 297)
+
+
+def agreement(networks, steps, seeds):
+    """Rows that a run of ours kept."""
+    files = [ROOT / f"numbers/agreement/{name}-{n}.csv" for name in networks for n in steps]
+    table = pd.concat(map(pd.read_csv, files), ignore_index=True)
+    return table[table["seed"] < seeds]
+
+
+def write_tables(folder, rows):
+    """What the rules of the stage of agreement make of a table of agreement."""
+    medians = headline(rows, PAPER)
+    pairs = [("els", "is"), ("els", "ls"), ("ls", "is")]
+    found = {
+        "agreement": rows,
+        "headline": medians,
+        "paired": paired_differences(rows, pairs),
+        "orderings": orderings(rows, PAPER, {name: name for name in rows["network"].unique()}),
+        "paper": beside_paper(medians, PAPER),
+        "scales": pd.DataFrame(
+            {"network": name, "t": t, "patch_size": p, "trajectories": 3}
+            for name in rows["network"].unique()
+            for t, p in ((0.05, 3), (1.0, 17))
+        ),
+    }
+    (folder / "tables").mkdir(parents=True)
+    for name, table in found.items():
+        table.to_csv(folder / f"tables/{name}.csv", index=False)
+
+
+def draw(folder, names):
+    """Drawings as the report has them, with words that tell them apart."""
+    (folder / "figures").mkdir()
+    for name in names:
+        figure = Figure(figsize=(6.75, 2.5))
+        figure.subplots().set_title(f"a drawing of {name}")
+        for suffix in ("png", "pdf"):
+            save_figure(figure, folder / f"figures/{name}.{suffix}")
+    return [{"path": f"figures/{name}.png", "title": f"About {name}"} for name in names]
+
+
+def finish(folder, config):
+    """The manifest of whatever lies in the folder."""
+    names = [p.relative_to(folder).as_posix() for p in sorted(folder.rglob("*")) if p.is_file()]
+    rules = {name: f"rule_of_{Path(name).stem.split('-')[0]}" for name in names}
+    content = {
+        "experiment": config["experiment"],
+        "config": config,
+        "config_files": ["config.yaml"],
+        "versions": library_versions(),
+        "hardware": {"cpu": "a processor", "cores": 2},
+        "sources": source_digests(ROOT),
+        "files": describe_files(
+            folder, {n: rule for n, rule in rules.items() if not n.startswith("benchmarks/")}
+        ),
+    }
+    (folder / NAME).unlink(missing_ok=True)
+    write_manifest(folder / NAME, content)
+
+
+def full(folder):
+    """Results with all that an article may show."""
+    rows = agreement(NETWORKS, (20, 150), 20)
+    write_tables(folder, rows)
+    variants = pd.DataFrame(
+        {"network": NETWORKS[0], "network_steps": 20, "variant": name, "kind": kind, "seeds": 20}
+        | {"pearson_r": r, "low": r - 0.01, "high": r + 0.01, "difference": d}
+        | {"difference_low": d, "difference_high": d}
+        for name, kind, r, d in (
+            ("unchanged", None, 0.95, None),
+            ("shuffled_seeds", "control", 0.26, -0.69),
+            ("raw_weights", "ablation", 0.93, -0.02),
+        )
+    )
+    siblings = pd.DataFrame([{"a": "x", "b": "y", "network_steps": 20, "pearson_r": 0.88}])
+    trainings = pd.DataFrame(
+        [{"network": "x", "network_steps": 20, "machine": "els", "sd_training": 0.011}]
+    ).assign(least_median=0.929, greatest_median=0.959)
+    for name, table in {
+        "tables/variants": variants,
+        "tables/siblings": siblings,
+        "tables/training_seeds": trainings,
+        "learning/mnist-resnet-zeros": pd.DataFrame(
+            {"seed": 0, "pearson_r": r, "images_seen": n, "machine": "els", "network": "x"}
+            for r, n in ((0.1, 0), (0.9, 1000))
+        ),
+        "novelty/mnist-resnet-zeros": pd.DataFrame(
+            {"copy": copy, "source": source, "network": "x"}
+            for source, copy in (("is", True), ("els", False), ("network_20", False))
+            for _ in range(3)
+        ).pipe(lambda t: pd.concat([t, t.head(1).assign(source="held-out images", copy=False)])),
+        "nearest_patches/mnist-resnet-zeros": pd.DataFrame({"distance": [1]}),
+        "consistency/mnist-resnet-zeros": pd.DataFrame({"t": [1]}),
+    }.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        table.to_csv(folder / f"{name}.csv", index=False)
+    (folder / "benchmarks").mkdir()
+    for job in ("sample-a-els-000", "sample-a-els-001", *(f"job{i}" for i in range(12))):
+        (folder / f"benchmarks/{job}.tsv").write_text("s\tmax_rss\tcpu_time\n60\t512\t100\n")
+    for name, kind in ((NETWORKS[0], "networks"), (NETWORKS[1], "networks")):
+        (folder / kind).mkdir(exist_ok=True)
+        shutil.copy(ROOT / f"checkpoints/{name}.json", folder / f"networks/{name}.json")
+    figures = draw(folder, [*DRAWN, *(f"pairs-{name}-150" for name in NETWORKS)])
+    config, _ = completed(ROOT, {"evaluate": [*NETWORKS], "seeds": {"evaluation": {"count": 20}}})
+    finish(folder, config)
+    return figures
+
+
+def bare(folder):
+    """Results about which the paper says nothing, of networks with long names, without IS."""
+    rows = agreement(NETWORKS[:1], (20,), 3).query("machine != 'is'")
+    names = [LONG, LONG.replace("resnet", "external")]
+    rows = pd.concat(rows.assign(network=n, dataset="ones_own_images") for n in names)
+    write_tables(folder, rows)
+    figures = draw(folder, DRAWN[:4])
+    network = {"dataset": "ones_own_images", "padding": "zeros", "conditional": False}
+    override = {
+        "experiment": "bare",
+        "evaluate": names,
+        "machines": ["els", "ls", "a_machine_of_ones_own"],
+        "datasets": {"ones_own_images": {"source": "image_folder", "size": 32}},
+        "networks": {
+            names[0]: network | {"architecture": "resnet", "channels": 4, "recipe": "paper"},
+            names[1]: network | {"checkpoint": "external"},
+        },
+        "sampling": {"network_steps": [20]},
+        "seeds": {"evaluation": {"count": 3}},
+    }
+    config, _ = completed(ROOT, override)
+    finish(folder, config | {"machines": override["machines"]})
+    return figures
+
+
+@pytest.fixture(scope="module", params=[full, bare], ids=["full", "bare"])
+def made(request, tmp_path_factory):
+    """Results, what the article may say of them, and its PDF."""
+    folder = tmp_path_factory.mktemp("made") / "results é"
+    folder.mkdir()
+    content = gather(folder, ROOT, request.param(folder))
+    pdf = article.typeset(content, folder)
+    return SimpleNamespace(kind=request.param, folder=folder, content=content, pdf=pdf)
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """The full results, and their figures."""
+    folder = tmp_path_factory.mktemp("full")
+    return folder, full(folder)
+
+
+@pytest.fixture
+def template(tmp_path):
+    """A copy of template, layout and bibliography, to be changed."""
+    for name in (article.TEMPLATE, article.LAYOUT, article.BIBLIOGRAPHY):
+        shutil.copy(ROOT / "patchmosaic/publish" / name, tmp_path)
+    return tmp_path
+
+
+def opened(pdf):
+    return pypdfium2.PdfDocument(pdf)
+
+
+def text_of(pdf):
+    """All words of a PDF, with single spaces and without hyphens at the ends of lines."""
+    text = " ".join(page.get_textpage().get_text_bounded() for page in opened(pdf))
+    return re.sub(r"\s+", " ", re.sub(r"[\u00ad\ufffe\x02]\s*|-\r?\n", "", text))
+
+
+def used_names(content):
+    """The values that the template names and that there are."""
+    text = (ROOT / "patchmosaic/publish" / article.TEMPLATE).read_text()
+    return set(re.findall(r'\bv\("([\w.-]+)"\)', text)) & set(content["values"])
+
+
+def test_same_results_give_the_same_bytes(made):
+    assert made.pdf.startswith(b"%PDF-")
+    assert article.typeset(made.content, made.folder) == made.pdf
+
+
+def test_pages_are_six_to_ten(made):
+    assert 6 - 2 * (made.kind is bare) <= len(opened(made.pdf)) <= 10
+
+
+def test_every_number_leads_to_its_file_rule_and_digest(made):
+    text, names = text_of(made.pdf), used_names(made.content)
+    assert len(names) > 30
+    appendix = text.partition("Appendix: where each number comes from")[2]
+    manifest = read_manifest(made.folder)
+    if made.kind is bare:
+        names -= {"processor", "cores"}  # said of its cost, which is not known
+    for name in names:
+        assert f" {name} " in appendix
+        for file in made.content["values"][name]["files"]:
+            found = made.content["files"][file]
+            assert found["sha256"] in appendix.replace(" ", ""), file
+            if file in manifest["files"]:
+                assert found == {k: manifest["files"][file][k] for k in ("rule", "sha256")}
+                assert found["rule"] in appendix
+    links = sum(count_links(page) for page in opened(made.pdf))
+    assert links > 2 * len(names)  # to the appendix, and from there back and to the files
+
+
+def count_links(page):
+    """How many links a page has that lead to a place of the same document."""
+    document, count = page.pdf.raw, 0
+    for i in range(pdfium.FPDFPage_GetAnnotCount(page)):
+        annotation = pdfium.FPDFPage_GetAnnot(page, i)
+        link = pdfium.FPDFAnnot_GetLink(annotation)
+        count += bool(link) and bool(pdfium.FPDFLink_GetDest(document, link))
+        pdfium.FPDFPage_CloseAnnot(annotation)
+    return count
+
+
+def test_values_of_the_results_are_said(made):
+    text = text_of(made.pdf)
+    for name in ("verdict", "paper.rows", "paper.resnets", "r.els", "seeds"):
+        assert made.content["values"][name]["text"] in text
+    medians = pd.read_csv(made.folder / "tables/headline.csv").query("machine == 'els'")
+    assert f"{medians['pearson_r'].max():.2f}" in text
+    lacking = [each["what"] for each in made.content["lacking"]]
+    if made.kind is full:
+        assert lacking == []
+        assert "The claim holds in every comparison." in text
+        for words in ("0.929 to 0.959", "shuffled seeds", "0% of those of ELS", "14 jobs"):
+            assert words in text
+    else:
+        assert "The claim could not be asked here." in text
+        assert "controls and ablations" in lacking
+        for words in (*lacking, "No times were kept", "Nothing is committed"):
+            assert words in text
+
+
+def test_drawings_are_vectors_with_words(made):
+    text = text_of(made.pdf)
+    for name in DRAWN if made.kind is full else DRAWN[:4]:
+        assert f"a drawing of {name}" in text
+        assert made.content["figures"][name]["title"] == f"About {name}"
+
+
+def test_fonts_are_embedded(made):
+    fonts = set()
+    for page in opened(made.pdf):
+        for item in page.get_objects([pdfium.FPDF_PAGEOBJ_TEXT], max_depth=5):
+            font = pdfium.FPDFTextObj_GetFont(item)
+            assert pdfium.FPDFFont_GetIsEmbedded(font) == 1
+            fonts.add(pdfium.FPDFFont_GetWeight(font))
+    assert fonts
+
+
+def test_nothing_stands_in_the_margins(made):
+    """No ink left or right of the text, nor above it, nor below the number of the page."""
+    for page in opened(made.pdf):
+        assert np.allclose(page.get_size(), np.array(PAGE_MM) / 25.4 * 72, atol=1)
+        image = np.asarray(page.render(scale=2, grayscale=True).to_pil())
+        rows, columns = np.nonzero(image < 200)
+        pixels = image.shape[1] / PAGE_MM[0]
+        left, right = columns.min() / pixels, columns.max() / pixels
+        assert TEXT_MM[0] - 1 <= left <= right <= TEXT_MM[1] + 1
+        assert rows.min() / pixels > 20
+        assert rows.max() / pixels < PAGE_MM[1] - 8
+
+
+def test_words_do_not_run_into_each_other(made):
+    """Of the tables: within a line no word begins before the one to its left has ended."""
+    for page in opened(made.pdf):
+        text = page.get_textpage()
+        boxes = [text.get_rect(i) for i in range(text.count_rects())]
+        lines = {}
+        for left, bottom, right, _ in boxes:
+            lines.setdefault(round(bottom), []).append((left, right))
+        for line in lines.values():
+            for (_, end), (start, _) in pairwise(sorted(line)):
+                assert start > end - 1.5
+
+
+@pytest.mark.parametrize("kind", ["value", "table", "figure"])
+def test_missing_name_stops_it(results, template, kind):
+    folder, figures = results
+    lookup = {"value": '#v("{}")', "table": '#tab("{}")[x]', "figure": '#fig("{}")[x]'}[kind]
+    path = template / article.TEMPLATE
+    text = path.read_text()
+    path.write_text(text + "\nWords\n" + lookup.format("no.such-name") + "\n")
+    line = len(text.splitlines()) + 3
+    content = gather(folder, ROOT, figures)
+    with pytest.raises(ArticleError) as caught:
+        article.typeset(content, folder, template)
+    assert str(caught.value) == f"article.typ:{line}: no {kind} is named no.such-name"
+
+
+def test_value_that_the_results_have_no_more_stops_it(results):
+    folder, figures = results
+    content = gather(folder, ROOT, figures)
+    del content["values"]["seeds"]
+    with pytest.raises(ArticleError, match=r"^article\.typ:\d+: no value is named seeds$"):
+        article.typeset(content, folder)
+
+
+@pytest.mark.parametrize("typed", ["0.95", "18 of 18", "97%", "$r = 0.95$", '#text("0.95")'])
+def test_typed_number_stops_it(results, template, typed):
+    path = template / article.TEMPLATE
+    path.write_text(path.read_text() + f"\nIts median is {typed}.\n")
+    content = gather(results[0], ROOT, results[1])
+    with pytest.raises(ArticleError, match=r"^article\.typ:\d+: the number [\d.%]+ is typed: "):
+        article.typeset(content, results[0], template)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("The paper's tables 1 and 2, its theorem 4.1, figure 5", []),
+        ('#v("r.95") and #tab("paper.1")[words]', []),
+        ("@kamb2025 and <table-1>", []),
+        ("$x_0 + 1 - y$ in $[-1, 1]$", []),
+        ("$\n x_0\n$ and\n12", [(4, "12")]),
+        ("// 12 of them", []),
+        ("$0.95$", [(1, "0.95")]),
+        ("$9$", [(1, "9")]),
+        ("$r = 95$", [(1, "95")]),
+        ('#v("a", 0.95)', [(1, "0.95")]),
+        ('#text("95")', [(1, "95")]),
+        ("in 18 of 18 rows, 1,024 of 99%", [(1, n) for n in ("18", "18", "1,024", "99%")]),
+        ("first\ntable 1 has 22 rows", [(2, "22")]),
+    ],
+)
+def test_typed_numbers_are_found(text, found):
+    assert article.typed_numbers(text) == found
+
+
+def test_file_that_is_not_what_the_manifest_says_stops_it(tmp_path):
+    figures = full(tmp_path)
+    path = tmp_path / "tables/headline.csv"
+    before = path.read_text()
+    path.write_text(before + "\n")
+    with pytest.raises(ArticleError, match=r"headline\.csv: expected SHA-256 .*run snakemake"):
+        gather(tmp_path, ROOT, figures)
+    path.unlink()
+    with pytest.raises(ArticleError, match=r"headline\.csv is missing: run snakemake"):
+        gather(tmp_path, ROOT, figures)
+    path.write_text(before)
+    (tmp_path / NAME).unlink()
+    with pytest.raises(ManifestError, match="there is no manifest"):
+        gather(tmp_path, ROOT, figures)
+
+
+def test_article_is_beside_what_the_manifest_lists(results):
+    folder, _ = results
+    (folder / "article").mkdir()
+    (folder / "article/article.pdf").write_bytes(b"")
+    listed = {"article/article.pdf", "unlisted.txt"}
+    (folder / "unlisted.txt").touch()
+    found = {each.subject for each in compare_files(folder, read_manifest(folder))}
+    assert found & listed == {"unlisted.txt"}
+
+
+@pytest.mark.parametrize(
+    ("counts", "words"),
+    [
+        ((0, 0, 0), "could not be asked"),
+        ((8, 8, 0), "holds in every"),
+        ((8, 5, 0), "contradicted by none"),
+        ((8, 5, 1), "not in all"),
+        ((8, 4, 0), "neither"),
+        ((8, 1, 5), "does not hold"),
+        ((8, 4, 4), "neither"),
+    ],
+)
+def test_verdict_follows_from_counts(counts, words):
+    assert words in verdict(*counts)
+
+
+def test_every_table_and_figure_that_there_is_is_shown(results):
+    """Nothing is gathered in vain."""
+    content = gather(results[0], ROOT, results[1])
+    text = (ROOT / "patchmosaic/publish" / article.TEMPLATE).read_text()
+    assert set(content["tables"]) <= set(re.findall(r'\btab\("([\w.-]+)"\)', text))
+    assert set(content["figures"]) <= set(re.findall(r'\bfig\("([\w.-]+)"\)', text))
+    json.dumps(content, allow_nan=False)
+    unsaid = set(content["values"]) - used_names(content)
+    assert unsaid == set()
+
+
+def test_bibliography_has_what_is_cited():
+    folder = ROOT / "patchmosaic/publish"
+    keys = set(re.findall(r"^@\w+\{(\w+),", (folder / article.BIBLIOGRAPHY).read_text(), re.M))
+    text = (folder / article.TEMPLATE).read_text()
+    cited = set(re.findall(r"@([a-z]+\d{4})", text))
+    assert cited == keys
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())["references"][0]
+    assert citation["title"] in (folder / article.BIBLIOGRAPHY).read_text()
