@@ -34,6 +34,10 @@ KINDS_OF_JOBS = 8  # that the table of costs tells apart
 
 # What an experiment may leave out: its files, and how to have them.
 OPTIONAL = {
+    "tables/leaderboard.csv": (
+        "a leaderboard of predictors",
+        "config/leaderboard.yaml has one; or name leaderboard among the analyses",
+    ),
     "tables/variants.csv": ("controls and ablations", "config/ablations.yaml has some"),
     "tables/training_seeds.csv": (
         "the spread over trainings of one network",
@@ -196,6 +200,7 @@ def gather(results: Path, project: Path, figures: Iterable[Mapping[str, str]]) -
     _differences(content, paper)
     _agreement(content)
     _beside_paper(content)
+    _leaderboard(content)
     _controls(content)
     _more(content)
     _cost(content)
@@ -488,6 +493,42 @@ def _paper_row(row: Mapping) -> list[str | list[str]]:
         ours = _interval(*(row[f"{machine}_{part}"] for part in ("ours", "low", "high")))
         cells += [ours, _number(row[f"{machine}_paper"])]
     return [*cells, _number(row["fraction_ours"]), _number(row["fraction_paper"])]
+
+
+def _leaderboard(c: Content) -> None:
+    """Predictors in most steps, over all networks where there are several."""
+    file = "tables/leaderboard.csv"
+    if not c.find(file):
+        return
+    table = c.read(file)
+    steps = table["network_steps"].max()
+    network = table.loc[table["network_steps"] == steps, "network"].iloc[0]
+    rows = table[(table["network_steps"] == steps) & (table["network"] == network)]
+    ranked = rows.dropna(subset="rank").sort_values("rank")
+    if ranked.empty:
+        return
+    c.value("leaderboard.predictors", len(ranked), file)
+    c.value("leaderboard.where", f"{network} in {steps} steps", file)
+    c.value("leaderboard.first", ranked["label"].iloc[0], file)
+    c.value("leaderboard.r", f"{ranked['pearson_r'].iloc[0]:.2f}", file)
+    c.table(
+        "leaderboard",
+        (">rank", "predictor", "sees", ">r", ">R²", ">better than IS", ">p, corrected", ">s"),
+        [
+            (
+                _whole(row["rank"]),
+                row["label"],
+                "" if pd.isna(row["sees"]) else row["sees"],
+                _interval(row["pearson_r"], row["pearson_r_low"], row["pearson_r_high"]),
+                _number(row["r2_determination"]),
+                _number(row["better_than_is"]),
+                _p_value(row["p_is_holm"]),
+                format_number(row["seconds"], ".1f"),
+            )
+            for row in rows.to_dict("records")
+        ],
+        file,
+    )
 
 
 def _controls(c: Content) -> None:
