@@ -28,6 +28,7 @@ from patchmosaic.machines.registry import (
 from patchmosaic.networks.config import NetworkConfig
 from patchmosaic.networks.model_files import find_files
 from patchmosaic.networks.registry import ARCHITECTURES, SPECIAL
+from patchmosaic.sampling.registry import PROTOCOLS, PUBLISHED_STEPS
 from patchmosaic.sampling.scales import read_scales
 from patchmosaic.system.devices import DEVICES
 from patchmosaic.system.records import RecordError, load_record
@@ -51,6 +52,8 @@ EXTERNAL_KEYS = {
     "external": (*EXTERNAL_FILES, "predicts", "direction", *RUNNING_KEYS),
     "diffusers": ("model", "revision", *RUNNING_KEYS),
 }
+OF_ANY_PROTOCOL = ("nearest_patches", "leaderboard")
+"""Analyses of final images alone."""
 # Keys of networks that are built here.
 BUILT_KEYS = ("architecture", "channels", *SPECIAL, "recipe", "training_seed")
 
@@ -85,6 +88,8 @@ def validate_config(config: dict, checkpoints: Path) -> None:
     if sizes != sorted(sizes):
         raise ConfigError(f"{key}: {sizes} is not in increasing order")
     _check_machines(config)
+    if config["sampling"]["protocol"] != "ours":
+        _check_protocol(config)
     used = _used_datasets(config)
     for name, dataset in config["datasets"].items():
         _check_dataset(name, dataset, is_used=name in used)
@@ -108,6 +113,7 @@ def _schema() -> dict:
         "boundary": BOUNDARIES,
         "candidates": CANDIDATES,
         "engine": CHOICES,
+        "protocol": PROTOCOLS,
         "device": DEVICES,
     }
     schema["$defs"] |= {name: {"enum": list(names)} for name, names in known.items()}
@@ -208,6 +214,26 @@ def _check_machines(config: dict) -> None:
             "engine: fused computes on a graphics card, and device is cpu; set device to cuda, or "
             "engine to auto"
         )
+
+
+def _check_protocol(config: dict) -> None:
+    """A published protocol has steps and a start of its own, and not everything can follow it."""
+    sampling = config["sampling"]
+    where, steps = f"but sampling.protocol is {sampling['protocol']}", sampling["network_steps"]
+    if steps != [levels := PUBLISHED_STEPS[sampling["protocol"]]]:
+        raise ConfigError(
+            f"sampling.network_steps: {steps}, {where}, with levels of its own; write [{levels}]"
+        )
+    for key in ("machine_start", "network_start"):
+        if sampling[key] != "full":
+            raise ConfigError(f"sampling.{key}: {sampling[key]}, {where}; set it to full")
+    if others := [a for a in config["analyses"] if a not in OF_ANY_PROTOCOL]:
+        raise ConfigError(
+            f"analyses: {', '.join(others)}, {where}, which only {' and '.join(OF_ANY_PROTOCOL)} "
+            "can follow"
+        )
+    if config["variants"]:
+        raise ConfigError(f"variants: {', '.join(config['variants'])}, {where}; leave them out")
 
 
 def _used_datasets(config: dict) -> set[str]:

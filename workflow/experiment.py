@@ -21,6 +21,7 @@ from patchmosaic.networks.config import NetworkConfig, row_of_paper
 from patchmosaic.networks.model_files import find_files
 from patchmosaic.networks.records import snapshots_path
 from patchmosaic.networks.registry import SPECIAL
+from patchmosaic.sampling.registry import PUBLISHED_STEPS
 
 # Keys of a variant that change the samples of the machine, and of the network.
 MACHINE_CHANGES = {"bank_dataset", "bank_images", "candidates", "machine_start", "patch_size"}
@@ -258,6 +259,12 @@ class Experiment:
         return found
 
     # Seeds and samples.
+
+    @property
+    def sampled_steps(self) -> int:
+        """Steps in which machines are sampled."""
+        sampling = self.config["sampling"]
+        return PUBLISHED_STEPS.get(sampling["protocol"], sampling["machine_steps"])
 
     @property
     def seeds(self) -> Mapping:

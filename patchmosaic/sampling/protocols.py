@@ -3,13 +3,16 @@
 Published leaderboards do not sample alike, so a number is of a protocol. Each visits noise levels
 from high to low by deterministic DDIM, and its final image is the ``x_0`` predicted at the last.
 
-============  ==========================================  ==============  =======================
+============  ==========================================  ==============  ===========
 protocol      levels                                      ``x_0`` within  final image
-============  ==========================================  ==============  =======================
+============  ==========================================  ==============  ===========
 ours          cosine, 20 steps (:mod:`.schedule`)         as it is        as it is
 lukoianov     linear betas, t = 900, 800, ..., 0 of 1000  clamped         as it is
-golddiff      the same                                    clamped         clamped, in [0, 1]
-============  ==========================================  ==============  =======================
+golddiff      the same                                    clamped         clamped
+============  ==========================================  ==============  ===========
+
+Images are in [-1, 1] here; those of GoldDiff are compared in [0, 1], where square errors are a
+quarter (:func:`patchmosaic.analysis.agreement.mse`).
 
 Sources: Lukoianov et al., NeurIPS 2025 (arXiv 2509.09672); GoldDiff, ICML 2026 (arXiv 2602.16498).
 """
@@ -24,6 +27,7 @@ from itertools import zip_longest
 import numpy as np
 from torch import Tensor
 
+from patchmosaic.sampling.registry import PUBLISHED_STEPS
 from patchmosaic.sampling.schedule import (
     COSINE_STRETCH,
     alpha_bar,
@@ -79,13 +83,21 @@ class Protocol:
         levels: alpha_bar of each prediction, from noisy to clean.
         clips: whether the x_0 that a step goes towards is clamped to [-1, 1]; its noise is that of
             the prediction as it was.
-        is_unit: whether the final image is clamped and mapped to [0, 1]; its square errors are then
-            a quarter of those in [-1, 1].
+        clamps: whether the final image is clamped to [-1, 1].
     """
 
     levels: tuple[float, ...]
     clips: bool = False
-    is_unit: bool = False
+    clamps: bool = False
+
+    @property
+    def times(self) -> list[float]:
+        """The cosine time of each level, for what is asked by time, and 0, of the final image."""
+        return [*map(cosine_time, self.levels), 0.0]
+
+    def scales(self, calibrated: dict[float, int]) -> dict[float, int]:
+        """The locality scale at each time but the last, by :func:`nearest_scale`."""
+        return {cosine_time(a_bar): nearest_scale(calibrated, a_bar) for a_bar in self.levels}
 
     def sample(
         self,
@@ -109,16 +121,16 @@ class Protocol:
                 noise = noise_from_x0(x, x0, here)
                 towards = x0.clamp(-1, 1) if self.clips else x0
                 x = math.sqrt(following) * towards + math.sqrt(1 - following) * noise
-        return (x0.clamp(-1, 1) + 1) / 2 if self.is_unit else x0
+        return x0.clamp(-1, 1) if self.clamps else x0
 
 
 _LEVELS = linear_alpha_bars()
-_LEADING = tuple(_LEVELS[t] for t in leading_steps(10))
+_LEADING = tuple(_LEVELS[t] for t in leading_steps(PUBLISHED_STEPS["lukoianov"]))
 
 PROTOCOLS = {
     "ours": Protocol(tuple(alpha_bar(t) for t in reverse_times(20)[:-1])),
     "lukoianov": Protocol(_LEADING, clips=True),
-    "golddiff": Protocol(_LEADING, clips=True, is_unit=True),
+    "golddiff": Protocol(_LEADING, clips=True, clamps=True),
 }
 
 

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from patchmosaic.machines.base import Machine
+from patchmosaic.sampling.protocols import cosine_time
+from patchmosaic.sampling.protocols import protocol as named
 from patchmosaic.sampling.scales import scale_at
 from patchmosaic.sampling.schedule import alpha_bar, ddim, reverse_times, x0_from_noise
 
@@ -66,6 +68,11 @@ def network_x0(network: nn.Module, labels: Tensor | None) -> Callable[[Tensor, f
     return predict
 
 
+def visited_times(steps: int, start: str = "full", protocol: str = "ours") -> list[float]:
+    """The times that :func:`sample` visits, ending in 0."""
+    return reverse_times(steps, start) if protocol == "ours" else named(protocol).times
+
+
 def sample(
     predict_x0: Callable[[Tensor, float], Tensor],
     noise: Tensor,
@@ -73,9 +80,17 @@ def sample(
     start: str = "full",
     description: str = "sampling",
     observe: Callable[[float, Tensor, Tensor], None] | None = None,
+    protocol: str = "ours",
 ) -> Tensor:
-    """:func:`schedule.ddim` from ``noise`` (B, C, H, W) in ``steps`` steps, with a progress bar."""
-    times = reverse_times(steps, start)
+    """The images of ``noise`` (B, C, H, W), with a progress bar.
+
+    Args:
+        predict_x0: maps ``(x_t, t)`` to ``x_0``.
+        steps, start: of :func:`schedule.ddim`; published protocols have their own.
+        observe: called as ``observe(t, x_t, x0)`` at every step.
+        protocol: a name of :data:`patchmosaic.sampling.protocols.PROTOCOLS`.
+    """
+    times = visited_times(steps, start, protocol)
     with tqdm(total=len(times) - 1, unit="step", mininterval=2, desc=description) as bar:
 
         def step(*visited):
@@ -83,4 +98,10 @@ def sample(
                 observe(*visited)
             bar.update()
 
-        return ddim(predict_x0, noise, times, step)
+        if protocol == "ours":
+            return ddim(predict_x0, noise, times, step)
+        return named(protocol).sample(
+            lambda x, a_bar: predict_x0(x, cosine_time(a_bar)),
+            noise,
+            lambda a_bar, *pair: step(cosine_time(a_bar), *pair),
+        )

@@ -27,7 +27,8 @@ RIVALS = ("is", "wiener")
 MEDIANS = ("pearson_r", "r_squared", "r2_determination", "mse", "high_pass_r", "ssim")
 MEAN = "r2_sample_variance"
 COSTS = ("seconds", "cpu_seconds", "gib")
-FACTS = ("label", "sees", "settings", "source", *COSTS)
+WORDS = ("label", "sees", "settings", "source", "protocol")
+FACTS = (*WORDS, *COSTS)
 _BLOCK = ["network", "network_steps"]
 _KEYS = [*_BLOCK, "machine"]
 
@@ -35,7 +36,7 @@ COLUMNS = [
     *_BLOCK,
     "rank",
     "machine",
-    *FACTS[:4],
+    *WORDS,
     "seeds",
     "undefined",
     *(f"{name}{end}" for name in MEDIANS for end in ("", "_low", "_high")),
@@ -103,7 +104,7 @@ def _over_networks(table: pd.DataFrame) -> pd.DataFrame:
 def _facts_over_networks(facts: pd.DataFrame) -> pd.DataFrame:
     """What there is to say over all networks: different words, mean seconds, the greatest peak."""
     how: dict[str, Any] = {"seconds": "mean", "cpu_seconds": "mean", "gib": "max"}
-    for name in FACTS[:4]:
+    for name in WORDS:
         how[name] = lambda words: "; ".join(filter(None, dict.fromkeys(words)))
     return facts.groupby(_KEYS[1:], sort=False).agg(how).reset_index().assign(network=ALL)
 

@@ -26,6 +26,7 @@ def fact(predictor, seeds):
         "sees": predictor["sees"],
         "settings": in_words(record["settings"]),
         "source": predictor["source"] + (f", SHA-256 {digest}" if digest else ""),
+        "protocol": record["protocol"],
         **costs(map(Path, predictor["benchmarks"]), seeds),
     }
 
@@ -43,6 +44,7 @@ def ceiling(run):
         "sees": "weights",
         "settings": run["sibling"]["network"],
         "source": "a network trained for the same",
+        "protocol": network.record["protocol"],
         **costs(map(Path, run["sibling"]["benchmarks"]), len(network.seeds)),
     }
     return table.join(more_measures(sibling.images, network.images)), fact

@@ -5,10 +5,9 @@ from pathlib import Path
 import torch
 
 from patchmosaic.networks.checkpoints import load_checkpoint
-from patchmosaic.sampling.sampler import network_x0
+from patchmosaic.sampling.sampler import network_x0, sample, visited_times
 from patchmosaic.sampling.samples import load_samples
-from patchmosaic.sampling.schedule import reverse_times
-from patchmosaic.sampling.trajectories import follow, load_joined, save_trajectories
+from patchmosaic.sampling.trajectories import gathered, load_joined, save_trajectories
 from patchmosaic.system.console import logged
 
 if __name__ == "__main__":
@@ -18,9 +17,19 @@ if __name__ == "__main__":
         noise = load_samples(Path(given.noise)).part(0, settings.seeds)
         labels = torch.from_numpy(noise.labels) if settings.conditional else None
         network, _ = load_checkpoint(*map(Path, given.network))
-        times = reverse_times(settings.steps, settings.start)
         seeds, images = noise.seeds.tolist(), torch.from_numpy(noise.images)
-        trajectories = {"network": follow(network_x0(network, labels), images, times)}
+        visited: list = []
+        final = sample(
+            network_x0(network, labels),
+            images,
+            settings.steps,
+            settings.start,
+            description=snakemake.wildcards.network,
+            observe=lambda _, *pair: visited.append(pair),
+            protocol=settings.protocol,
+        )
+        times = visited_times(settings.steps, settings.start, settings.protocol)
+        trajectories = {"network": gathered(times, visited, final)}
         for machine in settings.machines:
             paths = [Path(path) for path in given[machine]]
             trajectories[machine] = load_joined(paths, machine, seeds, images)

@@ -9,10 +9,10 @@ from patchmosaic.machines.audit import describe, summarise
 from patchmosaic.machines.base import CandidateMachine
 from patchmosaic.machines.build import build_machine, settings_of
 from patchmosaic.machines.own import OwnMachine
-from patchmosaic.sampling.sampler import machine_x0, sample
+from patchmosaic.sampling.protocols import protocol
+from patchmosaic.sampling.sampler import machine_x0, sample, visited_times
 from patchmosaic.sampling.samples import Samples, load_samples, save_samples
 from patchmosaic.sampling.scales import read_scales, shifted_scales
-from patchmosaic.sampling.schedule import reverse_times
 from patchmosaic.sampling.trajectories import gathered, save_trajectories
 from patchmosaic.system.console import logged
 from patchmosaic.system.devices import choose_device
@@ -32,6 +32,8 @@ if __name__ == "__main__":
             scales = dict.fromkeys(scales, settings.patch_size)
         elif scales:
             scales = shifted_scales(scales, settings.scales_shift)
+        if scales and settings.protocol != "ours":
+            scales = protocol(settings.protocol).scales(scales)
         device, module_sha256 = choose_device(settings.device), None
         if settings.own:
             module, own_record = map(Path, snakemake.input.own)
@@ -64,6 +66,7 @@ if __name__ == "__main__":
                 settings.start,
                 description=f"{snakemake.wildcards.network} {name}",
                 observe=lambda _, *pair: visited.append([x[:followed].cpu() for x in pair]),
+                protocol=settings.protocol,
             )
             return machine, images.cpu(), visited
 
@@ -86,6 +89,7 @@ if __name__ == "__main__":
             "module_sha256": module_sha256,
             "steps": settings.steps,
             "start": settings.start,
+            "protocol": settings.protocol,
             "patch_size": settings.patch_size,
             "scales_shift": settings.scales_shift,
             "bank_images": len(bank),
@@ -95,7 +99,7 @@ if __name__ == "__main__":
         result = Samples(images.numpy(), noise.seeds, labels, record)
         save_samples(Path(snakemake.output[0]), result)
         if settings.followed:
-            times = reverse_times(settings.steps, settings.start)
+            times = visited_times(settings.steps, settings.start, settings.protocol)
             trajectory = gathered(times, visited, images[:followed])
             seeds = noise.seeds[:followed].tolist()
             save_trajectories(Path(snakemake.output.trajectories), seeds, {name: trajectory})

@@ -28,12 +28,14 @@ if __name__ == "__main__":
             steps,
             settings.start,
             description=f"{snakemake.wildcards.network} {steps} steps",
+            protocol=settings.protocol,
         )
         record = {
             "network": snakemake.wildcards.network,
             "device": device.type,
             "steps": steps,
             "start": settings.start,
+            "protocol": settings.protocol,
             "weights_sha256": training["weights_sha256"],
             "weights": settings.weights or "averaged",
             "noise_sha256": noise.record["sha256"],

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from patchmosaic.sampling import registry
 from patchmosaic.sampling.protocols import (
     PROTOCOLS,
     cosine_time,
@@ -13,6 +14,8 @@ from patchmosaic.sampling.protocols import (
     nearest_scale,
     protocol,
 )
+from patchmosaic.sampling.sampler import sample, visited_times
+from patchmosaic.sampling.scales import scale_at
 from patchmosaic.sampling.schedule import alpha_bar, ddim, reverse_times
 
 
@@ -63,8 +66,8 @@ def test_published_steps_clip_towards_but_not_the_noise():
             if following is not None:
                 x = math.sqrt(following) * min(max(x0, -1), 1) + math.sqrt(1 - following) * noise
         assert PROTOCOLS["lukoianov"].sample(shrunk, seed)[i] == pytest.approx(x0)
-        unit = (min(max(x0, -1), 1) + 1) / 2
-        assert PROTOCOLS["golddiff"].sample(shrunk, seed)[i] == pytest.approx(unit)
+        clamped = min(max(x0, -1), 1)
+        assert PROTOCOLS["golddiff"].sample(shrunk, seed)[i] == pytest.approx(clamped)
     assert clipped
 
 
@@ -90,6 +93,34 @@ def test_our_networks_and_scales_at_their_levels():
         assert nearest_scale(scales, alpha_bar(t)) == size
     assert nearest_scale(scales, PROTOCOLS["lukoianov"].levels[0]) == 15
     assert nearest_scale(scales, PROTOCOLS["lukoianov"].levels[-1]) == 3
+
+
+def test_names_and_steps_are_those_that_configs_know():
+    assert tuple(PROTOCOLS) == registry.PROTOCOLS
+    for name, steps in registry.PUBLISHED_STEPS.items():
+        assert len(PROTOCOLS[name].levels) == steps
+
+
+@pytest.mark.parametrize("name", registry.PUBLISHED_STEPS)
+def test_machines_and_networks_sample_by_a_protocol_at_its_times(name):
+    """What is asked by time, with scales of the calibrated time that is nearest."""
+    seed = torch.randn(2, 1, 3, 3, generator=torch.Generator().manual_seed(0)).double()
+    calibrated = {i / 20: 1 + 2 * (i // 4) for i in range(1, 21)}
+    published, visited = protocol(name), []
+    scales = published.scales(calibrated)
+
+    def predict(x, t):
+        visited.append((t, scale_at(scales, t)))
+        return shrunk(x, alpha_bar(t))
+
+    seen = []
+    found = sample(predict, seed, 20, observe=lambda t, *_: seen.append(t), protocol=name)
+    assert torch.allclose(found, published.sample(shrunk, seed))
+    assert [t for t, _ in visited] == seen == visited_times(20, protocol=name)[:-1]
+    assert visited_times(20, protocol=name)[-1] == 0
+    for t, size in visited:
+        assert size == nearest_scale(calibrated, alpha_bar(t))
+    assert visited_times(20) == reverse_times(20)
 
 
 def test_unknown_protocols_are_refused():

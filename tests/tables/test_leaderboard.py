@@ -10,7 +10,7 @@ from patchmosaic.publish.leaderboard import render_leaderboard
 from patchmosaic.tables.leaderboard import (
     ALL,
     COLUMNS,
-    FACTS,
+    COSTS,
     MEAN,
     MEDIANS,
     SIBLING,
@@ -41,7 +41,11 @@ def agreement(networks=("a", "b"), steps=(20, 150)):
 def facts(table):
     found = table[["network", "network_steps", "machine"]].drop_duplicates()
     words = {"label": found["machine"].str.upper(), "sees": found["machine"].map(SEES)}
-    words |= {"settings": "of " + found["network"], "source": "Somebody & others"}
+    words |= {
+        "settings": "of " + found["network"],
+        "source": "Somebody & others",
+        "protocol": "ours",
+    }
     seconds = found["network"].map({"a": 1.0, "b": 3.0})
     return found.assign(**words, seconds=seconds, cpu_seconds=2 * seconds, gib=seconds / 2)
 
@@ -136,7 +140,7 @@ def test_costs_are_those_of_a_sample(tmp_path):
     assert np.isnan(costs(paths[:1], 6)["gib"])
     assert np.isnan(costs(paths[:1], 6)["cpu_seconds"])
     paths[0].unlink()
-    assert set(costs(paths, 6)) == set(FACTS[4:])
+    assert set(costs(paths, 6)) == set(COSTS)
     assert np.isnan(list(costs(paths, 6).values())).all()
 
 

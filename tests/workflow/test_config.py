@@ -101,6 +101,31 @@ def test_networks_that_differ_in_their_training_seed_are_repeats():
         validate_config(same, ROOT / "checkpoints")
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({}, "sampling.network_steps: [20, 150], but sampling.protocol is lukoianov"),
+        ({"sampling": {"network_steps": [10], "machine_start": "skip_first"}}, "set it to full"),
+        ({"sampling": {"network_steps": [10]}}, "analyses: learning, consistency, but"),
+        (
+            {
+                "sampling": {"network_steps": [10]},
+                "analyses": [],
+                "variants": {"clamped": {"kind": "ablation", "clamped": True}},
+            },
+            "variants: clamped, but sampling.protocol is lukoianov; leave them out",
+        ),
+    ],
+)
+def test_published_protocols_have_steps_of_their_own(change, message):
+    published = {"sampling": {"protocol": "lukoianov"}}
+    good = {"sampling": {"network_steps": [10]}, "analyses": ["leaderboard", "nearest_patches"]}
+    validate(published, good)
+    with pytest.raises(ConfigError) as error:
+        validate(published, change)
+    assert message in str(error.value)
+
+
 def test_schema_describes_every_key():
     def check(node, where):
         for key, value in node.get("properties", {}).items():

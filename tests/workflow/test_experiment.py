@@ -91,6 +91,11 @@ def test_siblings_and_pairs_are_trained_for_the_same():
     assert circular.side_by_side == {}
 
 
+def test_published_protocols_have_their_own_steps():
+    assert experiment().sampled_steps == 20
+    assert experiment({"sampling": {"protocol": "golddiff"}}).sampled_steps == 10
+
+
 def test_leaderboard_is_told_of_every_predictor_and_of_siblings():
     e = experiment({"machines": ["is", "els"], "analyses": ["leaderboard"]})
     assert e.has_leaderboard

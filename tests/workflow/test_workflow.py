@@ -226,6 +226,28 @@ def test_own_images_are_trained_calibrated_and_compared(own_results):
     assert "nothing committed" in (folder / "own results/checks/headline.txt").read_text()
 
 
+def test_published_protocol_is_sampled_and_followed(own_run, tmp_path):
+    """By machines and network alike, of networks and scales that are there."""
+    folder = shutil.copytree(own_run.folder, tmp_path / "copy")
+    override = {
+        "sampling": {"protocol": "golddiff", "network_steps": [10], "machine_start": "full"},
+        "machines": ["is", "els"],
+        "analyses": ["leaderboard"],
+    }
+    (folder / "published.yaml").write_text(yaml.safe_dump(override))
+    tables = [f"own results/tables/{name}.csv" for name in ("leaderboard", "trajectories")]
+    arguments = (*tables, "--configfile", *own_run.configs, "published.yaml")
+    assert not {"train", "calibrate"} & set(planned(snakemake(folder, "-n", *arguments)))
+    snakemake(folder, *arguments)
+    for kind in ("is", "els", "network-10"):
+        path = folder / f"own results/samples/tiny-resnet-circular/{kind}/000.npz"
+        samples = load_samples(path)
+        assert (samples.record["protocol"], samples.record["steps"]) == ("golddiff", 10)
+        assert np.abs(samples.images).max() <= 1
+    assert pd.read_csv(folder / tables[0])["protocol"].tolist() == ["golddiff"] * 2
+    assert pd.read_csv(folder / tables[1])["t"].nunique() == 11
+
+
 def test_celeba_goes_through_the_chain_to_its_row_of_the_paper(tmp_path):
     """config/celeba.yaml on a few made faces, with less of everything."""
     folder = copy_project(tmp_path)

@@ -144,8 +144,9 @@ rule trajectories:
     params:
         machines=E.machines,
         conditional=lambda w: E.network(w.network)["conditional"],
-        steps=config["sampling"]["machine_steps"],
+        steps=E.sampled_steps,
         start=config["sampling"]["machine_start"],
+        protocol=config["sampling"]["protocol"],
         seeds=E.followed_seeds,
         code=code("analysis/trajectories.py"),
     message:

@@ -93,8 +93,9 @@ rule sample_machine:
         candidates=config["bank"]["candidates"],
         engine=config["engine"],
         adaptive=E.adaptive,
-        steps=config["sampling"]["machine_steps"],
+        steps=E.sampled_steps,
         start=config["sampling"]["machine_start"],
+        protocol=config["sampling"]["protocol"],
         patch_size=None,
         scales_shift=0,
         followed=E.followed_seeds,
@@ -127,6 +128,7 @@ rule sample_network:
         shard_size=E.seeds["shard_size"],
         device=config["device"],
         start=config["sampling"]["network_start"],
+        protocol=config["sampling"]["protocol"],
         weights="",
         code=code("sample/sample_network.py"),
     message:

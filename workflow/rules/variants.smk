@@ -31,6 +31,7 @@ use rule sample_machine as sample_variant_machine with:
         start=lambda w: E.changed(
             w.variant, "machine_start", config["sampling"]["machine_start"]
         ),
+        protocol="ours",
         patch_size=lambda w: E.changed(w.variant, "patch_size"),
         scales_shift=lambda w: E.changed(w.variant, "scales_shift", 0),
         followed=0,
@@ -61,6 +62,7 @@ use rule sample_network as sample_variant_network with:
         start=lambda w: E.changed(
             w.variant, "network_start", config["sampling"]["network_start"]
         ),
+        protocol="ours",
         weights=lambda w: E.changed(w.variant, "weights", ""),
         code=code("sample/sample_network.py"),
     message:
