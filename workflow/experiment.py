@@ -496,6 +496,40 @@ class Experiment:
         """MB for a job that runs machines on the bank of a network."""
         return self.memory(4000, name, self.config["bank"]["images"])
 
+    def values(self, name: str) -> int:
+        """The number of values of an image of a network."""
+        dataset = self.config["datasets"][self.dataset(name)]
+        channels = dataset.get("channels", find_dataset(dataset["source"]).channels)
+        return channels * dataset["size"] ** 2
+
+    def matrices_mb(self, name: str, machine: str) -> int:
+        """MB that a machine of a network takes for covariances and what is made of them, at least.
+
+        Of a bank of fewer images than values they are smaller.
+        """
+        values, bank = self.values(name), self.config["bank"]["images"]
+        count = MACHINES[machine].matrices if machine in MACHINES else 0
+        rank = min(values, bank) if isinstance(bank, int) else values
+        return count * 8 * values * rank // 2**20
+
+    def machine_mb(self, name: str, machine: str) -> int:
+        """MB for a job that samples a machine of a network."""
+        return self.bank_mb(name) + self.matrices_mb(name, machine)
+
+    def too_large(self, memory_mb: int) -> str | None:
+        """Why a machine cannot be run with so much memory, or None."""
+        for name in self.networks:
+            for machine in self.machines:
+                needed, values = self.matrices_mb(name, machine), self.values(name)
+                if needed > memory_mb:
+                    return (
+                        f"machines: the covariance of images of {values:,} values takes {machine} "
+                        f"{needed * 2**20:,} bytes, and this computer has {memory_mb * 2**20:,}: "
+                        f"leave {machine} out, or lower datasets.{self.dataset(name)}.size; "
+                        f"{int((memory_mb / needed) ** 0.5 * values):,} values would fit"
+                    )
+        return None
+
     def calibration_mb(self, name: str) -> int:
         """MB for the calibration of a network."""
         return self.memory(3000, name, self.config["calibration"]["bank_images"])

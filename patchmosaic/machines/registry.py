@@ -49,6 +49,7 @@ class MachineRow:
             does not need the boundary is the same for networks of either padding.
         is_reported: whether the paper's tables have it.
         label: how figures call it; None: its name in capitals.
+        matrices: so many of n x n values in float64 it works with, for images of n values.
         settings: keywords that it is made with; a machine keeps each under its name.
     """
 
@@ -59,6 +60,7 @@ class MachineRow:
     needs: tuple[str, ...] = ()
     is_reported: bool = False
     label: str | None = None
+    matrices: int = 0
     settings: Mapping[str, object] = field(default_factory=dict)
 
     @property
@@ -109,6 +111,7 @@ MACHINES = {
         ("purple", "D"),
         "wang",
         label="Wiener",
+        matrices=5,
     ),
     "patch_wiener": MachineRow(
         "patch Wiener filter: the Gaussian of patches at each position",
@@ -117,6 +120,7 @@ MACHINES = {
         "here",
         needs=("scales", "boundary"),
         label="patch Wiener",
+        matrices=7,
     ),
     "pca": MachineRow(
         "PCA-locality",
@@ -124,6 +128,7 @@ MACHINES = {
         ("sky", "o"),
         "lukoianov",
         label="PCA-locality",
+        matrices=7,
     ),
     "pca_512": MachineRow(
         "PCA-locality with the softmax of chunks of 512 images",
@@ -131,6 +136,7 @@ MACHINES = {
         ("sky", "s"),
         "lukoianov",
         label="PCA-locality, chunks",
+        matrices=7,
         settings={"softmax": "chunks of 512"},
     ),
     "golddiff": MachineRow(
@@ -139,6 +145,7 @@ MACHINES = {
         ("sky", "^"),
         "shang",
         label="GoldDiff",
+        matrices=7,
     ),
     "golddiff_all": MachineRow(
         "GoldDiff without its choice of images",
@@ -146,6 +153,7 @@ MACHINES = {
         ("sky", "D"),
         "shang",
         label="GoldDiff, all images",
+        matrices=7,
         settings={"subset": "none"},
     ),
     "pspc": MachineRow(

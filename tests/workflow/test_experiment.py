@@ -122,6 +122,21 @@ def test_shipped_leaderboard_has_every_machine_but_one():
     assert e.networks == experiment().networks
 
 
+def test_covariances_that_fit_no_memory_are_refused_with_their_bytes():
+    e = experiment({"machines": ["is", "wiener"]})
+    name = e.networks[0]
+    assert e.matrices_mb(name, "is") == 0
+    assert e.matrices_mb(name, "wiener") == 5 * 8 * 1024**2 / 2**20 == 40
+    assert e.machine_mb(name, "wiener") == e.bank_mb(name) + 40
+    assert e.too_large(40) is None
+    message = e.too_large(10)
+    assert "the covariance of images of 1,024 values takes wiener 41,943,040 bytes" in message
+    assert "this computer has 10,485,760: leave wiener out, or lower datasets.mnist" in message
+    assert message.endswith("512 values would fit")
+    few = experiment({"machines": ["is", "wiener"], "bank": {"images": 128}})
+    assert few.matrices_mb(name, "wiener") == 5
+
+
 def test_folders_of_images_have_no_test_images():
     e = experiment()
     assert e.held_out("mnist-unet-zeros") == [Path("data/prepared/mnist-32-test.npz")]

@@ -78,6 +78,12 @@ except ConfigError as error:
 E = Experiment(config, Path() if PROJECT == Path.cwd() else PROJECT)
 
 
+# A cluster's machines may have more.
+if not workflow.remote_exec and workflow.resource_settings.nodes is None:
+    if reason := E.too_large(psutil.virtual_memory().total // 2**20):
+        raise WorkflowError(f"the config cannot be run: {reason}")
+
+
 def any_of(names):
     """A pattern for these names; nothing fits it where there are none."""
     return "|".join(names) or "(?!)"

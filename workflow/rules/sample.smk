@@ -82,7 +82,7 @@ rule sample_machine:
         "../../envs/cpu.yaml"
     threads: shared_cores(len(E.networks) * len(E.shards), mem_mb=max(map(E.bank_mb, E.networks)))
     resources:
-        mem_mb=lambda w: E.bank_mb(w.network),
+        mem_mb=lambda w: E.machine_mb(w.network, w.machine),
         runtime=720,
     params:
         own=lambda w: E.own_machine(w.machine),
