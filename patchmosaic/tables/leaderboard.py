@@ -209,6 +209,54 @@ def _cells(row: dict) -> dict[str, Cell]:
     return {name: cell(name) for name in TITLES}
 
 
+_TERMINAL = (
+    "rank",
+    "label",
+    "sees",
+    "pearson_r",
+    f"{MEAN}_mean",
+    "mse",
+    "better_than_is",
+    "better_than_wiener",
+    "seconds",
+)
+
+
+def format_leaderboard(table: pd.DataFrame) -> str:
+    """The table as plain text for a terminal, with some of its columns."""
+    parts = []
+    for network, steps, rows in blocks(table):
+        lines = [[TITLES[name] for name in _TERMINAL]]
+        lines += [[row[name][0] for name in _TERMINAL] for row in rows]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        parts.append(f"{network}, {steps} network steps")
+        parts += ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines] + [""]
+    return "\n".join(parts)
+
+
+def format_submission(table: pd.DataFrame, machine: str) -> str:
+    """The rows of one predictor, with what is needed to compute them again.
+
+    Raises ValueError where there are none.
+    """
+    rows = table[table["machine"] == machine]
+    if rows.empty:
+        known = ", ".join(dict.fromkeys(table["machine"]))
+        raise ValueError(f"there is no predictor {machine!r}: choose one of {known}")
+    lines = []
+    for row in rows.to_dict("records"):
+        block = table[(table[_BLOCK] == [row["network"], row["network_steps"]]).all(axis=1)]
+        r = format_interval(row["pearson_r"], row["pearson_r_low"], row["pearson_r_high"], 3)
+        line = f"{row['network']}, {row['network_steps']} steps: r {r} over {row['seeds']} seeds"
+        if not pd.isna(row["rank"]):
+            line += f", rank {row['rank']:.0f} of {block['rank'].max():.0f}"
+        lines.append(line)
+    for name in WORDS[1:]:
+        words = dict.fromkeys(str(word) for word in rows[name].dropna() if word)
+        lines.append(f"{name}: {'; '.join(words) or 'none'}")
+    return "\n".join(lines)
+
+
 def to_latex(table: pd.DataFrame) -> str:
     """A booktabs tabular for each network and number of steps; needs the package booktabs."""
     escaped = str.maketrans({**{c: f"\\{c}" for c in "_%&#$"}, "²": "$^2$"})

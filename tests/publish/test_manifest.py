@@ -296,6 +296,12 @@ def test_headline_that_is_not_there_is_one_clear_line(tmp_path):
     assert "\n" not in error
 
 
+def test_leaderboard_that_is_not_there_is_one_clear_line(tmp_path):
+    error = run("show_leaderboard.py", tmp_path)
+    assert error.startswith(f"error: {tmp_path}/tables/leaderboard.csv: no such leaderboard (")
+    assert "\n" not in error
+
+
 def test_manifest_is_written_whole_and_alike(results, origin):
     before = (results / NAME).read_bytes()
     write(results, dict(reversed(origin.items())))

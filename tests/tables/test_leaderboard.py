@@ -17,6 +17,8 @@ from patchmosaic.tables.leaderboard import (
     TITLES,
     blocks,
     costs,
+    format_leaderboard,
+    format_submission,
     leaderboard,
     to_latex,
 )
@@ -160,6 +162,21 @@ def test_pages_hold_every_row(table):
     assert page.count("<tr>") == 6 * (1 + 4)
     assert page.count('<button type="button">') == 6 * len(TITLES)
     assert "src=" not in page
+
+
+def test_terminals_show_blocks_and_single_predictors(table):
+    text = format_leaderboard(table)
+    assert text.count("network steps\n") == 6
+    lines = text.splitlines()
+    assert lines[1].startswith("rank  predictor")
+    assert lines[3].startswith("1     ELS")
+    text = format_submission(table, "els")
+    assert "b, 150 steps: r 0." in text
+    assert f"over {SEEDS} seeds, rank 1 of 3\n" in text
+    assert text.endswith("source: Somebody & others\nprotocol: ours")
+    assert "rank" not in format_submission(table, SIBLING)
+    with pytest.raises(ValueError, match="no predictor 'elz': choose one of sibling network, els"):
+        format_submission(table, "elz")
 
 
 def test_headings_are_buttons_that_sort(table, tmp_path):
