@@ -176,6 +176,7 @@ TITLES = {
     "better_than_wiener": "better than Wiener",
     "p_wiener_holm": "p, Wiener",
     "seconds": "s",
+    "cpu_seconds": "processor s",
     "gib": "GiB",
     "settings": "settings",
     "source": "source",
@@ -183,7 +184,14 @@ TITLES = {
 """The columns of pages, and their words."""
 
 _INTERVALS = {"pearson_r": 3, "better_than_is": 2, "better_than_wiener": 2}
-_FORMATS = {"rank": "d", "p_is_holm": ".2g", "p_wiener_holm": ".2g", "seconds": ".1f", "gib": ".1f"}
+_FORMATS = {
+    "rank": "d",
+    "p_is_holm": ".2g",
+    "p_wiener_holm": ".2g",
+    "seconds": ".1f",
+    "cpu_seconds": ".1f",
+    "gib": ".1f",
+}
 
 
 def blocks(table: pd.DataFrame) -> list[tuple[str, int, list[dict[str, Cell]]]]:
