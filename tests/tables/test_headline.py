@@ -13,6 +13,7 @@ from patchmosaic.analysis.intervals import bootstrap_median, proportion
 from patchmosaic.publish.report import Provenance, ReportFigure, render_report
 from patchmosaic.tables.committed import compare
 from patchmosaic.tables.headline import COLUMNS, describe_network, headline, summary, verdicts
+from patchmosaic.tables.leaderboard import COSTS, FACTS, leaderboard
 from patchmosaic.tables.orderings import orderings, tally
 from patchmosaic.tables.paper import load_paper
 from patchmosaic.tables.text import format_comparison, format_headline
@@ -382,6 +383,22 @@ def test_report_shows_what_moved(arguments):
     html = render_report(**arguments)
     assert "no: moved beyond its tolerance" in html
     assert "Nothing is committed" not in html
+
+
+def test_report_has_a_leaderboard_where_there_is_one(arguments):
+    """It stands alone all the same: nothing in it is asked of the network."""
+    assert "leaderboard" not in Page(render_report(**arguments)).ids
+    els = per_seed("els", np.linspace(0.5, 0.9, 12), np.linspace(0.4, 0.6, 12))
+    table = pd.concat([els, els.assign(machine="is", pearson_r=els["is_pearson_r"])])
+    table = table.assign(**dict.fromkeys(["mse", "high_pass_r", "ssim", "r2_sample_variance"], 0.5))
+    facts = table[["network", "network_steps", "machine"]].drop_duplicates()
+    facts = facts.assign(**dict.fromkeys(FACTS, "words") | dict.fromkeys(COSTS, 1.0))
+    html = render_report(**arguments, leaderboard=leaderboard(table, facts))
+    page = Page(html)
+    assert not page.open
+    assert "leaderboard" in page.ids
+    assert "mnist-resnet-zeros, 150 network steps" in html
+    assert all(a.startswith(("#", "data:", "tables/", "figures/")) for _, a in page.addresses)
 
 
 def test_report_refuses_what_lacks_its_origin(arguments):
