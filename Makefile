@@ -4,18 +4,20 @@
 # make test-slurm: as root, run config/ci.yaml on a Slurm of this machine; compare with a local run.
 # make report: the default experiment's report alone, one page that opens offline.
 # make article: the default experiment as a paper, a PDF.
+# make site: results, with report, explorer, article and documentation, as a folder of static pages.
 # make verify, make crate: check a results folder by its manifest; pack it for publication.
 
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-# What make verify and make crate are about, and the file that make crate writes.
+# What make verify and make crate are about, and what make crate and make site write.
 RESULTS ?= results
 CRATE ?= dist/results.zip
+SITE ?= dist/site
 
 DEMO := results/demo
 
-.PHONY: reproduce demo report article test test-quick test-slurm lint verify crate readme clean-environment
+.PHONY: reproduce demo report article test test-quick test-slurm lint verify crate site readme clean-environment
 
 reproduce: .venv/ready
 	$(BIN)/python -m snakemake --cores all; status=$$?; \
@@ -54,6 +56,10 @@ verify: .venv/ready
 # Pack results that verify into an RO-Crate.
 crate: .venv/ready
 	$(BIN)/python tools/pack.py '$(RESULTS)' '$(CRATE)' $(if $(CONFIGFILE),--configfile $(CONFIGFILE))
+
+# Write results that verify as a site.
+site: .venv/ready
+	$(BIN)/python tools/site.py '$(RESULTS)' '$(SITE)' $(if $(CONFIGFILE),--configfile $(CONFIGFILE))
 
 # Put what finished runs found into README.md and docs/.
 readme: .venv/ready

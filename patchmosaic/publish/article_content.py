@@ -20,6 +20,7 @@ from patchmosaic.machines.registry import MACHINES, label
 from patchmosaic.networks.config import row_of_paper
 from patchmosaic.networks.registry import ARCHITECTURES
 from patchmosaic.publish.manifest import NAME, content_digest, read_manifest
+from patchmosaic.publish.report import QUESTION
 from patchmosaic.tables.committed import compare, load_committed
 from patchmosaic.tables.headline import DESCRIPTION, summary, verdicts
 from patchmosaic.tables.orderings import tally
@@ -172,6 +173,7 @@ class Content:
             "figures": self.figures,
             "files": self.files,
             "lacking": lacking,
+            "question": QUESTION,
             "colours": COLOURS,
             "manifest_sha256": self.manifest["sha256"],
         }
@@ -187,7 +189,8 @@ def gather(results: Path, project: Path, figures: Iterable[Mapping[str, str]]) -
 
     Returns:
         values, tables and figures by name, each with its files; files with rule and SHA-256;
-        lacking: what the experiment has not, and how to have it; colours; manifest_sha256.
+        lacking: what the experiment has not, and how to have it; question; colours;
+        manifest_sha256.
 
     Raises:
         ArticleError: where a file is not what the manifest says.

@@ -17,6 +17,9 @@ from patchmosaic.tables.leaderboard import TITLES, blocks
 from patchmosaic.tables.orderings import tally
 from patchmosaic.tables.text import format_interval, format_number
 
+QUESTION = "Do the ELS machine and trained diffusion networks draw the same pixels?"
+"""What report, article and site open with."""
+
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
@@ -129,6 +132,7 @@ def render_report(
         categories.setdefault(figure.category, []).append(figure)
     return template("report.html.j2").render(
         experiment=experiment,
+        question=QUESTION,
         summary=summary(headline, paired),
         verdicts=verdicts(headline, paired).to_dict("records"),
         headline=headline.to_dict("records"),

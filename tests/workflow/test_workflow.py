@@ -24,6 +24,7 @@ from safetensors.torch import load_file
 from snakemake.utils import available_cpu_count
 
 from patchmosaic.networks.checkpoints import load_checkpoint
+from patchmosaic.publish.site import write_site
 from patchmosaic.sampling.samples import join_shards, load_samples, save_samples
 from patchmosaic.sampling.trajectories import load_trajectories
 
@@ -598,6 +599,14 @@ def test_article_is_set_from_the_run(finished):
     environment = {**os.environ, "PYTHONPATH": str(folder)}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     assert done.stdout.startswith("results/ci: verified;"), done.stdout
+
+
+def test_site_is_made_of_the_run(finished, tmp_path):
+    """Every link of its report and explorer leads somewhere."""
+    write_site(finished[0] / "results/ci", ROOT, tmp_path / "site")
+    text = (tmp_path / "site/index.html").read_text()
+    for page in ("report", "explorer"):
+        assert f'href="results/{page}/index.html"' in text
 
 
 def test_every_comparison_refuses_samples_of_other_noise(finished):

@@ -1,0 +1,116 @@
+"""The site holds report, article and pages; its links lead somewhere; it is seen whole."""
+
+import json
+
+import chromium
+import pytest
+from finished_results import ROOT, full
+
+from patchmosaic.publish.article import article_of, typeset
+from patchmosaic.publish.article_content import gather
+from patchmosaic.publish.manifest import read_manifest
+from patchmosaic.publish.report import QUESTION
+from patchmosaic.publish.site import SiteError, broken_links, write_site
+
+REPORT = '<!doctype html><html lang="en"><body><a href="../tables/headline.csv">x</a></body></html>'
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """Made results with a report and an article."""
+    folder = tmp_path_factory.mktemp("résultats")
+    figures = full(folder, {"report/index.html": REPORT})
+    content = gather(folder, ROOT, figures)
+    (folder / "article").mkdir()
+    (folder / "article/article.pdf").write_bytes(typeset(content, folder))
+    (folder / "article/content.json").write_text(json.dumps(content))
+    assert article_of(folder, read_manifest(folder))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def site(results, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("a site") / "é"
+    write_site(results, ROOT, folder)
+    return folder
+
+
+def test_first_page_leads_to_all(site):
+    text = (site / "index.html").read_text()
+    assert QUESTION in text
+    assert "In 4 of 4 comparisons the ELS machine" in text
+    for link in ("results/report/index.html", "results/article/article.pdf", "docs/README.html"):
+        assert f'href="{link}"' in text
+    assert "leaderboard.html" not in text  # which these results do not have
+    assert (site / "results/article/article.pdf").read_bytes().startswith(b"%PDF-")
+
+
+def test_every_page_of_the_project_is_there(site):
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
+    assert len(pages) > 10
+    for page in pages:
+        text = (site / page.relative_to(ROOT).with_suffix(".html")).read_text()
+        assert "<h1 id=" in text
+        assert "](" not in text.replace("`](", "")
+    method = (site / "docs/method.html").read_text()
+    assert 'href="controls.html#the-bank-of-circular-networks"' in method
+    assert "<table>" in method
+    assert 'href="../patchmosaic/machines"' not in method  # no page of the site: words alone
+    assert ">machines" in method
+
+
+def test_links_lead_somewhere(site, tmp_path):
+    assert list(broken_links(site)) == []
+    (tmp_path / "a.html").write_text(
+        '<p id="here"><a href="#here">1</a><a href="#gone">2</a><a href="b.html">3</a>'
+        '<img src="c.png"><a href="https://example.org/gone">4</a>'
+    )
+    assert list(broken_links(tmp_path)) == [
+        f"a.html: {link} leads nowhere" for link in ("#gone", "b.html", "c.png")
+    ]
+
+
+def test_link_that_leads_nowhere_stops_it(tmp_path):
+    folder = tmp_path / "results"
+    folder.mkdir()
+    full(folder, {"report/index.html": REPORT.replace("headline", "no-such")})
+    with pytest.raises(SiteError, match=r"report/index\.html: \.\./tables/no-such\.csv leads"):
+        write_site(folder, ROOT, tmp_path / "site")
+
+
+def test_only_a_site_is_written_over(results, site, tmp_path):
+    before = (site / "index.html").read_text()
+    (site / "stale.html").touch()
+    write_site(results, ROOT, site)
+    assert (site / "index.html").read_text() == before
+    assert not (site / "stale.html").exists()
+    other = tmp_path / "other"
+    other.mkdir()
+    for text in ("", "<html></html>"):
+        (other / "index.html").write_text(text)
+        with pytest.raises(SiteError, match="no site of this project"):
+            write_site(results, ROOT, other)
+    assert (other / "index.html").read_text() == "<html></html>"
+
+
+@pytest.mark.parametrize("width", [1200, 400])
+@pytest.mark.parametrize("page", ["index.html", "README.html", "docs/method.html"])
+def test_pages_are_seen_whole_in_a_browser(site, page, width):
+    """Nothing is wider than the window, images have words, tables can be scrolled by key."""
+    if chromium.BROWSER is None:
+        pytest.skip("Chromium is not installed: the site is not opened")
+    path = site / page
+    with chromium.chromium() as opened:
+        opened.open(path.as_uri(), width)
+        opened.wait("document.readyState === 'complete'")
+        opened.wait("[...document.images].every(image => image.complete)")
+        assert opened.evaluate("document.documentElement.scrollWidth") <= width
+        assert opened.evaluate("[...document.images].every(i => i.naturalWidth > 0 && i.alt)")
+        tables = "[...document.querySelectorAll('table')]"
+        assert opened.evaluate(
+            f"{tables}.every(t => t.closest('[tabindex=\"0\"][role=region][aria-label]'))"
+        )
+        assert opened.evaluate("document.querySelectorAll('h1').length") == 1
+        assert opened.evaluate("document.querySelectorAll('main, nav[aria-label]').length") == 2
+        assert opened.errors == []
+        assert all(request.startswith("file:") for request in opened.requests)
