@@ -59,7 +59,7 @@ crate: .venv/ready
 
 # Write results that verify as a site.
 site: .venv/ready
-	$(BIN)/python tools/site.py '$(RESULTS)' '$(SITE)' $(if $(CONFIGFILE),--configfile $(CONFIGFILE))
+	$(BIN)/python tools/write_site.py '$(RESULTS)' '$(SITE)' $(if $(CONFIGFILE),--configfile $(CONFIGFILE))
 
 # Put what finished runs found into README.md and docs/.
 readme: .venv/ready

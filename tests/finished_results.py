@@ -27,6 +27,8 @@ NETWORKS = ("mnist-resnet-zeros", "fashion_mnist-unet-zeros")
 LONG = "a_network_of_ones_own_whose_name_leaves_little_room-resnet-zeros"
 DRAWN = ("headline", "scatter", "scales", "trajectories", "novelty", "consistency", "learning")
 
+FULL = {"evaluate": [*NETWORKS], "seeds": {"evaluation": {"count": 20}}}  # over config.yaml
+
 
 def agreement(networks, steps, seeds):
     """Rows that a run of ours kept."""
@@ -140,7 +142,7 @@ def full(folder, more=None):
         (folder / kind).mkdir(exist_ok=True)
         shutil.copy(ROOT / f"checkpoints/{name}.json", folder / f"networks/{name}.json")
     figures = draw(folder, [*DRAWN, *(f"pairs-{name}-150" for name in NETWORKS)])
-    config, _ = completed(ROOT, {"evaluate": [*NETWORKS], "seeds": {"evaluation": {"count": 20}}})
+    config, _ = completed(ROOT, FULL)
     for name, text in (more or {}).items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text)

@@ -267,7 +267,9 @@ def test_broken_manifest_is_one_clear_error(results, kind):
     assert len(str(raised.value)) < 500
     assert run("verify.py", results) == f"error: {raised.value}"
     assert run("pack.py", results, "crate.zip") == f"error: {raised.value}"
+    assert run("write_site.py", results, "site") == f"error: {raised.value}"
     assert not Path("crate.zip").exists()
+    assert not Path("site").exists()
 
 
 def test_config_that_is_no_text_is_one_clear_error(results):

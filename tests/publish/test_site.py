@@ -1,10 +1,13 @@
 """The site holds report, article and pages; its links lead somewhere; it is seen whole."""
 
 import json
+import subprocess
+import sys
 
 import chromium
 import pytest
-from finished_results import ROOT, full
+import yaml
+from finished_results import FULL, ROOT, full
 
 from patchmosaic.publish.article import article_of, typeset
 from patchmosaic.publish.article_content import gather
@@ -76,6 +79,24 @@ def test_link_that_leads_nowhere_stops_it(tmp_path):
     full(folder, {"report/index.html": REPORT.replace("headline", "no-such")})
     with pytest.raises(SiteError, match=r"report/index\.html: \.\./tables/no-such\.csv leads"):
         write_site(folder, ROOT, tmp_path / "site")
+
+
+def test_command_writes_what_verifies(results, tmp_path):
+    (tmp_path / "over.yaml").write_text(yaml.safe_dump(FULL))
+    command = [sys.executable, ROOT / "tools/write_site.py", results, "site"]
+
+    def run(*more):
+        return subprocess.run(
+            [*command, *more], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+
+    stale = run("--configfile", str(ROOT / "config.yaml"))
+    assert stale.returncode == 1
+    assert "stale  config evaluate" in stale.stderr
+    assert not (tmp_path / "site").exists()
+    done = run("--configfile", "over.yaml")
+    assert (done.returncode, done.stdout) == (0, "site/index.html\n"), done.stderr
+    assert (tmp_path / "site/results/article/article.pdf").is_file()
 
 
 def test_only_a_site_is_written_over(results, site, tmp_path):

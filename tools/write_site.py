@@ -1,6 +1,6 @@
 """Write results that verify, with the project's pages, as a site: a folder of static files.
 
-python tools/site.py results dist/site
+python tools/write_site.py results dist/site
 """
 
 import sys
