@@ -29,6 +29,7 @@ INJECTIONS = int(os.environ.get("PATCHMOSAIC_FAULTS", "5"))
 HIT_FIRST = ("train", "bank", "calibrate", "sample_machine", "tables")
 STAGES = (*HIT_FIRST, "download", "prepare", "noise", "sample_network", "agreement")
 CONFIG = ("--configfile", "tiny.yaml")
+FEW = (*CONFIG, "few.yaml")  # a rule's jobs are alike: two machines go through every stage
 TARGETS = ("own results/tables/headline.csv", "own results/tables/paired.csv")
 NETWORK = "tiny-resnet-circular"
 VICTIMS = ("everything", "workflow", "job")
@@ -56,10 +57,15 @@ def is_record_of_training(name):
     return name.startswith("trained/") or re.fullmatch(r"networks/[\w-]+\.(json|csv)", name)
 
 
+def project_with_few_machines(folder):
+    (project_with_pictures(folder) / "few.yaml").write_text("machines: [is, els]\n")
+    return folder
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    folder = project_with_pictures(tmp_path_factory.mktemp("undisturbed"))
-    snakemake(folder, *TARGETS, *CONFIG)
+    folder = project_with_few_machines(tmp_path_factory.mktemp("undisturbed"))
+    snakemake(folder, *TARGETS, *FEW)
     return folder
 
 
@@ -73,7 +79,7 @@ class Run:
 
     def __init__(self, folder, *arguments):
         self.folder, self.log = folder, folder / "run.log"
-        command = [sys.executable, "-m", "snakemake", "--cores", "2", *TARGETS, *CONFIG]
+        command = [sys.executable, "-m", "snakemake", "--cores", "2", *TARGETS, *FEW]
         with open(self.log, "w") as log:
             self.process = subprocess.Popen(
                 [*command, *arguments], cwd=folder, stdout=log, stderr=log, start_new_session=True
@@ -134,7 +140,7 @@ def test_killed_runs_end_as_undisturbed_ones(undisturbed, tmp_path_factory):
     plan = [*HIT_FIRST, *rng.sample(STAGES, len(STAGES)) * (INJECTIONS // len(STAGES) + 1)]
     plan = plan[:INJECTIONS]
     while plan:
-        folder = project_with_pictures(tmp_path_factory.mktemp(f"killed-{len(plan)}-to-go"))
+        folder = project_with_few_machines(tmp_path_factory.mktemp(f"killed-{len(plan)}-to-go"))
         done, stages = set(), list(dict.fromkeys(plan))  # each once; the others in another project
         while stages:
             run = Run(folder)
@@ -153,7 +159,7 @@ def test_killed_runs_end_as_undisturbed_ones(undisturbed, tmp_path_factory):
             print(f"{victim} killed in {stage}, {len(plan)} to go", flush=True)
             assert not done & run.started(), "what had finished was repeated"
             done |= run.finished()
-            snakemake(folder, "--unlock", *CONFIG)
+            snakemake(folder, "--unlock", *FEW)
         run = Run(folder)
         assert run.process.wait() == 0, run.log.read_text()[-3000:]
         assert not done & run.started(), "what had finished was repeated"
@@ -163,7 +169,7 @@ def test_killed_runs_end_as_undisturbed_ones(undisturbed, tmp_path_factory):
 
 def test_terminated_run_goes_on(undisturbed, tmp_path):
     """SIGTERM lets running jobs end, leaves no lock, and the same command goes on."""
-    run = Run(project_with_pictures(tmp_path))
+    run = Run(project_with_few_machines(tmp_path))
     assert run.wait_for("train") is not None
     run.process.terminate()
     assert run.process.wait() != 0
@@ -180,7 +186,7 @@ def test_terminated_training_goes_on(tmp_path):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     for folder in (whole, parts):
         folder.mkdir()
-        project_with_pictures(folder)
+        project_with_few_machines(folder)
         (folder / "tiny.yaml").write_text(TINY.replace("epochs: 2,", "epochs: 100,"))
     run, log = Run(parts, "--until", "train"), parts / f"own results/logs/train-{NETWORK}.log"
     pid, _ = run.wait_for("train")
@@ -192,7 +198,7 @@ def test_terminated_training_goes_on(tmp_path):
     assert re.search(r"^error: stopped at step \d+ of 200; the state is saved$", output, re.M)
     assert "Traceback" not in output
     for folder in (whole, parts):
-        snakemake(folder, *TARGETS, *CONFIG, "--until", "train")
+        snakemake(folder, *TARGETS, *FEW, "--until", "train")
     weights, again = (f / f"own results/networks/{NETWORK}.safetensors" for f in (whole, parts))
     assert weights.read_bytes() == again.read_bytes()
     assert load_record(weights)["loss_curve"] == load_record(again)["loss_curve"]
@@ -200,9 +206,9 @@ def test_terminated_training_goes_on(tmp_path):
 
 def test_two_runs_at_once_do_not_mix(undisturbed, tmp_path):
     """The second is refused by name of the lock; the first ends as if alone."""
-    first = Run(project_with_pictures(tmp_path))
+    first = Run(project_with_few_machines(tmp_path))
     assert first.wait_for("prepare") is not None
-    output = snakemake(tmp_path, *TARGETS, *CONFIG, check=False)
+    output = snakemake(tmp_path, *TARGETS, *FEW, check=False)
     assert "Directory cannot be locked" in output
     assert first.process.wait() == 0
     assert contents(tmp_path) == undisturbed
@@ -210,20 +216,20 @@ def test_two_runs_at_once_do_not_mix(undisturbed, tmp_path):
 
 @pytest.mark.parametrize(("full", "size"), [("own results", "64k"), ("own data", "8k")])
 def test_full_disk_stops_with_a_message_and_goes_on(undisturbed, tmp_path, full, size):
-    project_with_pictures(tmp_path)
+    project_with_few_machines(tmp_path)
     full = tmp_path / full
     full.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(full)]
     if os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("a small file system takes root, and leave to mount")
     try:
-        output = snakemake(tmp_path, *TARGETS, *CONFIG, check=False)
+        output = snakemake(tmp_path, *TARGETS, *FEW, check=False)
         assert re.search(rf"^error: .*No space left on device: '{full.name}/", output, re.M)
         assert "Traceback" not in output
         assert not (tmp_path / "own results/tables/headline.csv").exists()
         larger = [*mount[:4], "remount,size=64m", *mount[5:]]
         subprocess.run(larger, check=True)
-        snakemake(tmp_path, *TARGETS, *CONFIG)
+        snakemake(tmp_path, *TARGETS, *FEW)
         assert contents(tmp_path) == undisturbed
     finally:
         subprocess.run(["umount", str(full)], check=True)
@@ -248,7 +254,7 @@ def test_damaged_file_is_named_and_nothing_made_of_it(finished, tmp_path, damage
     shutil.copytree(finished, folder)
     (folder / made).unlink()
     damage(folder / damaged)
-    output = snakemake(folder, made, *CONFIG, check=False)
+    output = snakemake(folder, made, *FEW, check=False)
     assert re.search(
         rf"^error: {re.escape(damaged)}: (expected .*SHA-256|not a file of)", output, re.M
     )
@@ -271,8 +277,9 @@ def test_cores_do_not_change_a_file(own_run, tmp_path):
 def test_shards_of_any_size_hold_the_same_samples(finished, tmp_path):
     """A seed's image does not depend on the seeds beside it, beyond the last bits of sums."""
     kinds = ("is", "es", "ls", "els", "network-4")
-    before = {kind: join_shards(shards_of(finished, kind)) for kind in kinds}
     folder = shutil.copytree(finished, tmp_path / "copy")
+    snakemake(folder, *TARGETS, *CONFIG, "--until", "agreement")
+    before = {kind: join_shards(shards_of(folder, kind)) for kind in kinds}
     for size in (1, 3):
         (folder / "size.yaml").write_text(f"seeds: {{evaluation: {{shard_size: {size}}}}}\n")
         shutil.rmtree(folder / "own results/samples")
