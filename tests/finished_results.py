@@ -156,7 +156,10 @@ def bare(folder):
     names = [LONG, LONG.replace("resnet", "external")]
     rows = pd.concat(rows.assign(network=n, dataset="ones_own_images") for n in names)
     write_tables(folder, rows)
-    figures = draw(folder, DRAWN[:4])
+    novelty = pd.DataFrame({"copy": [False], "source": ["network_20"], "network": names[0]})
+    (folder / "novelty").mkdir()
+    novelty.to_csv(folder / "novelty/a.csv", index=False)  # nothing is held out
+    figures = draw(folder, DRAWN[:5])
     network = {"dataset": "ones_own_images", "padding": "zeros", "conditional": False}
     override = {
         "experiment": "bare",

@@ -601,6 +601,18 @@ def test_article_is_set_from_the_run(finished):
     assert done.stdout.startswith("results/ci: verified;"), done.stdout
 
 
+def test_article_is_set_of_own_images(own_run, tmp_path):
+    """Of which the paper has no row, and in a folder with spaces in its name."""
+    folder = shutil.copytree(own_run.folder, tmp_path / "copy é")
+    target = ("own results/article/article.pdf", "--configfile", *own_run.configs)
+    assert planned(snakemake(folder, "-n", *target)) == {"article": 1}
+    snakemake(folder, *target)
+    document = pypdfium2.PdfDocument(folder / target[0])
+    text = " ".join(page.get_textpage().get_text_bounded() for page in document)
+    assert "tiny-resnet-circular" in text
+    assert "Nothing is committed for this experiment" in re.sub(r"\s+", " ", text)
+
+
 def test_site_is_made_of_the_run(finished, tmp_path):
     """Every link of its report and explorer leads somewhere."""
     write_site(finished[0] / "results/ci", ROOT, tmp_path / "site")
