@@ -185,7 +185,7 @@ TITLES = {
 
 _INTERVALS = {"pearson_r": 3, "better_than_is": 2, "better_than_wiener": 2}
 _FORMATS = {
-    "rank": "d",
+    "rank": ".0f",
     "p_is_holm": ".2g",
     "p_wiener_holm": ".2g",
     "seconds": ".1f",
@@ -212,7 +212,7 @@ def _cells(row: dict) -> dict[str, Cell]:
         if name in _INTERVALS:
             low, high = row[f"{name}_low"], row[f"{name}_high"]
             return format_interval(value, low, high, _INTERVALS[name]), value
-        return format_number(value, _FORMATS.get(name, ".3f")), value
+        return format_number(value, _FORMATS.get(name, ".3f")), float(value)
 
     return {name: cell(name) for name in TITLES}
 

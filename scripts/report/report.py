@@ -115,6 +115,6 @@ if __name__ == "__main__":
                 else {}
             ),
             paper_source=load_paper(given.paper).source,
-            leaderboard=pd.read_csv(given.leaderboard) if given.leaderboard else None,
+            leaderboard=pd.read_csv(given.leaderboard[0]) if given.leaderboard else None,
         )
         Path(snakemake.output[0]).write_text(html, encoding="utf-8")

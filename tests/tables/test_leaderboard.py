@@ -146,6 +146,19 @@ def test_costs_are_those_of_a_sample(tmp_path):
     assert np.isnan(list(costs(paths, 6).values())).all()
 
 
+def test_a_file_of_the_table_makes_the_same_pages(table, tmp_path):
+    """Where ranks are read back as numbers with a gap, and words that are none as no words."""
+    of_els = table["machine"] == "els"
+    table = table.assign(settings=table["settings"].mask(of_els, ""))
+    path = tmp_path / "leaderboard.csv"
+    table.to_csv(path, index=False)
+    again = pd.read_csv(path)
+    assert render_leaderboard(again, "e") == render_leaderboard(table, "e")
+    assert to_latex(again) == to_latex(table)
+    assert format_leaderboard(again) == format_leaderboard(table)
+    assert format_submission(again, "els") == format_submission(table, "els")
+
+
 def test_pages_hold_every_row(table):
     (network, steps, rows), *others = blocks(table)
     assert (network, steps, len(rows), len(others)) == (ALL, 20, 4, 5)

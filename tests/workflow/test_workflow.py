@@ -227,6 +227,21 @@ def test_own_images_are_trained_calibrated_and_compared(own_results):
     assert "nothing committed" in (folder / "own results/checks/headline.txt").read_text()
 
 
+def test_leaderboard_is_added_to_a_report(own_run, tmp_path):
+    """To a finished run, of which nothing else is made again."""
+    folder = shutil.copytree(own_run.folder, tmp_path / "copy")
+    analyses = read("config.yaml")["analyses"]
+    (folder / "ranked.yaml").write_text(yaml.safe_dump({"analyses": [*analyses, "leaderboard"]}))
+    arguments = ("--configfile", *own_run.configs, "ranked.yaml", "--until", "report")
+    rules = set(planned(snakemake(folder, "-n", *arguments)))
+    assert rules == {"leaderboard", "figure_leaderboard", "report"}
+    snakemake(folder, *arguments)
+    page = (folder / "own results/report/index.html").read_text()
+    assert '<section id="leaderboard">' in page
+    assert "../tables/leaderboard.csv" in page
+    assert "<h3>Leaderboard</h3>" in page
+
+
 def test_published_protocol_is_sampled_and_followed(own_run, tmp_path):
     """By machines and network alike, of networks and scales that are there."""
     folder = shutil.copytree(own_run.folder, tmp_path / "copy")
