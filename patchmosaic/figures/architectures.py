@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from patchmosaic.analysis.agreement import pearson_r
 from patchmosaic.figures.pairs import MOST_COLUMNS, pairs
+from patchmosaic.machines.registry import label
 from patchmosaic.sampling.samples import load_samples
 
 
@@ -21,7 +22,7 @@ def draw(
         network, *others = (load_samples(Path(path)).part(0, MOST_COLUMNS) for path in paths)
         rows[architecture] = network.images
         for name, samples in zip(machines, others, strict=True):
-            row = f"{name.upper()} of {architecture}"
+            row = f"{label(name)} of {architecture}"
             rows[row] = samples.images
             correlations[row] = pearson_r(samples.images, network.images)
     return pairs(rows, network.seeds.tolist(), title, correlations=correlations)

@@ -15,6 +15,7 @@ from patchmosaic.analysis.garments import GARMENTS, inconsistent
 from patchmosaic.datasets.images import load_images, to_float_array
 from patchmosaic.figures.pairs import pairs
 from patchmosaic.figures.style import PAGE_INCHES, style
+from patchmosaic.machines.registry import label
 from patchmosaic.sampling.samples import join_shards, require_same_noise
 
 
@@ -53,7 +54,7 @@ def inconsistent_garments(
             rows[f"network\n{wrong.sum()} of {len(wrong)}"] = images[chosen]
             continue
         both = (wrong & network["inconsistent"]).sum()
-        row = f"{name.upper()}\n{wrong.sum()} ({both}) of {len(wrong)}"
+        row = f"{label(name)}\n{wrong.sum()} ({both}) of {len(wrong)}"
         rows[row] = images[chosen]
         correlations[row] = pearson_r(images[chosen], images_by_name["network"][chosen])
     why = np.where(network["extra_limbs"], "extra limbs", "lopsided")

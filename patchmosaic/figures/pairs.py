@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from patchmosaic.datasets.images import load_images
 from patchmosaic.figures.style import PAGE_INCHES, picture, style
+from patchmosaic.machines.registry import label
 from patchmosaic.sampling.samples import load_samples
 
 MOST_COLUMNS = 10  # seeds that are drawn
@@ -99,9 +100,9 @@ def draw(
     rows = {f"network, {steps} steps": samples.images}
     table, correlations = pd.read_csv(agreement), {}
     for name, path in reversed(machines.items()):
-        rows[name.upper()] = load_samples(Path(path)).part(0, MOST_COLUMNS).images
+        rows[label(name)] = load_samples(Path(path)).part(0, MOST_COLUMNS).images
         of_machine = table[table["machine"] == name].set_index("seed")
-        correlations[name.upper()] = of_machine.loc[samples.seeds, "pearson_r"].to_numpy()
+        correlations[label(name)] = of_machine.loc[samples.seeds, "pearson_r"].to_numpy()
     labels = None
     if samples.labels is not None:
         names = load_images(bank).class_names

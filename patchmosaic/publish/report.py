@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 import jinja2
 import pandas as pd
 
+from patchmosaic.machines.registry import label
 from patchmosaic.tables.headline import describe_network, summary, verdicts
 from patchmosaic.tables.leaderboard import TITLES, blocks
 from patchmosaic.tables.orderings import tally
@@ -151,6 +152,7 @@ def render_report(
         leaderboard=[] if leaderboard is None else blocks(leaderboard),
         titles=TITLES,
         describe=describe_network,
+        label=label,
         interval=format_interval,
         number=format_number,
     )

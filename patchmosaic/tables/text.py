@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 
 import pandas as pd
 
+from patchmosaic.machines.registry import label
 from patchmosaic.tables.headline import describe_network, summary
 
 
@@ -41,7 +42,7 @@ def format_headline(headline: pd.DataFrame, paired: pd.DataFrame) -> str:
 
     `steps` are the network's; the paper's number is a Pearson r. Tables as for :func:`verdicts`.
     """
-    width = max(len("machine"), *headline["machine"].str.len())
+    width = max(len("machine"), *headline["machine"].map(label).str.len())
     titles = (
         f"  steps  {'machine':<{width}}  seeds  Pearson r [95% interval]    r^2    R^2"
         "  beats IS [95% interval]  paper  ours-paper"
@@ -57,7 +58,7 @@ def format_headline(headline: pd.DataFrame, paired: pd.DataFrame) -> str:
                 row.fraction_better_than_is, row.fraction_low, row.fraction_high, 2
             )
             lines.append(
-                f"  {row.network_steps:>5}  {row.machine.upper():<{width}}  {row.seeds:>5}"
+                f"  {row.network_steps:>5}  {label(row.machine):<{width}}  {row.seeds:>5}"
                 f"  {r:>24}  {row.r_squared:5.3f}  {row.r2_determination:5.2f}"
                 f"  {better:>23}  {paper:>5}  {difference:>10}"
             )
@@ -70,7 +71,7 @@ def format_headline(headline: pd.DataFrame, paired: pd.DataFrame) -> str:
 def _undefined(headline: pd.DataFrame) -> Iterator[str]:
     for row in headline[headline["undefined"] > 0].itertuples():
         yield (
-            f"{row.network}, {row.network_steps} steps, {row.machine.upper()}: r is undefined (a "
+            f"{row.network}, {row.network_steps} steps, {label(row.machine)}: r is undefined (a "
             f"constant image) on {row.undefined} of {row.seeds} seeds; there it counts as 0."
         )
 
@@ -78,11 +79,15 @@ def _undefined(headline: pd.DataFrame) -> Iterator[str]:
 def format_comparison(comparison: pd.DataFrame) -> str:
     """The comparison as plain text for a terminal, ending in a line that says how it went."""
     width = max(len("network"), *comparison["network"].str.len())
-    titles = f"{'network':<{width}}  steps  machine  committed  found  tolerance   moved  ok   note"
+    wide = max(len("machine"), *comparison["machine"].map(label).str.len())
+    titles = (
+        f"{'network':<{width}}  steps  {'machine':<{wide}}  committed  found  tolerance   moved"
+    )
+    titles += "  ok   note"
     lines = [titles, "-" * len(titles)]
     for row in comparison.itertuples():
         lines.append(
-            f"{row.network:<{width}}  {row.network_steps:>5}  {row.machine.upper():<7}"
+            f"{row.network:<{width}}  {row.network_steps:>5}  {label(row.machine):<{wide}}"
             f"  {format_number(row.committed, '.3f'):>9}  {format_number(row.found, '.3f'):>5}"
             f"  {format_number(row.tolerance, '.3f'):>9}  {format_number(row.moved, '+.3f'):>6}"
             f"  {'yes' if row.ok else 'NO':<3}  {row.note}"
