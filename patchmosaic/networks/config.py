@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Literal
+from typing import Literal, Self
 
 from patchmosaic.machines.registry import BOUNDARIES
-from patchmosaic.networks.registry import ARCHITECTURES
+from patchmosaic.networks.registry import ARCHITECTURES, SPECIAL
 
 Padding = Literal["zeros", "circular"]
 PADDINGS = BOUNDARIES  # what a network is padded with is the boundary of its machines
@@ -56,11 +57,17 @@ class NetworkConfig:
                 "nothing)"
             )
 
-    @property
-    def receptive_field(self) -> int | None:
-        """Side in pixels of the largest square a prediction depends on; None: all of the image."""
-        row = ARCHITECTURES[self.architecture]
-        return 2 * (self.layers + 2) + 1 if "layers" in row.settings else row.reach
+    @classmethod
+    def of(cls, network: Mapping, image_channels: int, size: int, classes: int) -> Self:
+        """A network of an experiment's config, with all of its settings, for images of this shape.
+
+        ``classes`` are those of its images; one that is unconditional has none.
+        """
+        keys = ("architecture", "channels", "padding", *SPECIAL)
+        settings = {key: network[key] for key in keys if key in network}
+        if not network["conditional"]:
+            classes = 0
+        return cls(image_channels=image_channels, size=size, classes=classes, **settings)
 
     def differences(self, other: dict) -> list[str]:
         """Readable lines, one for each key in which ``other`` differs from this config."""

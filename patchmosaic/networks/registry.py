@@ -19,8 +19,6 @@ class ArchitectureRow:
         settings: keys of a network's config that it takes beside those that all take.
         multiple_of: of this many pixels the sides of its images have to be.
         groups: of channels that it normalises together, whose number divides its channels; 0: none.
-        reach: side in pixels of the largest square a prediction depends on; None: all of the
-            image, or what the number of layers says.
         in_paper: its name in the paper's tables; by default its own.
     """
 
@@ -29,7 +27,6 @@ class ArchitectureRow:
     settings: tuple[str, ...] = ()
     multiple_of: int = 1
     groups: int = 0
-    reach: int | None = None
     in_paper: str = ""
 
 
@@ -42,7 +39,7 @@ ARCHITECTURES = {
         in_paper="resnet",
     ),
     "unet_paper": ArchitectureRow(
-        "UNet", "patchmosaic.networks.paper:PaperUNet", multiple_of=4, reach=48, in_paper="unet"
+        "UNet", "patchmosaic.networks.paper:PaperUNet", multiple_of=4, in_paper="unet"
     ),
     "resnet": ArchitectureRow("ResNet", "patchmosaic.networks.resnet:ResNet", settings=("layers",)),
     "unet": ArchitectureRow("UNet", "patchmosaic.networks.unet:UNet", multiple_of=4),

@@ -16,15 +16,7 @@ if __name__ == "__main__":
     with logged(snakemake.log[0]):
         network, published = snakemake.params.network, snakemake.params.published
         images = load_images(snakemake.input.images)
-        config = NetworkConfig(
-            architecture=network["architecture"],
-            image_channels=images.images.shape[1],
-            size=images.images.shape[2],
-            channels=network["channels"],
-            padding=network["padding"],
-            classes=len(images.class_names) if network["conditional"] else 0,
-            **({"layers": network["layers"]} if "layers" in network else {}),
-        )
+        config = NetworkConfig.of(network, *images.images.shape[1:3], len(images.class_names))
         path = fetch_published(published, Path(snakemake.params.folder))
         record = {
             "network": asdict(config),

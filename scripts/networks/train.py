@@ -23,15 +23,7 @@ if __name__ == "__main__":
         if network["conditional"]:
             where = f"networks.{snakemake.wildcards.network}.conditional"
             labels = torch.from_numpy(require_classes(images, where))
-        config = NetworkConfig(
-            architecture=network["architecture"],
-            image_channels=images.images.shape[1],
-            size=images.images.shape[2],
-            channels=network["channels"],
-            padding=network["padding"],
-            classes=len(images.class_names) if network["conditional"] else 0,
-            **({"layers": network["layers"]} if "layers" in network else {}),
-        )
+        config = NetworkConfig.of(network, *images.images.shape[1:3], len(images.class_names))
         device = "cuda" if snakemake.resources.gpu and torch.cuda.is_available() else "cpu"
         claim = claim_card(Path(snakemake.params.state).parent) if device == "cuda" else None
         weights, snapshots, record = train(
