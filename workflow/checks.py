@@ -35,6 +35,7 @@ from patchmosaic.system.records import RecordError, load_record
 from workflow.experiment import (
     RUNNING_KEYS,
     UNCHANGED,
+    channels_of,
     has_snapshots,
     network_config,
     published_networks,
@@ -410,8 +411,7 @@ def _check_bank(where: str, dataset: str, other: str, config: dict) -> None:
             hint = _did_you_mean(name, config["datasets"])
             raise ConfigError(f"{where}: {name!r} is not defined{hint}")
         chosen = config["datasets"][name]
-        channels = chosen.get("channels", find_dataset(chosen["source"]).channels)
-        shapes.append((channels, chosen["size"]))
+        shapes.append((channels_of(chosen), chosen["size"]))
     if shapes[0] != shapes[1]:
         raise ConfigError(
             f"{where}: {other} has {shapes[1][0]} channels of {shapes[1][1]} pixels, {dataset} "

@@ -20,7 +20,6 @@ from patchmosaic.networks.authors import Published, load_published
 from patchmosaic.networks.config import NetworkConfig, row_of_paper
 from patchmosaic.networks.model_files import find_files
 from patchmosaic.networks.records import snapshots_path
-from patchmosaic.networks.registry import SPECIAL
 from patchmosaic.sampling.registry import PUBLISHED_STEPS
 
 # Keys of a variant that change the samples of the machine, and of the network.
@@ -248,10 +247,9 @@ class Experiment:
         for machine in self.own_machines:
             for name in dict.fromkeys(self.sampled_as(name, machine) for name in self.networks):
                 network, dataset = self.network(name), self.config["datasets"][self.dataset(name)]
-                channels = dataset.get("channels", find_dataset(dataset["source"]).channels)
                 question = {
                     "path": self.config["machines"][machine]["module"],
-                    "shape": [channels, dataset["size"], dataset["size"]],
+                    "shape": [channels_of(dataset), dataset["size"], dataset["size"]],
                     "conditional": network["conditional"],
                     "boundary": network["padding"],
                 }
@@ -485,12 +483,10 @@ class Experiment:
         A number that is of each class may come to all images.
         """
         dataset = self.config["datasets"][self.dataset(name)]
-        source = find_dataset(dataset["source"])
-        images = source.train_images
+        images = find_dataset(dataset["source"]).train_images
         if isinstance(bank, int) and images and not self.network(name)["conditional"]:
             images = min(images, bank)
-        channels = dataset.get("channels", source.channels)
-        return memory_for(usual_mb, images, channels, dataset["size"])
+        return memory_for(usual_mb, images, channels_of(dataset), dataset["size"])
 
     def bank_mb(self, name: str) -> int:
         """MB for a job that runs machines on the bank of a network."""
@@ -499,8 +495,7 @@ class Experiment:
     def values(self, name: str) -> int:
         """The number of values of an image of a network."""
         dataset = self.config["datasets"][self.dataset(name)]
-        channels = dataset.get("channels", find_dataset(dataset["source"]).channels)
-        return channels * dataset["size"] ** 2
+        return channels_of(dataset) * dataset["size"] ** 2
 
     def matrices_mb(self, name: str, machine: str) -> int:
         """MB that a machine of a network takes for covariances and what is made of them, at least.
@@ -569,16 +564,12 @@ def network_config(config: Mapping, name: str) -> NetworkConfig:
     """
     network = config["networks"][name]
     dataset = config["datasets"][network["dataset"]]
-    optional = {key: network[key] for key in SPECIAL if key in network}
-    return NetworkConfig(
-        architecture=network["architecture"],
-        image_channels=dataset.get("channels", find_dataset(dataset["source"]).channels),
-        size=dataset["size"],
-        channels=network["channels"],
-        padding=network["padding"],
-        classes=int(network["conditional"]),
-        **optional,
-    )
+    return NetworkConfig.of(network, channels_of(dataset), dataset["size"], classes=1)
+
+
+def channels_of(dataset: Mapping) -> int:
+    """The channels of the images of a dataset of the config: 1 or 3."""
+    return dataset.get("channels", find_dataset(dataset["source"]).channels)
 
 
 @cache
