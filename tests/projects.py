@@ -34,7 +34,7 @@ def copy_project(folder):
         ROOT / "patchmosaic", folder / "patchmosaic", ignore=shutil.ignore_patterns("__pycache__")
     )
     (folder / "numbers").mkdir()
-    for name in ("paper.yaml", "committed.yaml"):
+    for name in ("paper.yaml", "committed.yaml", "authors.yaml"):
         shutil.copyfile(ROOT / "numbers" / name, folder / "numbers" / name)
     return folder
 

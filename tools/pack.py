@@ -18,7 +18,7 @@ from patchmosaic.publish.manifest import NAME, ManifestError, format_differences
 from patchmosaic.system.files import written_whole
 
 LICENCES = "https://spdx.org/licenses/"
-BESIDE = ("CITATION.cff", "LICENSE")
+BESIDE = ("CITATION.cff", "LICENSE", "config.yaml")
 LEFT_OUT = ("banks/*", "networks/*.safetensors", "networks/snapshots/*")  # images, weights: large
 
 

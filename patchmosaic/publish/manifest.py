@@ -47,8 +47,7 @@ SOURCES = (
     "patchmosaic/**/*.j2",
     "patchmosaic/**/*.typ",
     "patchmosaic/**/*.bib",
-    "numbers/paper.yaml",
-    "numbers/committed.yaml",
+    "numbers/*.yaml",
 )
 _TEXTS = {"type": "object", "additionalProperties": {"type": "string"}}
 _SHA256 = {"type": "string", "pattern": "^[0-9a-f]{64}$"}

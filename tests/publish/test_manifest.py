@@ -346,8 +346,14 @@ def test_config_without_folders_of_the_machine():
 def test_sources_are_what_defines_results(tmp_path):
     defining = ["Snakefile", "workflow/rules/a.smk", "workflow/report/b.rst", "scripts/a/c.py"]
     defining += ["patchmosaic/d.py", "patchmosaic/engines/e.c", "patchmosaic/f.j2"]
-    defining += ["patchmosaic/publish/h.typ", "patchmosaic/publish/i.bib"]
-    for name in (*defining, "README.md", "patchmosaic/g.so", "patchmosaic/__pycache__/h.py"):
+    defining += ["patchmosaic/publish/h.typ", "patchmosaic/publish/i.bib", "numbers/j.yaml"]
+    for name in (
+        *defining,
+        "README.md",
+        "numbers/k.csv",
+        "patchmosaic/g.so",
+        "patchmosaic/__pycache__/h.py",
+    ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(name)
     found = source_digests(tmp_path)
@@ -398,7 +404,7 @@ def test_crate_holds_what_the_manifest_says(results, capsys):
     packed[f"results/{NAME}"] = (results / NAME).read_bytes()
     packed |= {
         name: (ROOT / name).read_bytes()
-        for name in (*manifest["sources"], "LICENSE", "CITATION.cff")
+        for name in (*manifest["sources"], "LICENSE", "CITATION.cff", "config.yaml")
     }
     with zipfile.ZipFile("out/crate.zip") as archive:
         assert archive.testzip() is None
