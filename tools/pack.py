@@ -12,10 +12,9 @@ from rocrate.model import ContextEntity
 from rocrate.rocrate import ROCrate
 from verify import ROOT, fails, results_parser, summary, verify
 
-from patchmosaic.datasets.content import sha256_of
 from patchmosaic.publish.article import article_of
 from patchmosaic.publish.manifest import NAME, ManifestError, format_differences
-from patchmosaic.system.files import written_whole
+from patchmosaic.system.files import sha256_of, written_whole
 
 LICENCES = "https://spdx.org/licenses/"
 BESIDE = ("CITATION.cff", "LICENSE", "config.yaml")

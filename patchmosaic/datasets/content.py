@@ -73,14 +73,6 @@ def blocks(path: Path) -> Iterator[bytes]:
             yield block
 
 
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's content, in hexadecimal."""
-    digest = hashlib.sha256()
-    for block in blocks(path):
-        digest.update(block)
-    return digest.hexdigest()
-
-
 def store(content: Iterable[bytes], folder: Path, file: RawFile) -> None:
     """Write `content` to `folder / file.name`, inflating gzip, and keep it only if it is `file`.
 

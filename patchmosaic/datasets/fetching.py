@@ -9,12 +9,12 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from patchmosaic.datasets.content import DatasetError, RawFile, SourceError, sha256_of
+from patchmosaic.datasets.content import DatasetError, RawFile, SourceError
 from patchmosaic.datasets.image_files import collection_digest
 from patchmosaic.datasets.readers import COLLECTION_LINK
 from patchmosaic.datasets.registry import Dataset, find_dataset
 from patchmosaic.datasets.sources import ImageSource, LocalPath, Source, Transfer
-from patchmosaic.system.files import written_whole
+from patchmosaic.system.files import sha256_of, written_whole
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,6 @@ from pathlib import Path
 import pandas as pd
 
 from patchmosaic.analysis.intervals import bootstrap_median
-from patchmosaic.datasets.content import sha256_of
 from patchmosaic.datasets.registry import REGISTRY
 from patchmosaic.figures.style import COLOURS
 from patchmosaic.machines.registry import MACHINES, label
@@ -21,6 +20,7 @@ from patchmosaic.networks.config import row_of_paper
 from patchmosaic.networks.registry import ARCHITECTURES
 from patchmosaic.publish.manifest import NAME, content_digest, read_manifest
 from patchmosaic.publish.report import QUESTION
+from patchmosaic.system.files import sha256_of
 from patchmosaic.tables.committed import compare, load_committed
 from patchmosaic.tables.headline import DESCRIPTION, summary, verdicts
 from patchmosaic.tables.orderings import tally

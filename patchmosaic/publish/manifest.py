@@ -21,8 +21,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
-from patchmosaic.datasets.content import sha256_of
-from patchmosaic.system.files import written_whole
+from patchmosaic.system.files import sha256_of, written_whole
 
 NAME = "manifest.json"
 FORMAT = 2

@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+from patchmosaic.system.files import sha256_of
 from patchmosaic.system.records import (
     RecordError,
-    file_sha256,
     load_record,
     record_path,
     save_record,
@@ -40,7 +40,7 @@ def save_scales_record(path: Path, tables: list[Path], record: dict) -> None:
         tables: the files that the calibration left.
         record: how they were made, with the ``weights_sha256`` of the network they are for.
     """
-    save_record(path, {**record, "tables": {table.name: file_sha256(table) for table in tables}})
+    save_record(path, {**record, "tables": {table.name: sha256_of(table) for table in tables}})
 
 
 def read_scales(path: Path) -> dict[float, int]:

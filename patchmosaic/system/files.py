@@ -1,8 +1,9 @@
-"""Files that exist only whole, and locks, among processes that share a folder."""
+"""Files: digests, writing that leaves them whole or not at all, locks among processes."""
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import uuid
 import warnings
@@ -10,6 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

@@ -7,13 +7,13 @@ import hashlib
 import json
 from pathlib import Path
 
-from patchmosaic.system.files import written_whole
+from patchmosaic.system.files import sha256_of, written_whole
 
 RECORD_DIGEST = "record_sha256"
 
 
 class RecordError(ValueError):
-    """A checkpoint that is missing, altered, or not of the network that was asked for."""
+    """A record, or a file of weights, scales or code, that is missing, altered or unfit."""
 
 
 def record_path(weights_path: Path) -> Path:
@@ -46,7 +46,7 @@ def load_record(path: Path) -> dict:
 
 
 def verify_digest(path: Path, expected: str | None) -> None:
-    found = file_sha256(path)
+    found = sha256_of(path)
     if found != expected:
         raise RecordError(f"{path}: expected SHA-256 {expected}, found {found}")
 
@@ -61,8 +61,3 @@ def save_record(path: Path, record: dict) -> None:
 def _record_digest(record: dict) -> str:
     """SHA-256 of the record as sorted JSON, whatever stands between its keys and values."""
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
-
-
-def file_sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -8,11 +8,11 @@ from pathlib import Path
 import torch
 
 from patchmosaic.datasets.banks import require_classes
-from patchmosaic.datasets.content import sha256_of
 from patchmosaic.datasets.images import load_images, to_float
 from patchmosaic.networks.external import Running, load_external
 from patchmosaic.networks.probing import PROBE_IMAGES, examine
 from patchmosaic.system.console import logged
+from patchmosaic.system.files import sha256_of
 from patchmosaic.system.records import save_record
 
 if __name__ == "__main__":

@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 
 from patchmosaic.datasets.banks import require_classes
-from patchmosaic.datasets.content import sha256_of
 from patchmosaic.datasets.images import load_images, to_float
 from patchmosaic.machines.own import PROBE_BANK, OwnMachine, probe
 from patchmosaic.system.console import logged
+from patchmosaic.system.files import sha256_of
 from patchmosaic.system.records import save_record
 
 if __name__ == "__main__":
