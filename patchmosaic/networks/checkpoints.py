@@ -15,31 +15,8 @@ from patchmosaic.networks.config import NetworkConfig
 from patchmosaic.networks.diffusers import build_diffusers
 from patchmosaic.networks.external import ExternalNetwork, Running, load_external
 from patchmosaic.networks.records import snapshots_path, verify_checkpoint, verify_snapshots
-from patchmosaic.sampling.scales import read_scales, save_scales_record, verify_scales
 from patchmosaic.system.files import written_whole
-from patchmosaic.system.records import (
-    RECORD_DIGEST,
-    RecordError,
-    load_record,
-    record_path,
-    save_record,
-)
-
-__all__ = [
-    "RECORD_DIGEST",
-    "RecordError",
-    "load_checkpoint",
-    "load_record",
-    "read_scales",
-    "record_path",
-    "save_checkpoint",
-    "save_record",
-    "save_scales_record",
-    "snapshots_path",
-    "verify_checkpoint",
-    "verify_scales",
-    "verify_snapshots",
-]
+from patchmosaic.system.records import RecordError, record_path, save_record
 
 
 def save_checkpoint(

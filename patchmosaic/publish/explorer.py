@@ -16,25 +16,10 @@ from torch import Tensor
 
 from patchmosaic.analysis.patch_origins import provenance
 from patchmosaic.machines.local import EquivariantLocalScoreMachine
-from patchmosaic.publish.explorer_page import (
-    Exploration,
-    load_explorations,
-    render_explorer,
-    save_explorations,
-)
 from patchmosaic.sampling.sampler import machine_x0
 from patchmosaic.sampling.scales import scale_at
 from patchmosaic.sampling.schedule import alpha_bar
 from patchmosaic.sampling.trajectories import follow
-
-__all__ = [
-    "Exploration",
-    "explore",
-    "load_explorations",
-    "random_part",
-    "render_explorer",
-    "save_explorations",
-]
 
 
 def random_part(candidates: np.ndarray, count: int) -> np.ndarray:
