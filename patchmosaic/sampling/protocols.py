@@ -1,4 +1,4 @@
-"""Named protocols: noise levels, clipping and final image of published comparisons, and ours.
+"""The protocols of published comparisons: noise levels, clipping and final image.
 
 Published leaderboards do not sample alike, so a number is of a protocol. Each visits noise levels
 from high to low by deterministic DDIM, and its final image is the ``x_0`` predicted at the last.
@@ -6,7 +6,7 @@ from high to low by deterministic DDIM, and its final image is the ``x_0`` predi
 ============  ==========================================  ==============  ===========
 protocol      levels                                      ``x_0`` within  final image
 ============  ==========================================  ==============  ===========
-ours          cosine, 20 steps (:mod:`.schedule`)         as it is        as it is
+ours          cosine (:mod:`.schedule`), any number       as it is        as it is
 lukoianov     linear betas, t = 900, 800, ..., 0 of 1000  clamped         as it is
 golddiff      the same                                    clamped         clamped
 ============  ==========================================  ==============  ===========
@@ -28,12 +28,7 @@ import numpy as np
 from torch import Tensor
 
 from patchmosaic.sampling.registry import PUBLISHED_STEPS
-from patchmosaic.sampling.schedule import (
-    COSINE_STRETCH,
-    alpha_bar,
-    noise_from_x0,
-    reverse_times,
-)
+from patchmosaic.sampling.schedule import COSINE_STRETCH, alpha_bar, noise_from_x0
 
 
 def linear_alpha_bars(
@@ -127,15 +122,14 @@ class Protocol:
 _LEVELS = linear_alpha_bars()
 _LEADING = tuple(_LEVELS[t] for t in leading_steps(PUBLISHED_STEPS["lukoianov"]))
 
-PROTOCOLS = {
-    "ours": Protocol(tuple(alpha_bar(t) for t in reverse_times(20)[:-1])),
+PUBLISHED = {
     "lukoianov": Protocol(_LEADING, clips=True),
     "golddiff": Protocol(_LEADING, clips=True, clamps=True),
 }
 
 
 def protocol(name: str) -> Protocol:
-    """The protocol of a name; ValueError for an unknown one."""
-    if name not in PROTOCOLS:
-        raise ValueError(f"protocol is {name!r}: choose one of {', '.join(PROTOCOLS)}")
-    return PROTOCOLS[name]
+    """The published protocol of a name; ValueError for an unknown one."""
+    if name not in PUBLISHED:
+        raise ValueError(f"protocol is {name!r}: choose one of {', '.join(PUBLISHED)}")
+    return PUBLISHED[name]

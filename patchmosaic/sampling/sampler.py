@@ -88,7 +88,7 @@ def sample(
         predict_x0: maps ``(x_t, t)`` to ``x_0``.
         steps, start: of :func:`schedule.ddim`; published protocols have their own.
         observe: called as ``observe(t, x_t, x0)`` at every step.
-        protocol: a name of :data:`patchmosaic.sampling.protocols.PROTOCOLS`.
+        protocol: a name of :data:`patchmosaic.sampling.registry.PROTOCOLS`.
     """
     times = visited_times(steps, start, protocol)
     with tqdm(total=len(times) - 1, unit="step", mininterval=2, desc=description) as bar:

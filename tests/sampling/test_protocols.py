@@ -7,7 +7,8 @@ import torch
 
 from patchmosaic.sampling import registry
 from patchmosaic.sampling.protocols import (
-    PROTOCOLS,
+    PUBLISHED,
+    Protocol,
     cosine_time,
     leading_steps,
     linear_alpha_bars,
@@ -23,7 +24,7 @@ def test_levels_are_the_published():
     """alpha_bar from 2.7e-4 (sigma 60.8) to .9999 (sigma .01), in ten leading steps."""
     assert leading_steps(10) == [900, 800, 700, 600, 500, 400, 300, 200, 100, 0]
     for name in ("lukoianov", "golddiff"):
-        levels = PROTOCOLS[name].levels
+        levels = PUBLISHED[name].levels
         assert levels[0] == pytest.approx(2.7e-4, abs=5e-6)
         assert math.sqrt((1 - levels[0]) / levels[0]) == pytest.approx(60.8, abs=0.05)
         assert levels[-1] == pytest.approx(0.9999, abs=1e-12)
@@ -49,14 +50,15 @@ def test_ours_is_the_reverse_process():
     seed = torch.randn(2, 1, 3, 3, generator=torch.Generator().manual_seed(0)).double()
     expected = ddim(lambda x, t: shrunk(x, alpha_bar(t)), seed, reverse_times(20))
     visited = []
-    found = PROTOCOLS["ours"].sample(shrunk, seed, lambda a, *_: visited.append(a))
+    levels = tuple(alpha_bar(t) for t in reverse_times(20)[:-1])
+    found = Protocol(levels).sample(shrunk, seed, lambda a, *_: visited.append(a))
     assert torch.allclose(found, expected)
-    assert visited == list(PROTOCOLS["ours"].levels)
+    assert visited == list(levels)
 
 
 def test_published_steps_clip_towards_but_not_the_noise():
     seed = torch.tensor([-1.7, 0.2, 2.5]).double().view(3, 1, 1, 1)
-    levels, clipped = PROTOCOLS["lukoianov"].levels, 0
+    levels, clipped = PUBLISHED["lukoianov"].levels, 0
     for i, start in enumerate(seed.flatten().tolist()):
         x = start
         for here, following in zip(levels, [*levels[1:], None], strict=True):
@@ -65,9 +67,9 @@ def test_published_steps_clip_towards_but_not_the_noise():
             clipped += abs(x0) > 1
             if following is not None:
                 x = math.sqrt(following) * min(max(x0, -1), 1) + math.sqrt(1 - following) * noise
-        assert PROTOCOLS["lukoianov"].sample(shrunk, seed)[i] == pytest.approx(x0)
+        assert PUBLISHED["lukoianov"].sample(shrunk, seed)[i] == pytest.approx(x0)
         clamped = min(max(x0, -1), 1)
-        assert PROTOCOLS["golddiff"].sample(shrunk, seed)[i] == pytest.approx(clamped)
+        assert PUBLISHED["golddiff"].sample(shrunk, seed)[i] == pytest.approx(clamped)
     assert clipped
 
 
@@ -77,28 +79,27 @@ def test_final_image_is_the_last_prediction():
     def beyond(x, _):
         return torch.full_like(x, 2.0)
 
-    assert (PROTOCOLS["ours"].sample(beyond, seed) == 2).all()
-    assert (PROTOCOLS["lukoianov"].sample(beyond, seed) == 2).all()
-    assert (PROTOCOLS["golddiff"].sample(beyond, seed) == 1).all()
+    assert (PUBLISHED["lukoianov"].sample(beyond, seed) == 2).all()
+    assert (PUBLISHED["golddiff"].sample(beyond, seed) == 1).all()
 
 
 def test_our_networks_and_scales_at_their_levels():
     for t in (0.05, 0.4, 1.0):
         assert cosine_time(alpha_bar(t)) == pytest.approx(t)
-    assert all(0 < cosine_time(a) <= 1 for a in PROTOCOLS["lukoianov"].levels)
+    assert all(0 < cosine_time(a) <= 1 for a in PUBLISHED["lukoianov"].levels)
     with pytest.raises(ValueError, match=r"alpha_bar is 0\.0001: the cosine schedule ends at"):
         cosine_time(1e-4)
     scales = {0.05: 3, 0.5: 9, 1.0: 15}
     for t, size in scales.items():
         assert nearest_scale(scales, alpha_bar(t)) == size
-    assert nearest_scale(scales, PROTOCOLS["lukoianov"].levels[0]) == 15
-    assert nearest_scale(scales, PROTOCOLS["lukoianov"].levels[-1]) == 3
+    assert nearest_scale(scales, PUBLISHED["lukoianov"].levels[0]) == 15
+    assert nearest_scale(scales, PUBLISHED["lukoianov"].levels[-1]) == 3
 
 
 def test_names_and_steps_are_those_that_configs_know():
-    assert tuple(PROTOCOLS) == registry.PROTOCOLS
+    assert tuple(PUBLISHED) == registry.PROTOCOLS[1:]
     for name, steps in registry.PUBLISHED_STEPS.items():
-        assert len(PROTOCOLS[name].levels) == steps
+        assert len(PUBLISHED[name].levels) == steps
 
 
 @pytest.mark.parametrize("name", registry.PUBLISHED_STEPS)
@@ -124,5 +125,5 @@ def test_machines_and_networks_sample_by_a_protocol_at_its_times(name):
 
 
 def test_unknown_protocols_are_refused():
-    with pytest.raises(ValueError, match="protocol is 'edm': choose one of ours, lukoianov, gold"):
+    with pytest.raises(ValueError, match="protocol is 'edm': choose one of lukoianov, golddiff"):
         protocol("edm")
