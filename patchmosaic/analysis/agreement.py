@@ -69,11 +69,6 @@ def pearson_r(machine: ArrayLike, network: ArrayLike) -> Values:
     return _cosine(_centred(a), _centred(b))
 
 
-def r_squared(machine: ArrayLike, network: ArrayLike) -> Values:
-    """The square of :func:`pearson_r`, (n,): what is explained after the best linear rescaling."""
-    return pearson_r(machine, network) ** 2
-
-
 def r2_determination(machine: ArrayLike, network: ArrayLike) -> Values:
     """Coefficient of determination R^2 = 1 - SS_res / SS_tot, (n,), at most 1, without lower bound.
 
@@ -102,15 +97,10 @@ def cosine_similarity(machine: ArrayLike, network: ArrayLike) -> Values:
     return _cosine(*_vectors(machine, network))
 
 
-def mse(machine: ArrayLike, network: ArrayLike, is_unit: bool = False) -> Values:
-    """Mean squared difference, (n,), of images in [-1, 1].
-
-    Args:
-        machine, network: (n, C, H, W).
-        is_unit: give it for images mapped to [0, 1], without clamping: a quarter.
-    """
+def mse(machine: ArrayLike, network: ArrayLike) -> Values:
+    """Mean squared difference, (n,), of images in [-1, 1]; in [0, 1] it is a quarter."""
     a, b = _vectors(machine, network)
-    return ((a - b) ** 2).mean(axis=1) / (4 if is_unit else 1)
+    return ((a - b) ** 2).mean(axis=1)
 
 
 def rmse(machine: ArrayLike, network: ArrayLike) -> Values:
@@ -118,20 +108,17 @@ def rmse(machine: ArrayLike, network: ArrayLike) -> Values:
     return np.sqrt(mse(machine, network))
 
 
-def ssim(machine: ArrayLike, network: ArrayLike, window: int = 7) -> Values:
+def ssim(machine: ArrayLike, network: ArrayLike) -> Values:
     """Structural similarity of images in [-1, 1], (n,), at most 1: luminance, contrast, structure.
 
     The mean over channels and all windows inside the image, each pixel counting alike, variances
     divided by n - 1, c1 = .02^2 and c2 = .06^2: that of scikit-image's structural_similarity.
+    Windows are squares of 7 pixels; of smaller images the largest odd side that they have.
     Source: Wang, Bovik, Sheikh and Simoncelli, IEEE Transactions on Image Processing, 2004.
-
-    Args:
-        machine, network: (n, C, H, W).
-        window: side in pixels, odd; of smaller images the largest odd one that they have.
     """
     _vectors(machine, network)  # checked
     a, b = np.asarray(machine, np.float64), np.asarray(network, np.float64)
-    side = min(window, *((s - 1) // 2 * 2 + 1 for s in a.shape[2:]))
+    side = min(7, *((s - 1) // 2 * 2 + 1 for s in a.shape[2:]))
     unbiased = side**2 / max(side**2 - 1, 1)
 
     def mean(x: Values) -> Values:
@@ -152,7 +139,8 @@ MORE_MEASURES = {
     "high_pass_r": high_pass_r,
     "ssim": ssim,
 }
-"""Columns of the tables of agreement that the leaderboard adds to those of :func:`agreement`."""
+"""Columns, each a function of two sets of images, that the leaderboard has beside those of
+:func:`agreement`."""
 
 
 def more_measures(machine_images: ArrayLike, network_images: ArrayLike) -> pd.DataFrame:

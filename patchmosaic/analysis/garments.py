@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 GARMENTS = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Shirt")
 """The classes of Fashion-MNIST whose objects are worn symmetrically."""
 DARK = -0.8  # pixels up to here, in [-1, 1], are background
+RAREST = 0.05  # share of a class
 
 
 def limbs(images: NDArray) -> NDArray[np.int64]:
@@ -43,14 +44,14 @@ def inconsistent(
     labels: NDArray[np.int64],
     training_images: NDArray,
     training_labels: NDArray[np.int64],
-    rarest: float = 0.05,
 ) -> pd.DataFrame:
     """Which garments have extra limbs or are lopsided, by the training images of their class.
+
+    One is where at most a share RAREST of its class reaches its value.
 
     Args:
         images, training_images: (n, 1, H, W) and (N, 1, H, W), in [-1, 1].
         labels, training_labels: (n,) and (N,).
-        rarest: an image is inconsistent where at most this share of its class reaches its value.
 
     Returns:
         One row an image: extra_limbs, lopsided, inconsistent (either of them).
@@ -59,7 +60,7 @@ def inconsistent(
     for column, measure in (("extra_limbs", limbs), ("lopsided", asymmetry)):
         found, usual = measure(images), measure(training_images)
         result[column] = [
-            (usual[training_labels == label] >= value).mean() <= rarest
+            (usual[training_labels == label] >= value).mean() <= RAREST
             for label, value in zip(labels, found, strict=True)
         ]
     return result.assign(inconsistent=result.any(axis=1))

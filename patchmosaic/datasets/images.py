@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,30 +70,6 @@ class Images:
     def __repr__(self) -> str:
         classes = f", {len(self.class_names)} classes" if self.class_names else ""
         return f"Images({len(self)} of {self.images.shape[1:]}, {self.images.dtype}{classes})"
-
-    @classmethod
-    def from_arrays(
-        cls,
-        arrays: Sequence[np.ndarray] | np.ndarray,
-        labels: Sequence[int] | np.ndarray | None = None,
-        class_names: Sequence[str] = (),
-    ) -> Images:
-        """Images from (C, size, size) uint8 arrays, all of one shape; ids are their positions."""
-        arrays = [np.asarray(array) for array in arrays]
-        for position, array in enumerate(arrays):
-            if array.shape != arrays[0].shape:
-                raise DatasetError(
-                    f"array {position} has shape {array.shape}, array 0 {arrays[0].shape}; "
-                    "all must have one shape"
-                )
-        if labels is not None and np.asarray(labels).dtype.kind not in "iu":
-            raise DatasetError(f"labels are {np.asarray(labels).dtype}, expected whole numbers")
-        return cls(
-            np.array(arrays),
-            None if labels is None else np.asarray(labels, dtype=np.int64),
-            np.arange(len(arrays)),
-            tuple(class_names),
-        )
 
     def __len__(self) -> int:
         return len(self.images)

@@ -20,13 +20,11 @@ class EngineRow:
 
     Args:
         address: "module:class" of an :class:`patchmosaic.engines.base.Engine`.
-        needs: in words, what a computer must have for it.
         settings: the arguments that its class takes.
         otherwise: engines that compute the same, to be tried where it is unavailable.
     """
 
     address: str
-    needs: str = ""
     settings: tuple[str, ...] = ()
     otherwise: tuple[str, ...] = ()
 
@@ -35,17 +33,15 @@ ENGINES = {
     "dense": EngineRow("patchmosaic.engines.dense:DenseEngine"),
     "exact": EngineRow(
         "patchmosaic.engines.native:NativeEngine",
-        needs="a kernel that was compiled when the package was built",
         settings=("threads",),
         otherwise=("fused",),
     ),
     "adaptive": EngineRow(
         "patchmosaic.engines.adaptive:AdaptiveEngine",
-        needs="a kernel that was compiled when the package was built",
         settings=("tolerance", "threads"),
         otherwise=("fused", "dense"),
     ),
-    "fused": EngineRow("patchmosaic.engines.fused:FusedEngine", needs="a graphics card, Triton"),
+    "fused": EngineRow("patchmosaic.engines.fused:FusedEngine"),
 }
 CHOICES = ("auto", *ENGINES)
 """What may be asked for: an engine, or the fastest exact one on the CPU and dense on a card."""

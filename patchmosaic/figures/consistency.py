@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from patchmosaic.figures.style import (
-    style,
-)
-
-if TYPE_CHECKING:  # it needs torch
-    pass
+from patchmosaic.figures.style import style
 from patchmosaic.figures.trajectories import along_trajectories
 
 

@@ -16,9 +16,11 @@ from patchmosaic.figures.style import (
     style,
 )
 
+MOST_CURVES = 6  # in one panel
+
 
 @style()
-def scales(table: pd.DataFrame, *, curves: int = 6) -> Figure:
+def scales(table: pd.DataFrame) -> Figure:
     """The calibrated patch size P(t) of every network (the paper's figure 4b).
 
     The curves of a panel are moved apart by a fraction of a pixel, so that coinciding ones stay
@@ -28,13 +30,12 @@ def scales(table: pd.DataFrame, *, curves: int = 6) -> Figure:
     Args:
         table: network, t, patch_size (the locality scale P in pixels), smallest, largest (best P of
             a trajectory), trajectories (how many).
-        curves: most networks in one panel.
     """
     if table.empty:
         raise ValueError("there are no scales to draw")
     networks = list(table.sort_values("t").groupby(["network", "trajectories"], sort=False))
     networks.sort(key=lambda named: list(table["network"]).index(named[0][0]))
-    panels = math.ceil(len(networks) / curves)
+    panels = math.ceil(len(networks) / MOST_CURVES)
     curves = math.ceil(len(networks) / panels)
     width = COLUMN_INCHES if panels == 1 else PAGE_INCHES
     figure = Figure((width, 2.3 + 0.13 * curves), layout="constrained")

@@ -33,6 +33,7 @@ COLOURS = {
 }
 BLACK, BLUE, VERMILLION, GREEN, SKY, ORANGE, PURPLE = COLOURS.values()
 NETWORK_LOOK = (VERMILLION, "v")
+FRAME_MS = 300  # of animations
 
 
 def machine_looks(sources: Iterable[str]) -> dict[str, tuple[str, str]]:
@@ -91,9 +92,7 @@ def save_figure(figure: Figure, path: str | Path) -> None:
         figure.savefig(path, metadata=undated[suffix])
 
 
-def save_animation(
-    frames: Iterable[Figure], path: str | Path, *, milliseconds: int = 300, dpi: int = 300
-) -> None:
+def save_animation(frames: Iterable[Figure], path: str | Path, *, dpi: int = 300) -> None:
     """Write frames as an animated .png (or .gif) that repeats and rests on its last frame.
 
     A viewer that does not animate shows the first frame, so the last one also comes first.
@@ -106,7 +105,7 @@ def save_animation(
             canvas.draw()
             pictures.append(Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3]))
     pictures = [pictures[-1], *pictures[:-1]]
-    durations = [6 * milliseconds] + [milliseconds] * (len(pictures) - 1)
+    durations = [6 * FRAME_MS] + [FRAME_MS] * (len(pictures) - 1)
     first, *others = pictures
     first.save(path, save_all=True, append_images=others, duration=durations, loop=0)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -19,9 +18,6 @@ from patchmosaic.figures.style import (
     source_key,
     style,
 )
-
-if TYPE_CHECKING:  # it needs torch
-    pass
 
 
 @style()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import matplotlib
 import numpy as np
@@ -11,16 +10,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from patchmosaic.analysis.intervals import median_intervals
-from patchmosaic.figures.style import (
-    COLUMN_INCHES,
-    PAGE_INCHES,
-    style,
-)
+from patchmosaic.figures.style import COLUMN_INCHES, PAGE_INCHES, style
 from patchmosaic.machines.registry import label, ordered
-
-if TYPE_CHECKING:  # it needs torch
-    pass
-
 
 WIDE_INTERVAL = 0.2  # of a median Pearson r, from end to end
 

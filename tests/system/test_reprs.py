@@ -21,9 +21,9 @@ BANK = torch.linspace(-1, 1, 20 * 64).reshape(20, 1, 8, 8)
 @pytest.mark.parametrize(
     ("thing", "text"),
     [
-        (Images.from_arrays(BYTES), "Images(3 of (1, 8, 8), uint8)"),
+        (Images(BYTES, None, np.arange(3)), "Images(3 of (1, 8, 8), uint8)"),
         (
-            Images.from_arrays(BYTES, [0, 1, 0], ["a", "b"]),
+            Images(BYTES, np.array([0, 1, 0]), np.arange(3), ("a", "b")),
             "Images(3 of (1, 8, 8), uint8, 2 classes)",
         ),
         (
