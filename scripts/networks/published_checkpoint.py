@@ -16,7 +16,8 @@ if __name__ == "__main__":
     with logged(snakemake.log[0]):
         network, published = snakemake.params.network, snakemake.params.published
         images = load_images(snakemake.input.images)
-        config = NetworkConfig.of(network, *images.images.shape[1:3], len(images.class_names))
+        _, channels, size, _ = images.images.shape
+        config = NetworkConfig.of(network, channels, size, len(images.class_names))
         path = fetch_published(published, Path(snakemake.params.folder))
         record = {
             "network": asdict(config),

@@ -23,7 +23,8 @@ if __name__ == "__main__":
         if network["conditional"]:
             where = f"networks.{snakemake.wildcards.network}.conditional"
             labels = torch.from_numpy(require_classes(images, where))
-        config = NetworkConfig.of(network, *images.images.shape[1:3], len(images.class_names))
+        _, channels, size, _ = images.images.shape
+        config = NetworkConfig.of(network, channels, size, len(images.class_names))
         device = "cuda" if snakemake.resources.gpu and torch.cuda.is_available() else "cpu"
         claim = claim_card(Path(snakemake.params.state).parent) if device == "cuda" else None
         weights, snapshots, record = train(
