@@ -40,9 +40,7 @@ def band_agreement(machine: ArrayLike, network: ArrayLike) -> pd.DataFrame:
     rows = []
     for low, high in pairwise(edges):
         x, y = (c[..., (frequency > low) & (frequency <= high)].reshape(len(c), -1) for c in (a, b))
-        lengths = np.linalg.norm(x, axis=1) * np.linalg.norm(y, axis=1)
-        inner = (x * y.conj()).real.sum(axis=1)
-        r = np.divide(inner, lengths, out=np.full(len(x), np.nan), where=lengths > 0)
+        r = _correlation(x, y)
         power = np.divide(
             (np.abs(y) ** 2).sum(axis=1), variance, out=np.zeros(len(x)), where=variance > 0
         )
@@ -68,6 +66,11 @@ def high_pass_r(machine: ArrayLike, network: ArrayLike, above: float = 3.0) -> N
     cycles = (np.fft.fftfreq(side, 1 / side) for side in a.shape[-2:])
     kept = np.hypot(*np.meshgrid(*cycles, indexing="ij")) > max(above, 0.0)
     x, y = (c[..., kept].reshape(len(c), -1) for c in (a, b))
+    return _correlation(x, y)
+
+
+def _correlation(x: NDArray, y: NDArray) -> NDArray[np.float64]:
+    """Real inner product of complex vectors (n, k) over the product of their lengths, or nan."""
     lengths = np.linalg.norm(x, axis=1) * np.linalg.norm(y, axis=1)
     inner = (x * y.conj()).real.sum(axis=1)
     return np.divide(inner, lengths, out=np.full(len(x), np.nan), where=lengths > 0)

@@ -19,10 +19,10 @@ from patchmosaic.machines.registry import MACHINES, label
 from patchmosaic.networks.config import row_of_paper
 from patchmosaic.networks.registry import ARCHITECTURES
 from patchmosaic.publish.manifest import NAME, content_digest, read_manifest
-from patchmosaic.publish.report import QUESTION
+from patchmosaic.publish.pages import QUESTION
 from patchmosaic.system.files import sha256_of
 from patchmosaic.tables.committed import compare, load_committed
-from patchmosaic.tables.headline import DESCRIPTION, summary, verdicts
+from patchmosaic.tables.headline import DESCRIPTION, count_verdicts, summary, verdicts
 from patchmosaic.tables.orderings import tally
 from patchmosaic.tables.paper import Paper, load_paper
 from patchmosaic.tables.paper_tables import REPORTED
@@ -361,15 +361,13 @@ def _agreement(c: Content) -> None:
     head, paired = c.read("tables/headline.csv"), c.read("tables/paired.csv")
     files = ("tables/headline.csv", "tables/paired.csv")
     rows = verdicts(head, paired)
-    compared = rows.dropna(subset=["els", "is"])
-    above = int((compared["verdict"] == "ELS clearly above IS").sum())
-    below = int((compared["verdict"] == "ELS clearly below IS").sum())
-    c.value("verdict", verdict(len(compared), above, below), *files)
+    compared, above, below = count_verdicts(rows)
+    c.value("verdict", verdict(compared, above, below), *files)
     c.value("summary", summary(head, paired), *files)
-    c.value("compared", _count(len(compared), "comparison"), *files)
+    c.value("compared", _count(compared, "comparison"), *files)
     c.value("above", above, *files)
     c.value("below", below, *files)
-    c.value("unclear", len(compared) - above - below, *files)
+    c.value("unclear", compared - above - below, *files)
     by_machine = {machine: group for machine, group in head.groupby("machine")}
     for machine, group in by_machine.items():
         c.value(f"r.{machine}", span(group["pearson_r"]), files[0])

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from patchmosaic.analysis.agreement import pearson_r
-from patchmosaic.publish.report import template
+from patchmosaic.publish.pages import template
 from patchmosaic.system.arrays import read_arrays
 
 COLUMNS = 32  # of the sheet of training images

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from patchmosaic.publish.report import template
+from patchmosaic.publish.pages import template
 from patchmosaic.tables.leaderboard import TITLES, blocks
 
 

@@ -9,17 +9,14 @@ import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
-import jinja2
 import pandas as pd
 
 from patchmosaic.machines.registry import label
-from patchmosaic.tables.headline import describe_network, summary, verdicts
+from patchmosaic.publish.pages import QUESTION, template
+from patchmosaic.tables.headline import ABOVE, BELOW, describe_network, summary, verdicts
 from patchmosaic.tables.leaderboard import TITLES, blocks
 from patchmosaic.tables.orderings import tally
 from patchmosaic.tables.text import format_interval, format_number
-
-QUESTION = "Do the ELS machine and trained diffusion networks draw the same pixels?"
-"""What report, article and site open with."""
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -89,18 +86,6 @@ _PROVENANCE_COLUMNS = {
 }
 
 
-def template(name: str) -> jinja2.Template:
-    """A page's template of this package; what it shows is escaped, and nothing may be undefined."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("patchmosaic.publish", "."),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(name)
-
-
 def render_report(
     *,
     experiment: str,
@@ -134,6 +119,7 @@ def render_report(
     return template("report.html.j2").render(
         experiment=experiment,
         question=QUESTION,
+        looks={ABOVE: "good", BELOW: "bad"},
         summary=summary(headline, paired),
         verdicts=verdicts(headline, paired).to_dict("records"),
         headline=headline.to_dict("records"),

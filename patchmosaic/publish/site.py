@@ -15,7 +15,7 @@ import pandas as pd
 
 from patchmosaic.publish.article import article_of
 from patchmosaic.publish.manifest import NAME, read_manifest
-from patchmosaic.publish.report import QUESTION, template
+from patchmosaic.publish.pages import QUESTION, template
 from patchmosaic.tables.headline import summary
 
 PAGES = ("*.md", "docs/*.md", "benchmarks/*.md", "config/*.md", "numbers/*.md")

@@ -17,6 +17,7 @@ from tqdm.auto import tqdm
 
 from patchmosaic.machines.local import EquivariantLocalScoreMachine
 from patchmosaic.sampling.sampler import network_noise, network_x0
+from patchmosaic.sampling.scales import best_sizes
 from patchmosaic.sampling.schedule import alpha_bar, ddim, noise_from_x0, reverse_times
 
 
@@ -72,9 +73,8 @@ def choose_scales(cosines: pd.DataFrame) -> pd.DataFrame:
         One row a time, from t near 0 upwards: t, patch_size, cosine (the mean over trajectories
         of the cosine similarity at that patch size).
     """
-    best = cosines.loc[cosines.groupby(["t", "trajectory"])["cosine"].idxmax()]
     rows = []
-    for t, group in best.groupby("t"):
+    for t, group in best_sizes(cosines).groupby("t"):
         patch_size = int(np.quantile(group["patch_size"], 0.5, method="lower"))
         if patch_size == cosines["patch_size"].max():
             warnings.warn(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from patchmosaic.system.files import sha256_of
 from patchmosaic.system.records import (
@@ -13,6 +14,9 @@ from patchmosaic.system.records import (
     save_record,
     verify_digest,
 )
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def scale_at(scales: dict[float, int], t: float) -> int:
@@ -30,6 +34,11 @@ def shifted_scales(scales: dict[float, int], steps: int) -> dict[float, int]:
     """
     times, last = sorted(scales), len(scales) - 1
     return {t: scales[times[min(max(i + steps, 0), last)]] for i, t in enumerate(times)}
+
+
+def best_sizes(cosines: pd.DataFrame) -> pd.DataFrame:
+    """Of a row a t, trajectory and patch_size those with the highest cosine at each t."""
+    return cosines.loc[cosines.groupby(["t", "trajectory"])["cosine"].idxmax()]
 
 
 def save_scales_record(path: Path, tables: list[Path], record: dict) -> None:

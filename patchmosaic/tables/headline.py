@@ -1,8 +1,8 @@
 """The headline table: median agreement per network, beside the paper's and our committed one.
 
-headline(agreement, paper.rows)      # one row a network, number of steps and machine
-verdicts(headline, paired)               # is ELS clearly above IS?
-compare(headline, committed, "default")  # did a committed number move?
+headline(agreement, paper.rows)  # one row a network, number of steps and machine
+verdicts(headline, paired)       # is ELS clearly above IS?
+summary(headline, paired)        # all of it in a few sentences
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ COLUMNS = [
 
 
 FEW_SEEDS = 10
+ABOVE, BELOW = "ELS clearly above IS", "ELS clearly below IS"
 
 
 def headline(agreement: pd.DataFrame, paper: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -149,8 +150,7 @@ def verdicts(headline: pd.DataFrame, paired: pd.DataFrame) -> pd.DataFrame:
     """Whether ELS agrees with a network better than IS does: one row a network and number of steps.
 
     Both machines start from the same noise, so the difference of their r, seed by seed, decides:
-    "ELS clearly above IS", "ELS clearly below IS" or "not separated", by
-    :func:`patchmosaic.analysis.intervals.clear_sign`.
+    ABOVE, BELOW or "not separated", by :func:`patchmosaic.analysis.intervals.clear_sign`.
 
     Args:
         headline: as :func:`headline` makes it.
@@ -192,7 +192,14 @@ def _verdict(row: Mapping[str, float]) -> str:
         if math.isnan(row[machine]):
             return f"no {machine.upper()} to compare"
     sign = clear_sign(row["difference_low"], row["difference_high"], row["p_value"])
-    return {1: "ELS clearly above IS", -1: "ELS clearly below IS", 0: "not separated"}[sign]
+    return {1: ABOVE, -1: BELOW, 0: "not separated"}[sign]
+
+
+def count_verdicts(verdicts: pd.DataFrame) -> tuple[int, int, int]:
+    """Of :func:`verdicts`: how many compare ELS and IS, how many are ABOVE, how many BELOW."""
+    compared = int(verdicts[["els", "is"]].notna().all(axis=1).sum())
+    above, below = (int((verdicts["verdict"] == word).sum()) for word in (ABOVE, BELOW))
+    return compared, above, below
 
 
 def summary(headline: pd.DataFrame, paired: pd.DataFrame) -> str:
@@ -200,10 +207,9 @@ def summary(headline: pd.DataFrame, paired: pd.DataFrame) -> str:
     rows = verdicts(headline, paired).dropna(subset=["els", "is"])
     if rows.empty:
         return "No network has both ELS and IS: there is nothing to compare."
-    above = int((rows["verdict"] == "ELS clearly above IS").sum())
-    below = int((rows["verdict"] == "ELS clearly below IS").sum())
+    compared, above, below = count_verdicts(rows)
     return (
-        f"In {above} of {len(rows)} comparisons the ELS machine, which has no trained weights, "
+        f"In {above} of {compared} comparisons the ELS machine, which has no trained weights, "
         "agrees with the trained network clearly better than IS, the memorising baseline; in "
         f"{below} clearly worse (95% interval of the median difference, seed by seed, on one side "
         "of 0, and exact sign test below .05). "

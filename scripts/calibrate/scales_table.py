@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from patchmosaic.sampling.scales import read_scales
+from patchmosaic.sampling.scales import best_sizes, read_scales
 from patchmosaic.system.console import logged
 
 if __name__ == "__main__":
@@ -16,7 +16,7 @@ if __name__ == "__main__":
             found = pd.DataFrame(read_scales(Path(scales)).items(), columns=["t", "patch_size"])
             found["t"] = found["t"].round(6)
             every = pd.read_csv(cosines)
-            best = every.loc[every.groupby(["t", "trajectory"])["cosine"].idxmax()]
+            best = best_sizes(every)
             sizes = best.groupby(best["t"].round(6))["patch_size"].agg(["min", "max"])
             sizes = sizes.rename(columns={"min": "smallest", "max": "largest"})
             found = found.join(sizes, on="t")

@@ -12,7 +12,7 @@ from finished_results import FULL, ROOT, full
 from patchmosaic.publish.article import article_of, typeset
 from patchmosaic.publish.article_content import gather
 from patchmosaic.publish.manifest import read_manifest
-from patchmosaic.publish.report import QUESTION
+from patchmosaic.publish.pages import QUESTION
 from patchmosaic.publish.site import SiteError, broken_links, write_site
 
 REPORT = '<!doctype html><html lang="en"><body><a href="../tables/headline.csv">x</a></body></html>'
