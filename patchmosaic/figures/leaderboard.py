@@ -20,7 +20,7 @@ def leaderboard_chart(table: pd.DataFrame) -> Figure:
     """Median r of every predictor with its interval, a panel a network, from the best down.
 
     Filled markers are of the most network steps, whose medians give the order, white ones of fewer.
-    What sees the network's weights is a ceiling: its median goes through the panel as a line.
+    What sees the network's weights is a yardstick without rank: a line through the panel.
 
     Args:
         table: as :func:`patchmosaic.tables.leaderboard.leaderboard` makes it.

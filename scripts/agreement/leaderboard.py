@@ -1,4 +1,4 @@
-"""Rank every predictor by every measure, beside networks as ceilings."""
+"""Rank every predictor by every measure, beside networks trained for the same."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ def fact(predictor, seeds):
     }
 
 
-def ceiling(run):
+def yardstick(run):
     """The agreement of a network with its sibling, seed by seed, and what there is to say."""
     network, sibling, of_is = (
         joined(paths) for paths in (run["samples"], run["sibling"]["samples"], run["is"])
@@ -58,7 +58,7 @@ if __name__ == "__main__":
             seeds = tables[0]["seed"].nunique()
             facts += [where | fact(predictor, seeds) for predictor in run["predictors"]]
             if run["sibling"]:
-                table, of_sibling = ceiling(run)
+                table, of_sibling = yardstick(run)
                 tables.append(table.assign(**where, machine=SIBLING))
                 facts.append(where | of_sibling)
         table = leaderboard(pd.concat(tables), pd.DataFrame(facts))

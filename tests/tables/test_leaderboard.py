@@ -70,7 +70,7 @@ def test_rows_are_ranked_within_their_network_and_steps(table):
         assert rows["pearson_r"].is_monotonic_decreasing
         assert rows["machine"].tolist() == [SIBLING, "els", "wiener", "is"]
         assert rows["rank"].iloc[1:].tolist() == [1, 2, 3]
-        assert rows["rank"].isna().tolist() == [True, False, False, False]  # a ceiling has none
+        assert rows["rank"].isna().tolist() == [True, False, False, False]  # a yardstick has none
 
 
 def test_a_row_says_what_its_seeds_say(seeds, table):

@@ -163,7 +163,7 @@ rule siblings:
 
 
 rule leaderboard:
-    """Rank every predictor by every measure, beside networks as ceilings."""
+    """Rank every predictor by every measure, beside networks trained for the same."""
     input:
         agreement=E.results / "tables/agreement.csv",
         samples=sorted(
