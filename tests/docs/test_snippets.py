@@ -77,9 +77,19 @@ def test_the_package_s_docstring_is_a_tour():
     assert {room for room in rooms if room not in patchmosaic.__doc__} == set()
 
 
+def inline():
+    """(page, text) of each command of snakemake within a line, where the configs it names exist."""
+    for page in PAGES:
+        prose = re.sub(r"```.*?```", "", (ROOT / page).read_text(), flags=re.DOTALL)
+        for text in re.findall(r"`(snakemake [^`]+)`", prose):
+            configs = re.findall(r"\S+\.yaml", text)
+            if "--unlock" not in text and all((ROOT / name).is_file() for name in configs):
+                yield page, " ".join(text.split())
+
+
 def commands():
     """(page, words) of each shell command, continued lines joined and comments left out."""
-    for page, text in blocks("sh"):
+    for page, text in [*blocks("sh"), *inline()]:
         for line in text.replace("\\\n", " ").splitlines():
             if words := shlex.split(line, comments=True):
                 yield page, words
