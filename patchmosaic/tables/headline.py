@@ -23,7 +23,7 @@ DESCRIPTION = ["dataset", "architecture", "padding", "conditional"]
 RUN = ["network", "network_steps", "machine"]
 
 
-_VALUES = ["pearson_r", "r_squared", "r2_determination", "cosine", "rmse"]
+MEASURES = ["pearson_r", "r_squared", "r2_determination", "cosine", "rmse"]
 
 
 COLUMNS = [
@@ -45,7 +45,7 @@ COLUMNS = [
     "cosine",
     "rmse",
     "undefined",
-    *(f"{value}_{end}" for value in _VALUES[1:] for end in ("low", "high")),
+    *(f"{value}_{end}" for value in MEASURES[1:] for end in ("low", "high")),
 ]
 
 
@@ -63,7 +63,8 @@ def headline(agreement: pd.DataFrame, paper: pd.DataFrame | None = None) -> pd.D
         agreement: the per-seed columns of
             :func:`patchmosaic.analysis.agreement.agreement` with network,
             dataset, architecture, padding, conditional (bool), network_steps and machine. Networks
-            of one description that differ in name keep rows of their own.
+            of one description that differ in name keep rows of their own. Tables that were kept
+            before a measure was there lack its column, or have nothing in it.
         paper: columns dataset, architecture, padding, conditional, network_steps, els, ls, is: the
             paper's medians, which are Pearson's r; None leaves `paper` and `difference` empty.
             Altered copies find the rows of their originals, as by :func:`with_copies`.
@@ -71,13 +72,14 @@ def headline(agreement: pd.DataFrame, paper: pd.DataFrame | None = None) -> pd.D
     Returns:
         The columns COLUMNS. <value>_low and _high are the bootstrap 95% interval of the median;
         fraction_better_than_is, empty for machine "is", has its Wilson 95% interval in fraction_low
-        and fraction_high; rmse is in units of pixels in [-1, 1]; difference is ours - paper.
+        and fraction_high; rmse is in units of pixels in [-1, 1]; difference is ours - paper. What
+        was not measured is empty.
 
     Raises:
         ValueError: on missing columns, an unknown machine, a seed that occurs twice, or no rows.
     """
     keys = [*DESCRIPTION, *RUN]
-    missing = sorted({*keys, *_VALUES, "seed", "better_than_is"} - set(agreement.columns))
+    missing = sorted({*keys, "pearson_r", "seed", "better_than_is"} - set(agreement.columns))
     if missing:
         raise ValueError(f"agreement lacks the columns {', '.join(missing)}")
     if agreement.empty:
@@ -94,7 +96,9 @@ def headline(agreement: pd.DataFrame, paper: pd.DataFrame | None = None) -> pd.D
             raise ValueError(f"seeds occur more than once for {dict(zip(keys, key, strict=True))}")
         row = dict(zip(keys, key, strict=True))
         row |= {"seeds": len(group), "undefined": int(group["pearson_r"].isna().sum())}
-        for value in _VALUES:
+        for value in MEASURES:
+            if not _is_measured(value, group):
+                continue
             interval = bootstrap_median(group[value].fillna(0.0))
             row |= {value: interval.estimate, f"{value}_low": interval.low}
             row[f"{value}_high"] = interval.high
@@ -119,6 +123,11 @@ def headline(agreement: pd.DataFrame, paper: pd.DataFrame | None = None) -> pd.D
         .sort_values([*DESCRIPTION, "network", "network_steps", "order"], ignore_index=True)
         .drop(columns="order")
     )
+
+
+def _is_measured(value: str, group: pd.DataFrame) -> bool:
+    """Whether a measure is there; where r is undefined, it may be, too."""
+    return value in group and bool((group[value].notna() | group["pearson_r"].isna()).any())
 
 
 def originals(datasets: Iterable[str]) -> dict[str, str]:

@@ -90,6 +90,18 @@ def test_headline_columns_and_medians(table):
     assert np.isnan(ideal["fraction_better_than_is"])
 
 
+def test_what_a_kept_table_lacks_is_empty_and_no_zero(table):
+    kept = table[table["dataset"] == "mnist"].drop(columns="rmse")
+    whole = headline(table, PAPER.rows)
+    medians = headline(pd.concat([kept, table[table["dataset"] != "mnist"]]), PAPER.rows)
+    assert headline(kept)[["rmse", "rmse_low", "rmse_high"]].isna().all(axis=None)
+    is_kept = medians["dataset"] == "mnist"
+    lacking = ["rmse", "rmse_low", "rmse_high"]
+    assert medians.loc[is_kept, lacking].isna().all(axis=None)
+    pd.testing.assert_frame_equal(medians[~is_kept], whole[~is_kept])
+    pd.testing.assert_frame_equal(medians.drop(columns=lacking), whole.drop(columns=lacking))
+
+
 def test_steps_choose_the_paper_table():
     both = pd.concat([per_seed("is", IS, IS, steps=steps) for steps in (20, 150)])
     assert headline(both, PAPER.rows).set_index("network_steps")["paper"].to_dict() == {
@@ -144,7 +156,7 @@ def test_networks_of_one_description_stay_apart():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda t: t.drop(columns="rmse"), "lacks the columns rmse"),
+        (lambda t: t.drop(columns="pearson_r"), "lacks the columns pearson_r"),
         (lambda t: t.iloc[:0], "no rows"),
         (lambda t: t.assign(machine="ELS"), "machine is 'ELS': choose one of els"),
         (lambda t: t.assign(seed=1), "seeds occur more than once"),
