@@ -24,10 +24,10 @@ THREADS = "2"
 
 
 def project(folder: Path) -> Path:
-    """The small project, with a training of about half a minute."""
+    """The small project, with a training of about twenty seconds."""
     folder.mkdir()
     project_with_pictures(folder)
-    (folder / "tiny.yaml").write_text(TINY.replace("epochs: 2,", "epochs: 6000,"))
+    (folder / "tiny.yaml").write_text(TINY.replace("epochs: 2,", "epochs: 3000,"))
     return folder
 
 
@@ -60,7 +60,7 @@ def main(work: Path) -> None:
 
     def steps() -> list[int]:
         text = log.read_text() if log.exists() else ""
-        return [int(n) for n in re.findall(r"\| (\d+)/12000 ", text)]
+        return [int(n) for n in re.findall(r"\| (\d+)/6000 ", text)]
 
     wait_for(
         "the training's first thousand steps",
@@ -70,7 +70,7 @@ def main(work: Path) -> None:
         sys.exit("error: the workflow ended before its training could be preempted")
     number, state = training_job()
     subprocess.run(["scontrol", "requeue", number], check=True)
-    print(f"requeued job {number} ({state}) after {max(steps())} of 12000 steps", flush=True)
+    print(f"requeued job {number} ({state}) after {max(steps())} of 6000 steps", flush=True)
     wait_for("the end of the first attempt", lambda: training_job()[1] == "PENDING")
     subprocess.run(["scontrol", "update", f"JobId={number}", "StartTime=now"], check=True)
     if run.wait(timeout=600):
