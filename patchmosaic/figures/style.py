@@ -18,19 +18,10 @@ from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
 from PIL import Image
 
+from patchmosaic.figures.colours import COLOURS
 from patchmosaic.machines.registry import MACHINES, OWN_LOOKS, is_machine, label, ordered
 
 COLUMN_INCHES, PAGE_INCHES = 3.25, 6.75  # one and both columns of the ICML format
-# Okabe and Ito's colours, from dark to light in gray as well.
-COLOURS = {
-    "black": "#000000",
-    "blue": "#0072B2",
-    "vermillion": "#D55E00",
-    "green": "#009E73",
-    "sky": "#56B4E9",
-    "orange": "#E69F00",
-    "purple": "#CC79A7",
-}
 BLACK, BLUE, VERMILLION, GREEN, SKY, ORANGE, PURPLE = COLOURS.values()
 NETWORK_LOOK = (VERMILLION, "v")
 FRAME_MS = 300  # of animations

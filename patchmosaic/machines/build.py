@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from torch import Tensor
 
@@ -59,8 +59,3 @@ def settings_of(machine: Machine) -> dict[str, object]:
 
     told = keywords(build_machine)
     return {name: getattr(machine, name) for name in keywords(type(machine)) if name not in told}
-
-
-def in_words(settings: Mapping[str, object]) -> str:
-    """Settings such as "tau 0.005, softmax exact"; empty where there are none."""
-    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in settings.items())

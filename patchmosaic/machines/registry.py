@@ -42,7 +42,7 @@ class MachineRow:
     Args:
         title: its name in words.
         address: "module:class" of a subclass of :class:`patchmosaic.machines.base.Machine`.
-        look: colour and marker, names of :data:`patchmosaic.figures.style.COLOURS` and of
+        look: colour and marker, names of :data:`patchmosaic.figures.colours.COLOURS` and of
             matplotlib.
         source: a key of SOURCES.
         needs: some of NEEDS. A machine that needs no scales is asked without a patch size; one that
@@ -236,3 +236,8 @@ def ordered(names: Iterable[str]) -> list[str]:
 def label(name: str) -> str:
     """How figures call a machine; one of your own by its name."""
     return (MACHINES[name].label or name.upper()) if name in MACHINES else name
+
+
+def in_words(settings: Mapping[str, object]) -> str:
+    """Settings such as "tau 0.005, softmax exact"; empty where there are none."""
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in settings.items())

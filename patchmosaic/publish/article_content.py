@@ -14,7 +14,7 @@ import pandas as pd
 
 from patchmosaic.analysis.intervals import bootstrap_median
 from patchmosaic.datasets.registry import REGISTRY
-from patchmosaic.figures.style import COLOURS
+from patchmosaic.figures.colours import COLOURS
 from patchmosaic.machines.registry import MACHINES, label
 from patchmosaic.networks.config import row_of_paper
 from patchmosaic.networks.registry import ARCHITECTURES

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from patchmosaic.analysis.agreement import agreement, more_measures
-from patchmosaic.machines.build import in_words
+from patchmosaic.machines.registry import in_words
 from patchmosaic.publish.leaderboard import render_leaderboard
 from patchmosaic.sampling.samples import join_shards, load_samples, require_same_noise
 from patchmosaic.system.console import logged

@@ -8,8 +8,8 @@ import torch
 from predictors import images, queries
 
 from patchmosaic.figures.style import NETWORK_LOOK, machine_looks
-from patchmosaic.machines.build import build_machine, in_words, settings_of
-from patchmosaic.machines.registry import MACHINES, OWN_LOOKS, SEES, SOURCES
+from patchmosaic.machines.build import build_machine, settings_of
+from patchmosaic.machines.registry import MACHINES, OWN_LOOKS, SEES, SOURCES, in_words
 from patchmosaic.system.lazy import load
 
 
