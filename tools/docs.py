@@ -28,6 +28,7 @@ from patchmosaic.analysis.agreement import paired_differences  # noqa: E402
 from patchmosaic.analysis.intervals import bootstrap_median, paired_difference  # noqa: E402
 from patchmosaic.datasets.registry import REGISTRY  # noqa: E402
 from patchmosaic.tables.headline import headline  # noqa: E402
+from patchmosaic.tables.leaderboard import ALL  # noqa: E402
 from patchmosaic.tables.paper import load_paper  # noqa: E402
 from patchmosaic.tables.text import format_interval, listed, span  # noqa: E402
 from workflow.config_files import completed  # noqa: E402
@@ -47,6 +48,7 @@ KEPT_TABLES = {  # file of numbers/tables: of the results
     "variants.csv": "ablations/tables/variants.csv",
     "training_seeds.csv": "training_seeds/tables/training_seeds.csv",
     "own_network.csv": "own_network/tables/headline.csv",
+    "leaderboard.csv": "leaderboard/tables/leaderboard.csv",
 }
 PICTURE = "figures/pairs-fashion_mnist-resnet-zeros-150.png"
 ANSWER = (  # the networks of the paper's abstract, but for CelebA, in 150 steps
@@ -479,6 +481,35 @@ def circular_banks(numbers: Numbers) -> str:
     return markdown(titles, rows)
 
 
+def leaderboard_table(numbers: Numbers) -> str:
+    """Every predictor over all networks, and which is ranked first beside each."""
+    found = numbers.table("leaderboard")
+    titles = ["predictor", "sees", "r", "R²", "r of high-passed images", "better than IS"]
+    parts = []
+    for steps, rows in found[found["network"] == ALL].groupby("network_steps"):
+        lines = [
+            [
+                row.label,
+                row.sees,
+                format_interval(row.pearson_r, row.pearson_r_low, row.pearson_r_high, 2),
+                f"{row.r2_determination:.2f}",
+                f"{row.high_pass_r:.2f}",
+                None if pd.isna(row.better_than_is) else f"{row.better_than_is:.0%}",
+            ]
+            for row in rows.itertuples()
+        ]
+        seeds, table = rows["seeds"].max(), markdown(titles, lines)
+        parts.append(f"All networks in {steps} steps, {seeds} seeds:\n\n{table}\n")
+    apart = found[(found["network"] != ALL) & found["rank"].notna()]
+    lines = []
+    for (network, steps), rows in apart.groupby(["network", "network_steps"]):
+        best = rows.sort_values("rank").iloc[:3]
+        scores = (f"{row.label} {row.pearson_r:.2f}" for row in best.itertuples())
+        lines.append([f"`{network}`", steps, *scores])
+    ranked = markdown(["network", "network steps", "first", "second", "third"], lines)
+    return "\n".join([*parts, f"The first three beside each network, by median r:\n\n{ranked}"])
+
+
 def siblings(numbers: Numbers) -> str:
     """A sentence on networks of the same images, compared with each other and with ELS."""
     rows = numbers.table("siblings")
@@ -695,6 +726,7 @@ BLOCKS = (
     Block("docs/controls.md", "long trainings", long_trainings),
     Block("docs/controls.md", "siblings", siblings),
     Block("docs/controls.md", "training seeds", training_seeds),
+    Block("docs/leaderboard.md", "leaderboard", leaderboard_table),
     Block("docs/own_network.md", "own network", own_network),
     Block("docs/workflow.md", "memory", memory),
     Block("docs/workflow.md", "rule graph", rule_graph),

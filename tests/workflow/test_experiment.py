@@ -115,9 +115,13 @@ def test_leaderboard_is_told_of_every_predictor_and_of_siblings():
 
 def test_shipped_leaderboard_has_every_machine_but_one():
     """All that a bank of every training image allows."""
-    e = experiment(read("config/leaderboard.yaml"))
+    e, fast = (
+        experiment(read(f"config/{name}.yaml")) for name in ("leaderboard_all", "leaderboard")
+    )
     assert set(MACHINES) - set(e.machines) == {"ecomposite"}
+    assert set(fast.machines) < set(e.machines)
     assert e.has_leaderboard
+    assert fast.has_leaderboard
     assert not e.calibrates
     assert e.networks == experiment().networks
 
