@@ -485,7 +485,8 @@ def leaderboard_table(numbers: Numbers) -> str:
     """Every predictor over all networks, and which is ranked first beside each."""
     found = numbers.table("leaderboard")
     titles = ["predictor", "sees", "r", "R²", "r of high-passed images", "better than IS"]
-    parts = []
+    apart, parts = found[(found["network"] != ALL) & found["rank"].notna()], []
+    names = listed([f"`{name}`" for name in apart["network"].unique()])
     for steps, rows in found[found["network"] == ALL].groupby("network_steps"):
         lines = [
             [
@@ -499,8 +500,7 @@ def leaderboard_table(numbers: Numbers) -> str:
             for row in rows.itertuples()
         ]
         seeds, table = rows["seeds"].max(), markdown(titles, lines)
-        parts.append(f"All networks in {steps} steps, {seeds} seeds:\n\n{table}\n")
-    apart = found[(found["network"] != ALL) & found["rank"].notna()]
+        parts.append(f"{names} together in {steps} steps, {seeds} seeds:\n\n{table}\n")
     lines = []
     for (network, steps), rows in apart.groupby(["network", "network_steps"]):
         best = rows.sort_values("rank").iloc[:3]
