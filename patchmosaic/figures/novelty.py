@@ -59,8 +59,9 @@ def novelty(table: pd.DataFrame) -> Figure:
     for axes in grid.flat[len(networks) :]:
         axes.set_axis_off()
     figure.supxlabel(
-        "distance to the nearest training image (root mean square, pixels in [-1, 1]); "
-        "right: copies",
+        "distance to the nearest training image (root mean square,"
+        + ("\n" if columns == 1 else " ")
+        + "pixels in [-1, 1]); right: copies",
         fontsize=7,
     )
     return figure

@@ -124,3 +124,4 @@ def test_novelty_counts_the_copies_of_every_source():
     assert labels == [HELD_OUT, "network, 20 steps", "ELS", "IS"]
     assert [text.get_text() for text in figure.axes[0].texts] == ["0 of 3"] * 3 + ["1 of 3"]
     assert_legible(figure)
+    assert_legible(novelty(table[table["network"] == "a"]))  # in one column
