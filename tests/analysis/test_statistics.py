@@ -58,6 +58,7 @@ def test_siblings_are_compared_with_each_other_and_with_els():
         assert (found[f"{prefix}low"], found[f"{prefix}high"]) == interval[1:]
 
 
+@pytest.mark.slow
 def test_training_spread_finds_the_effects_that_made_the_values():
     rng = np.random.default_rng(0)
     k, n = 200, 300

@@ -132,6 +132,7 @@ def without_executor(words):
     return kept
 
 
+@pytest.mark.slow
 def test_snakemake_commands_plan_what_they_name():
     lists = [words[1:] for _, words in commands() if words[0] == "snakemake"]
     assert len(lists) > 10
@@ -214,6 +215,7 @@ def test_settings_are_valid(page, tmp_path, monkeypatch):
     validate_config(config, ROOT / "checkpoints")
 
 
+@pytest.mark.slow
 def test_the_tour_runs(tmp_path):
     """In a notebook's own backend, with images in MNIST's place; it has no outputs in the clone."""
     notebook = nbformat.read(ROOT / "docs/tour.ipynb", as_version=4)

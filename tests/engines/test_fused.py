@@ -32,6 +32,7 @@ def noisy(bank, n, t):
 @pytest.mark.parametrize(("channels", "patch_size"), [(1, 3), (3, 3)])
 @pytest.mark.parametrize(("boundary", "candidates"), BORDERS)
 @pytest.mark.parametrize("name", ["ls", "els"])
+@pytest.mark.slow
 def test_sums_are_those_of_the_dense_engine(name, boundary, candidates, channels, patch_size, t):
     bank = images(channels)
     x = noisy(bank, 2, t)
@@ -54,6 +55,7 @@ def test_sums_are_those_of_the_dense_engine(name, boundary, candidates, channels
 
 @pytest.mark.parametrize("patch_size", [1, 5, 7, 31])
 @pytest.mark.parametrize("boundary", ["zeros", "circular"])
+@pytest.mark.slow
 def test_patches_of_any_size(boundary, patch_size):
     """Smaller and larger than the image, whose sides differ; by the machine's own way."""
     bank = images(1)
@@ -116,6 +118,7 @@ for channels, side, wraps, interior in cases:
 """
 
 
+@pytest.mark.slow
 def test_it_compiles_for_cards(tmp_path):
     """Without one at hand, by the compiler that comes with Triton."""
     environment = {**os.environ, "TRITON_INTERPRET": "0", "TRITON_CACHE_DIR": str(tmp_path)}

@@ -603,6 +603,7 @@ def test_unusable_own_network_stops_with_one_line(finished):
     assert not (finished / "calibration/bad.scales.csv").exists()
 
 
+@pytest.mark.slow
 def test_documented_example_is_usable(tmp_path, monkeypatch):
     """docs/own_network.py, trained for a few steps on bars, and docs/own_network.yaml."""
     monkeypatch.chdir(tmp_path)

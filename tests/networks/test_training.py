@@ -279,6 +279,7 @@ def test_stopped_training_continues_to_the_same_weights(tmp_path):
     assert record["loss_curve"] == continued_record["loss_curve"]
 
 
+@pytest.mark.slow
 def test_killed_training_continues_to_the_same_weights(tmp_path):
     whole, _ = run(tmp_path / "whole")
     code = (
@@ -298,6 +299,7 @@ def test_killed_training_continues_to_the_same_weights(tmp_path):
     assert all(torch.equal(whole[key], continued[key]) for key in whole)
 
 
+@pytest.mark.slow
 def test_two_processes_train_one_run_once(tmp_path, capsys):
     """The second waits for the first, takes its state, and has nothing left to do."""
     whole, _ = run(tmp_path / "whole")

@@ -50,6 +50,7 @@ READERS = {
 
 
 @pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.slow
 def test_two_processes_write_one_path(name, tmp_path):
     """Neither fails, whatever is found at the path is whole, and no temporary file stays."""
     path, here = tmp_path / name, __file__.rsplit("/", 1)[0]

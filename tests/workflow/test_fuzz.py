@@ -171,6 +171,7 @@ def mutated_configs(draw):
     return base, config, [mutate(draw, config) for _ in range(draw(st.sampled_from([1, 1, 1, 3])))]
 
 
+@pytest.mark.slow
 def test_mutated_configs_are_valid_or_refused_by_name():
     outcomes = Counter()
 

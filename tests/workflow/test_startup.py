@@ -81,6 +81,7 @@ def files(scripts):
     return [PATHS[name] for name in sorted(scripts)]
 
 
+@pytest.mark.slow
 def test_libraries_that_are_imported_are_noticed():
     found = imported(["torch", "scipy"], files({"headline_check", "noise", "train"}))
     assert found == {"torch": str(ROOT / "scripts/sample/noise.py")}
@@ -96,6 +97,7 @@ def test_libraries_that_are_imported_are_noticed():
     ],
     ids=["torch", "drawing_and_statistics", "matplotlib", "pandas"],
 )
+@pytest.mark.slow
 def test_scripts_import_only_what_they_use(libraries, scripts):
     assert imported(libraries, files(scripts)) == {}
 
