@@ -25,7 +25,11 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))  # the package and the workflow beside this file
 
 from patchmosaic.analysis.agreement import paired_differences  # noqa: E402
-from patchmosaic.analysis.intervals import bootstrap_median, paired_difference  # noqa: E402
+from patchmosaic.analysis.intervals import (  # noqa: E402
+    bootstrap_median,
+    paired_difference,
+    with_undefined_as_zero,
+)
 from patchmosaic.datasets.registry import REGISTRY  # noqa: E402
 from patchmosaic.tables.headline import headline  # noqa: E402
 from patchmosaic.tables.leaderboard import ALL  # noqa: E402
@@ -100,11 +104,11 @@ def tables(folder: Path) -> list[Path]:
 
 def learning(rows: pd.DataFrame) -> pd.DataFrame:
     """Median agreement of ELS after so many training images, with its interval."""
-    els = rows[rows["machine"] == "els"].fillna({"pearson_r": 0.0})
+    els = rows[rows["machine"] == "els"].set_index(["images_seen", "network"])["pearson_r"]
     moments = [
         {"network": network, "images_seen": seen}
         | dict(zip(("pearson_r", "low", "high"), bootstrap_median(r), strict=True))
-        for (seen, network), r in els.groupby(["images_seen", "network"])["pearson_r"]
+        for (seen, network), r in with_undefined_as_zero(els).groupby(level=[0, 1])
     ]
     return pd.DataFrame(moments)
 
@@ -155,7 +159,7 @@ class Numbers:
         rows = self.agreement.query(
             "machine == 'els' and network == @network and network_steps == @steps"
         )
-        return rows.set_index("seed")["pearson_r"].fillna(0.0)
+        return with_undefined_as_zero(rows.set_index("seed")["pearson_r"])
 
     def table(self, name: str) -> pd.DataFrame:
         """One of the small tables."""
@@ -456,15 +460,17 @@ def _with_difference(row: pd.Series | None) -> str:
 def circular_banks(numbers: Numbers) -> str:
     """Circular networks' ELS with interior and with wrapped patches, per number of steps."""
     keys = ["network", "network_steps", "machine"]
-    wrapped = numbers.agreement.set_index([*keys, "seed"])["pearson_r"].fillna(0.0)
+    wrapped, inside = (
+        with_undefined_as_zero(rows.set_index([*keys, "seed"])["pearson_r"])
+        for rows in (numbers.agreement, numbers.interior.query("machine == 'els'"))
+    )
     reported = headline(numbers.interior, numbers.paper).set_index(keys)["paper"]
-    els = numbers.interior.query("machine == 'els'").fillna({"pearson_r": 0.0})
     rows = []
-    for (network, steps), group in els.groupby(keys[:2]):
-        before = wrapped[group.set_index([*keys, "seed"]).index]
-        change = paired_difference(group["pearson_r"], before)
-        cells = [network, steps, "found with it", len(group)]
-        cells += [format_interval(*bootstrap_median(r), 2) for r in (before, group["pearson_r"])]
+    for (network, steps), after in inside.groupby(level=[0, 1]):
+        before = wrapped[after.index]
+        change = paired_difference(after, before)
+        cells = [network, steps, "found with it", len(after)]
+        cells += [format_interval(*bootstrap_median(r), 2) for r in (before, after)]
         cells += [format_interval(change.estimate, change.low, change.high, 3), change.negative]
         rows.append([*cells, f"{reported[network, steps, 'els']:.2f}"])
     for row in numbers.table("interior").itertuples():

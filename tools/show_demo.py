@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from patchmosaic.analysis.intervals import with_undefined_as_zero
 from patchmosaic.datasets.registry import REGISTRY
 from patchmosaic.sampling.samples import load_samples
 
@@ -25,10 +26,11 @@ def describe(agreement: pd.DataFrame, bank: int, whole: int, reference: pd.DataF
         whole: how many there are.
         reference: the same columns, of a run with the whole bank that has these seeds too.
     """
-    seeds = agreement.pivot(index="seed", columns="machine", values="pearson_r").fillna(0.0)
-    seeds = seeds[[name for name in ("els", "ls", "is") if name in seeds]]
+    seeds = agreement.pivot(index="seed", columns="machine", values="pearson_r")
+    seeds = with_undefined_as_zero(seeds[[name for name in ("els", "ls", "is") if name in seeds]])
     seeds.columns = seeds.columns.str.upper()
-    els = reference.query("machine == 'els'").set_index("seed")["pearson_r"].fillna(0.0)
+    els = reference.query("machine == 'els'").set_index("seed")["pearson_r"]
+    els = with_undefined_as_zero(els)
     seeds["ELS, all images"] = els[seeds.index]
     cost = (seeds["ELS, all images"] - seeds["ELS"]).median()
     table = pd.concat([seeds, seeds.median().to_frame("median").T]).rename_axis("seed")

@@ -6,8 +6,8 @@ computes Pearson's r: an r of .95 is an r^2 of .90, and the coefficient of deter
 charges for a difference in mean or contrast, which r does not see.
 
 A constant image has no correlation: its r, r^2 and (where the network's image is constant) R^2 are
-nan here, as is the cosine similarity with an image of zeros. Nothing is dropped;
-:func:`patchmosaic.tables.headline.headline` counts and reports the undefined ones.
+nan here, as is the cosine similarity with an image of zeros. What is taken
+of many images counts them, :func:`patchmosaic.analysis.intervals.with_undefined_as_zero`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,11 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
 from patchmosaic.analysis.frequencies import high_pass_r
-from patchmosaic.analysis.intervals import bootstrap_median, paired_difference
+from patchmosaic.analysis.intervals import (
+    bootstrap_median,
+    paired_difference,
+    with_undefined_as_zero,
+)
 
 Values = NDArray[np.float64]
 
@@ -201,7 +205,6 @@ def siblings(
     """How two networks of the same images agree with each other, and with ELS, over the same seeds.
 
     What one network says of another, trained apart, is the yardstick for what a machine can say.
-    As in the headline, an undefined r (a constant image) counts as 0.
 
     Args:
         images: final images of both, each (n, C, H, W), of the same seeds in the same order.
@@ -215,7 +218,7 @@ def siblings(
     values = {"pearson_r": pearson_r(*images), "els_a": els[0], "els_b": els[1]}
     for name, r in values.items():
         prefix = "" if name == "pearson_r" else f"{name}_"
-        interval = bootstrap_median(np.nan_to_num(np.asarray(r, np.float64), nan=0.0))
+        interval = bootstrap_median(with_undefined_as_zero(np.asarray(r, np.float64)))
         found |= {name: interval.estimate, f"{prefix}low": interval.low}
         found |= {f"{prefix}high": interval.high}
     return found
@@ -223,8 +226,6 @@ def siblings(
 
 def paired_differences(agreement: pd.DataFrame, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
     """:func:`paired_difference` of Pearson's r between machines, seed by seed.
-
-    As in the headline, an undefined r (a constant image) counts as 0.
 
     Args:
         agreement: columns network, network_steps, machine, seed, pearson_r.
@@ -236,7 +237,8 @@ def paired_differences(agreement: pd.DataFrame, pairs: Sequence[tuple[str, str]]
     """
     rows = []
     for (network, steps), group in agreement.groupby(["network", "network_steps"]):
-        wide = group.pivot(index="seed", columns="machine", values="pearson_r").fillna(0.0)
+        wide = group.pivot(index="seed", columns="machine", values="pearson_r")
+        wide = with_undefined_as_zero(wide)
         for a, b in pairs:
             if {a, b} <= set(wide.columns):
                 found = paired_difference(wide[a], wide[b])._asdict()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from statistics import NormalDist
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,24 @@ MOST_DRAWN = 2**22  # values that the bootstrap draws at once
 
 
 NORMAL_95 = NormalDist().inv_cdf(0.975)  # 1.96: half of the interval that holds 95%
+
+
+Measured = TypeVar("Measured", pd.Series, pd.DataFrame, NDArray[np.float64])
+
+
+def with_undefined_as_zero(r: Measured) -> Measured:
+    """A copy in which 0 stands for nan: what every median, difference and mean of r is taken of.
+
+    A constant image has no correlation. Its seed is not dropped, which would favour a machine that
+    fails on it, but counts as an image that explains nothing. The same holds of every other measure
+    of agreement that is undefined with r. Tables say beside their medians how many there were.
+
+    Args:
+        r: float, of any shape, nan where undefined.
+    """
+    counted = r.copy()
+    counted[np.isnan(counted)] = 0.0
+    return counted
 
 
 class Interval(NamedTuple):
@@ -51,7 +69,7 @@ def bootstrap_median(
 
 
 def median_intervals(table: pd.DataFrame, by: str | list[str], column: str) -> pd.DataFrame:
-    """:func:`bootstrap_median` of a column over each group of rows; undefined values count as 0.
+    """:func:`bootstrap_median` of a column over each group of rows, :func:`with_undefined_as_zero`.
 
     Args:
         table: at least the columns named.
@@ -61,7 +79,7 @@ def median_intervals(table: pd.DataFrame, by: str | list[str], column: str) -> p
     Returns:
         A row a group, indexed by `by`: estimate, low, high.
     """
-    groups = table.fillna({column: 0.0}).groupby(by)[column]
+    groups = table.assign(**{column: with_undefined_as_zero(table[column])}).groupby(by)[column]
     return groups.apply(lambda values: pd.Series(bootstrap_median(values)._asdict())).unstack()
 
 
@@ -168,11 +186,11 @@ def training_spread(r: ArrayLike) -> dict[str, float | int]:
 
     Each r is taken as a mean plus random effects of the training, of the noise and of their
     interaction; their variances are the usual estimates of a two-way layout with one observation a
-    cell (Searle, Casella and McCulloch 1992, chapter 4), 0 where an estimate is below. Undefined r
-    counts as 0.
+    cell (Searle, Casella and McCulloch 1992, chapter 4), 0 where an estimate is below.
 
     Args:
-        r: Pearson's r, (k trainings, n noise seeds), at least 2 of each.
+        r: Pearson's r, (k trainings, n noise seeds), at least 2 of each; taken
+            :func:`with_undefined_as_zero`.
 
     Returns:
         networks (k), seeds (n); least_median and greatest_median of the trainings; half_interval,
@@ -181,7 +199,7 @@ def training_spread(r: ArrayLike) -> dict[str, float | int]:
         interval for a median over noise of a training from any seed, if both were normal:
         half_interval and 1.96 sd_training, the root of the sum of squares. All in units of r.
     """
-    r = np.nan_to_num(np.asarray(r, np.float64), nan=0.0)
+    r = with_undefined_as_zero(np.asarray(r, np.float64))
     if r.ndim != 2 or min(r.shape) < 2:
         raise ValueError(f"r has shape {r.shape}: expected at least 2 trainings and 2 noise seeds")
     k, n = r.shape

@@ -6,7 +6,11 @@ import numpy as np
 import pandas as pd
 
 from patchmosaic.analysis.agreement import pearson_r
-from patchmosaic.analysis.intervals import bootstrap_median, paired_difference
+from patchmosaic.analysis.intervals import (
+    bootstrap_median,
+    paired_difference,
+    with_undefined_as_zero,
+)
 from patchmosaic.sampling.samples import Samples, require_same_noise
 
 
@@ -31,8 +35,6 @@ def variant_agreement(
 def variants_table(agreement: pd.DataFrame, unchanged: str) -> pd.DataFrame:
     """Median r of each variant and median paired difference from the unchanged chain.
 
-    As in the headline, an undefined r (a constant image) counts as 0.
-
     Args:
         agreement: network, network_steps, variant, kind, seed, pearson_r.
         unchanged: the name of the chain as it is, among the variants.
@@ -45,7 +47,7 @@ def variants_table(agreement: pd.DataFrame, unchanged: str) -> pd.DataFrame:
     rows = []
     for (network, steps), run in agreement.groupby(["network", "network_steps"], sort=False):
         by_variant = {
-            name: group.set_index("seed")["pearson_r"].fillna(0.0)
+            name: with_undefined_as_zero(group.set_index("seed")["pearson_r"])
             for name, group in run.groupby("variant", sort=False)
         }
         usual = by_variant[unchanged]

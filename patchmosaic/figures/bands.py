@@ -24,7 +24,7 @@ from patchmosaic.figures.style import (
 def bands(table: pd.DataFrame) -> Figure:
     """Agreement of final images by band of spatial frequency, a panel for each run of a network.
 
-    Medians over seeds with their 95% intervals; an undefined r counts as 0.
+    Medians over seeds with their 95% intervals.
 
     Args:
         table: network, network_steps, machine, and the columns of

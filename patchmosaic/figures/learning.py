@@ -26,8 +26,8 @@ SEEN_TICKS = tuple(m * 10**e for e in range(9) for m in (1, 3))
 def learning_curves(table: pd.DataFrame) -> Figure:
     """Agreement of machines and a network during its training, a panel for each network.
 
-    Medians over seeds with their 95% intervals; an undefined r counts as 0. The first point, before
-    any image, is the network that the training began with.
+    Medians over seeds with their 95% intervals. The first point, before any image, is the
+    network that the training began with.
 
     Args:
         table: network, network_steps, machine, images_seen, seed, pearson_r.

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from patchmosaic.analysis.intervals import bootstrap_median
+from patchmosaic.analysis.intervals import bootstrap_median, with_undefined_as_zero
 from patchmosaic.figures.style import (
     BLACK,
     BLUE,
@@ -50,7 +50,7 @@ def measures(agreement: pd.DataFrame, paper: pd.DataFrame, *, low: float = -0.25
         for (column, (_, colour, marker)), shift in zip(
             MEASURES.items(), (-0.25, 0, 0.25), strict=True
         ):
-            values = group[column].fillna(0.0)
+            values = with_undefined_as_zero(group[column])
             shown = values.clip(lower=low)
             y = np.full(len(values), i + shift)
             axes.scatter(shown, y, 9, colour, marker=marker, alpha=0.4, linewidths=0)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from patchmosaic.analysis.intervals import bootstrap_median
+from patchmosaic.analysis.intervals import bootstrap_median, with_undefined_as_zero
 from patchmosaic.figures.style import (
     COLUMN_INCHES,
     PAGE_INCHES,
@@ -27,10 +27,9 @@ def scatter_is_vs_machine(agreement: pd.DataFrame) -> Figure:
     """Agreement of IS against that of the machines, a point a seed (the paper's figures 10 to 12).
 
     A panel for each network and number of steps; points above the diagonal are seeds where the
-    machine agrees better than IS. The large marker is the median with its 95% intervals, in which
-    an undefined correlation counts as 0. Seeds whose correlation is undefined cannot be drawn; the
-    panel says how many. Of a few machines it also says how often each is above the diagonal, which
-    the headline table says of all.
+    machine agrees better than IS. The large marker is the median with its 95% intervals. Seeds
+    whose correlation is undefined cannot be drawn; the panel says how many. Of a few machines it
+    also says how often each is above the diagonal, which the headline table says of all.
 
     Args:
         agreement: network, network_steps, machine, pearson_r, is_pearson_r; rows of machine "is"
@@ -56,7 +55,7 @@ def scatter_is_vs_machine(agreement: pd.DataFrame) -> Figure:
             rows = group[group["machine"] == machine]
             x, y = rows["is_pearson_r"], rows["pearson_r"]
             axes.scatter(x, y, 9, colour, marker=marker, alpha=0.55, linewidths=0)
-            middle = [bootstrap_median(values.fillna(0.0)) for values in (x, y)]
+            middle = [bootstrap_median(with_undefined_as_zero(values)) for values in (x, y)]
             errors = [[[m.estimate - m.low], [m.high - m.estimate]] for m in middle]
             axes.errorbar(
                 *(m.estimate for m in middle),

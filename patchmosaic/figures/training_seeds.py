@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from patchmosaic.analysis.intervals import bootstrap_median
+from patchmosaic.analysis.intervals import bootstrap_median, with_undefined_as_zero
 from patchmosaic.figures.style import (
     COLUMN_INCHES,
     PAGE_INCHES,
@@ -50,7 +50,7 @@ def training_seeds(
             colour, marker = looks[machine]
             chosen = (agreement["machine"] == machine) & (agreement["network_steps"] == count)
             wide = agreement[chosen].pivot(index="seed", columns="network", values="pearson_r")
-            wide = wide[list(names)].fillna(0.0)
+            wide = with_undefined_as_zero(wide[list(names)])
             x = np.arange(len(names)) + shift
             axes.plot(x, wide.T, color=colour, linewidth=0.5, alpha=0.3)
             middle = [bootstrap_median(wide[name]) for name in names]

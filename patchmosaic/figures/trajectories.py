@@ -22,7 +22,7 @@ from patchmosaic.figures.style import (
 
 @style()
 def agreement_along_trajectories(table: pd.DataFrame) -> Figure:
-    """Pearson r of the predicted x_0 over time, a panel for each network; undefined counts as 0.
+    """Pearson r of the predicted x_0 over time, a panel for each network.
 
     Args:
         table: network, machine, and the columns of

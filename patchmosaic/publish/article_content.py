@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from patchmosaic.analysis.intervals import bootstrap_median
+from patchmosaic.analysis.intervals import bootstrap_median, with_undefined_as_zero
 from patchmosaic.datasets.registry import REGISTRY
 from patchmosaic.figures.colours import COLOURS
 from patchmosaic.machines.registry import MACHINES, label
@@ -573,8 +573,9 @@ def _more(c: Content) -> None:
         c.value("copies.network", _shares(copies[networks].stack()), *novelty)
     learning = c.find("learning/*.csv")
     if learning:
-        table = c.read(*learning).query("machine == 'els'").fillna({"pearson_r": 0.0})
-        medians = table.groupby(["network", "images_seen"])["pearson_r"].median().unstack(0)
+        table = c.read(*learning).query("machine == 'els'")
+        r = with_undefined_as_zero(table.set_index(["network", "images_seen"])["pearson_r"])
+        medians = r.groupby(level=[0, 1]).median().unstack(0)
         ends = {name: medians[name].dropna().sort_index() for name in medians}
         c.value("learning.first", span(rows.iloc[0] for rows in ends.values()), *learning)
         c.value("learning.last", span(rows.iloc[-1] for rows in ends.values()), *learning)

@@ -12,7 +12,12 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
-from patchmosaic.analysis.intervals import bootstrap_median, clear_sign, proportion
+from patchmosaic.analysis.intervals import (
+    bootstrap_median,
+    clear_sign,
+    proportion,
+    with_undefined_as_zero,
+)
 from patchmosaic.datasets.registry import REGISTRY
 from patchmosaic.machines.registry import ordered
 
@@ -56,8 +61,8 @@ ABOVE, BELOW = "ELS clearly above IS", "ELS clearly below IS"
 def headline(agreement: pd.DataFrame, paper: pd.DataFrame | None = None) -> pd.DataFrame:
     """Medians over seeds, one row a dataset, architecture, padding, conditional, steps, machine.
 
-    A seed whose correlation is undefined (a constant image) is not dropped: it counts as 0, an
-    image that explains nothing, and the column `undefined` says how many did.
+    Of values :func:`patchmosaic.analysis.intervals.with_undefined_as_zero`; the column `undefined`
+    says how many of r were.
 
     Args:
         agreement: the per-seed columns of
@@ -99,7 +104,7 @@ def headline(agreement: pd.DataFrame, paper: pd.DataFrame | None = None) -> pd.D
         for value in MEASURES:
             if not _is_measured(value, group):
                 continue
-            interval = bootstrap_median(group[value].fillna(0.0))
+            interval = bootstrap_median(with_undefined_as_zero(group[value]))
             row |= {value: interval.estimate, f"{value}_low": interval.low}
             row[f"{value}_high"] = interval.high
         if row["machine"] != "is":

@@ -1,7 +1,4 @@
-"""The leaderboard: every predictor beside every network from the same noise, by every measure.
-
-A seed whose correlation is undefined (a constant image) counts as 0, as in the headline.
-"""
+"""The leaderboard: every predictor beside every network from the same noise, by every measure."""
 
 from __future__ import annotations
 
@@ -12,7 +9,13 @@ from typing import Any
 
 import pandas as pd
 
-from patchmosaic.analysis.intervals import bootstrap_median, holm, paired_difference, proportion
+from patchmosaic.analysis.intervals import (
+    bootstrap_median,
+    holm,
+    paired_difference,
+    proportion,
+    with_undefined_as_zero,
+)
 from patchmosaic.tables.text import format_interval, format_number
 
 ALL = "all networks"
@@ -79,7 +82,7 @@ def leaderboard(agreement: pd.DataFrame, facts: pd.DataFrame) -> pd.DataFrame:
     values = [*MEDIANS, MEAN]
     table = agreement[[*_KEYS, "seed", *values]].copy()
     table["undefined"] = table["pearson_r"].isna().astype(float)
-    table[values] = table[values].fillna(0.0)
+    table[values] = with_undefined_as_zero(table[values])
     if table["network"].nunique() > 1:
         table = pd.concat([_over_networks(table), table])
         facts = pd.concat([_facts_over_networks(facts), facts])

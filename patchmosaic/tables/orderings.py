@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from patchmosaic.analysis.intervals import clear_sign, paired_difference
+from patchmosaic.analysis.intervals import clear_sign, paired_difference, with_undefined_as_zero
 from patchmosaic.tables.headline import DESCRIPTION, with_copies
 
 CLAIMS = {
@@ -36,7 +36,6 @@ def orderings(
     """Every pair of medians that one of the paper's orderings is about.
 
     Seeds are paired: both sides start from the same noise where their images have the same shape.
-    As in the headline, an undefined r counts as 0.
 
     Args:
         agreement: the per-seed rows of tables/agreement.csv.
@@ -52,7 +51,7 @@ def orderings(
     """
     names = agreement.groupby("network")[DESCRIPTION].first()
     values = {
-        _Run(*key): group.set_index("seed")["pearson_r"].fillna(0.0)
+        _Run(*key): with_undefined_as_zero(group.set_index("seed")["pearson_r"])
         for key, group in agreement.groupby(["network", "network_steps", "machine"])
     }
     theirs = with_copies(paper, agreement["dataset"]).set_index([*DESCRIPTION, "network_steps"])
