@@ -40,7 +40,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from patchmosaic.engines import native
-from patchmosaic.engines.base import TOLERANCE, EstimatedSums, PosteriorSums
+from patchmosaic.engines.base import (
+    FLOAT32_LEAST_VARIANCE,
+    TOLERANCE,
+    EstimatedSums,
+    PosteriorSums,
+)
 from patchmosaic.engines.patch_index import (
     COMPONENTS,
     LARGEST_PATCH,
@@ -258,7 +263,7 @@ class AdaptiveEngine:
     """
 
     name = "adaptive"
-    least_variance = native.LEAST_VARIANCE
+    least_variance = FLOAT32_LEAST_VARIANCE
     bytes_a_value = 8
 
     def __init__(self, tolerance: float = TOLERANCE, threads: int | None = None) -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterator
 from contextlib import nullcontext
 
 import torch
@@ -22,7 +23,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from patchmosaic.engines.base import PosteriorSums
+from patchmosaic.engines.base import FLOAT32_LEAST_VARIANCE, PosteriorSums
 
 PROGRAMS = 4096  # parts of the work, over queries and bank: many more than a card has processors
 MOST_IMAGES = 128  # of a part: float32 sums stay short
@@ -122,110 +123,11 @@ def _accumulate(
     tl.store(weighted_value + block * C * H * W + pixels, u, mask=in_query)
 
 
-def posterior_sums(
-    x: Tensor,
-    bank: Tensor,
-    alpha_bar: float,
-    patch_size: int,
-    *,
-    boundary: str = "zeros",
-    candidates: str = "wrapped",
-    equivariant: bool = True,
-) -> PosteriorSums:
-    """Sums over all candidate patches, with weights ``exp(-|x_p - sqrt(alpha_bar) y_q|^2 / 2 s2)``.
-
-    The paper's ELS (section 4.3, and its rule for broken boundaries) or LS (section 4.1);
-    ``s2 = 1 - alpha_bar``. The same arguments and sums as :func:`native.posterior_sums
-    <patchmosaic.engines.native.posterior_sums>`, whose checks the machines make.
-
-    Args:
-        x: queries, (B, C, H, W).
-        bank: training images in [-1, 1], (N, C, H, W), on the same device.
-        alpha_bar: signal variance, in (0, 1).
-        patch_size: odd side of the patches in pixels.
-        boundary: "zeros" or "circular".
-        candidates: with "circular": "wrapped" or "interior".
-        equivariant: True for ELS, False for LS.
-
-    Returns:
-        The sums, float64, on the device of ``x``.
-    """
-    batch, channels, height, width = x.shape
-    side = max(height, width)
-    patch_size = min(patch_size, 2 * side - 1) if boundary == "zeros" else patch_size  # covers all
-    wraps, interior = boundary == "circular", equivariant and candidates == "interior"
-    half = patch_size // 2
-    unit = math.sqrt(math.log2(math.e) / (2 * (1 - alpha_bar)))  # so that a weight is 2^-D
-    images_a_part = min(-(-len(bank) * batch // PROGRAMS), MOST_IMAGES)
-    parts = -(-len(bank) // images_a_part)
-    if batch > 1 and batch * parts > 2 * PROGRAMS:  # more is of no use, and takes memory
-        return PosteriorSums.concatenate(
-            [
-                posterior_sums(
-                    some,
-                    bank,
-                    alpha_bar,
-                    patch_size,
-                    boundary=boundary,
-                    candidates=candidates,
-                    equivariant=equivariant,
-                )
-                for some in x.split(max(1, 2 * PROGRAMS // parts))
-            ]
-        )
-
-    def reach(side: int) -> int:
-        """The largest shift along one axis for which there are candidates."""
-        if not equivariant:
-            return 0
-        return side - 1 if wraps else max(side - 2 * half - 1, 0)
-
-    # 16 is the least side that tl.dot takes.
-    rows, cols = (max(16, triton.next_power_of_2(side)) for side in (height, width))
-    log_max = x.new_empty(batch, parts, height, width, dtype=torch.float32)
-    weight = torch.empty_like(log_max)
-    value = x.new_empty(batch, parts, channels, height, width, dtype=torch.float32)
-    with torch.cuda.device(x.device) if x.is_cuda else nullcontext():
-        _accumulate[(batch, parts)](
-            (x.double() * unit).float().contiguous(),
-            bank.float().contiguous(),
-            _band(height, half, wraps, rows).to(x.device),
-            _band(width, half, wraps, cols).to(x.device),
-            log_max,
-            weight,
-            value,
-            len(bank),
-            images_a_part,
-            unit * math.sqrt(alpha_bar),
-            half,
-            reach(height),
-            reach(width),
-            C=channels,
-            H=height,
-            W=width,
-            CHANNELS=triton.next_power_of_2(channels),
-            ROWS=rows,
-            COLS=cols,
-            WRAPS=wraps,
-            INTERIOR=interior,
-            num_warps=4 if rows * cols <= 1024 else 8,
-            num_stages=1,  # an image is small; other programs hide the time that it takes to come
-        )
-    log_max, weight, value = log_max.double(), weight.double(), value.double()
-    top = log_max.amax(1)
-    relative = torch.exp2(log_max - top[:, None])
-    return PosteriorSums(
-        top * math.log(2),
-        (relative * weight).sum(1),
-        (relative[:, :, None] * value).sum(1),
-    )
-
-
 class FusedEngine:
     """The :class:`patchmosaic.engines.base.Engine` of this file; its bank is the images."""
 
     name = "fused"
-    least_variance = 5e-4
+    least_variance = FLOAT32_LEAST_VARIANCE
     bytes_a_value = 0
 
     @staticmethod
@@ -247,15 +149,89 @@ class FusedEngine:
         candidates: str = "wrapped",
         equivariant: bool = True,
     ) -> PosteriorSums:
-        return posterior_sums(
-            x.to(bank.device),
-            bank,
-            alpha_bar,
-            patch_size,
-            boundary=boundary,
-            candidates=candidates,
-            equivariant=equivariant,
+        if boundary == "zeros":
+            patch_size = min(patch_size, 2 * max(x.shape[2:]) - 1)  # covers all
+        half, wraps = patch_size // 2, boundary == "circular"
+        interior = equivariant and candidates == "interior"
+
+        def reach(side: int) -> int:
+            """The largest shift along one axis for which there are candidates."""
+            if not equivariant:
+                return 0
+            return side - 1 if wraps else max(side - 2 * half - 1, 0)
+
+        reaches = reach(x.shape[2]), reach(x.shape[3])
+        return PosteriorSums.concatenate(
+            [
+                _sums(some, bank, images_a_part, alpha_bar, half, reaches, wraps, interior)
+                for some, images_a_part in _batches(x.to(bank.device), len(bank))
+            ]
         )
+
+
+def _batches(x: Tensor, images: int) -> Iterator[tuple[Tensor, int]]:
+    """The queries in as few batches as are of use, each with the images of a part of the bank."""
+    images_a_part = min(-(-images * len(x) // PROGRAMS), MOST_IMAGES)
+    parts = -(-images // images_a_part)
+    if len(x) > 1 and len(x) * parts > 2 * PROGRAMS:  # more is of no use, and takes memory
+        for some in x.split(max(1, 2 * PROGRAMS // parts)):
+            yield from _batches(some, images)
+    else:
+        yield x, images_a_part
+
+
+def _sums(
+    x: Tensor,
+    bank: Tensor,
+    images_a_part: int,
+    alpha_bar: float,
+    half: int,
+    reaches: tuple[int, int],
+    wraps: bool,
+    interior: bool,
+) -> PosteriorSums:
+    """The sums of one batch, for patches of 2 half + 1 pixels and shifts up to ``reaches``."""
+    batch, channels, height, width = x.shape
+    parts = -(-len(bank) // images_a_part)
+    unit = math.sqrt(math.log2(math.e) / (2 * (1 - alpha_bar)))  # so that a weight is 2^-D
+    # 16 is the least side that tl.dot takes.
+    rows, cols = (max(16, triton.next_power_of_2(side)) for side in (height, width))
+    log_max = x.new_empty(batch, parts, height, width, dtype=torch.float32)
+    weight = torch.empty_like(log_max)
+    value = x.new_empty(batch, parts, channels, height, width, dtype=torch.float32)
+    with torch.cuda.device(x.device) if x.is_cuda else nullcontext():
+        _accumulate[(batch, parts)](
+            (x.double() * unit).float().contiguous(),
+            bank.float().contiguous(),
+            _band(height, half, wraps, rows).to(x.device),
+            _band(width, half, wraps, cols).to(x.device),
+            log_max,
+            weight,
+            value,
+            len(bank),
+            images_a_part,
+            unit * math.sqrt(alpha_bar),
+            half,
+            *reaches,
+            C=channels,
+            H=height,
+            W=width,
+            CHANNELS=triton.next_power_of_2(channels),
+            ROWS=rows,
+            COLS=cols,
+            WRAPS=wraps,
+            INTERIOR=interior,
+            num_warps=4 if rows * cols <= 1024 else 8,
+            num_stages=1,  # an image is small; other programs hide the time that it takes to come
+        )
+    log_max, weight, value = log_max.double(), weight.double(), value.double()
+    top = log_max.amax(1)
+    relative = torch.exp2(log_max - top[:, None])
+    return PosteriorSums(
+        top * math.log(2),
+        (relative * weight).sum(1),
+        (relative[:, :, None] * value).sum(1),
+    )
 
 
 def _band(side: int, half: int, wraps: bool, padded: int) -> Tensor:

@@ -9,9 +9,9 @@ queries x patches exists.
 Numerics: distances, weights and the sums over one tile of images in float32 (box filters add
 non-negative terms only, nothing cancels), sums over tiles in float64. All neglected candidates
 together weigh less than ``NEGLECTED`` of the whole. The posterior mean of noisy images is within
-1e-4 of a float64 evaluation at every variance from ``LEAST_VARIANCE`` to 1 (measured in
-tests/engines/test_native.py); of queries so far from all images that log-weights are thousands,
-within two roundings of the log-weight (tests/machines/test_machines.py).
+1e-4 of a float64 evaluation at every variance from ``FLOAT32_LEAST_VARIANCE`` to 1
+(measured in tests/engines/test_native.py); of queries so far from all images that log-weights are
+thousands, within two roundings of the log-weight (tests/machines/test_machines.py).
 """
 
 from __future__ import annotations
@@ -30,12 +30,10 @@ import torch
 from torch import Tensor
 
 from patchmosaic.engines import build_native
-from patchmosaic.engines.base import PosteriorSums
+from patchmosaic.engines.base import FLOAT32_LEAST_VARIANCE, PosteriorSums
 
 NEGLECTED = 1e-6
 """Bound on the weight of all neglected candidates together, relative to the whole."""
-LEAST_VARIANCE = 5e-4
-"""Smallest 1 - alpha_bar for which the stated error holds (t = .02 has 9.7e-4)."""
 MODES = {"zeros": 0, "wrapped": 1, "interior": 2}  # as in native.c
 EXPECTED = 0.7213475  # as in native.c
 NEVER = 3e38  # distance before the first candidate, as in native.c
@@ -380,7 +378,7 @@ class NativeEngine:
     """
 
     name = "exact"
-    least_variance = LEAST_VARIANCE
+    least_variance = FLOAT32_LEAST_VARIANCE
     bytes_a_value = 4
 
     def __init__(self, threads: int | None = None) -> None:

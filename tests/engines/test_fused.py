@@ -13,6 +13,7 @@ from patchmosaic.sampling.schedule import alpha_bar
 from patchmosaic.system.lazy import load
 
 fused = pytest.importorskip("patchmosaic.engines.fused", reason="Triton is not installed")
+ENGINE = fused.FusedEngine()
 CLASSES = {name: load(MACHINES[name].address) for name in ("ls", "els")}
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"  # see tests/conftest.py
 BORDERS = [("zeros", "wrapped"), ("circular", "wrapped"), ("circular", "interior")]
@@ -39,7 +40,7 @@ def test_sums_are_those_of_the_dense_engine(name, boundary, candidates, channels
     border = {"boundary": boundary, "candidates": candidates}
     dense = CLASSES[name](bank, engine="dense", **border)
     expected = dense.posterior_sums(x, alpha_bar(t), patch_size)
-    found = fused.posterior_sums(
+    found = ENGINE.posterior_sums(
         x.to(DEVICE),
         bank.to(DEVICE),
         alpha_bar(t),
@@ -73,11 +74,11 @@ def test_parts_of_the_bank_are_merged(monkeypatch):
     """The last part is smaller than the others."""
     bank = images(1, count=8, height=3, width=3).to(DEVICE)
     x = noisy(bank.cpu(), 2, 0.3).to(DEVICE)
-    parted = fused.posterior_sums(x, bank, alpha_bar(0.3), 3)
+    parted = ENGINE.posterior_sums(x, bank, alpha_bar(0.3), 3)
     for most, programs in ((3, 6), (3, 2)):  # three parts a query; both queries at once, then alone
         monkeypatch.setattr(fused, "MOST_IMAGES", most)
         monkeypatch.setattr(fused, "PROGRAMS", programs)
-        found = fused.posterior_sums(x, bank, alpha_bar(0.3), 3)
+        found = ENGINE.posterior_sums(x, bank, alpha_bar(0.3), 3)
         torch.testing.assert_close(found.mean, parted.mean, rtol=0, atol=1e-6)
         torch.testing.assert_close(found.log_max, parted.log_max)
 
@@ -87,7 +88,7 @@ def test_one_constant_image_comes_back():
     bank = torch.full((1, 1, 3, 3), 0.25, device=DEVICE)
     x = torch.full((1, 1, 3, 3), -4.0, device=DEVICE)
     for t in (0.02, 1.0):
-        found = fused.posterior_sums(x, bank, alpha_bar(t), 3).mean.cpu()
+        found = ENGINE.posterior_sums(x, bank, alpha_bar(t), 3).mean.cpu()
         torch.testing.assert_close(found, bank.cpu().double(), rtol=0, atol=1e-6)
 
 
