@@ -15,14 +15,18 @@ from patchmosaic.publish.manifest import (
     source_digests,
     write_manifest,
 )
+from patchmosaic.tables.equivalence import equivalence
 from patchmosaic.tables.headline import headline
 from patchmosaic.tables.orderings import orderings
 from patchmosaic.tables.paper import load_paper
 from patchmosaic.tables.paper_tables import beside_paper
+from patchmosaic.tables.protocol import load_protocol
 from workflow.config_files import completed
 
 ROOT = Path(__file__).parent.parent
-PAPER = load_paper(ROOT / "numbers/paper.yaml").rows
+NUMBERS = ROOT / "numbers"
+WHOLE_PAPER = load_paper(NUMBERS / "paper.yaml")
+PAPER = WHOLE_PAPER.rows
 NETWORKS = ("mnist-resnet-zeros", "fashion_mnist-unet-zeros")
 LONG = "a_network_of_ones_own_whose_name_leaves_little_room-resnet-zeros"
 DRAWN = ("headline", "scatter", "scales", "trajectories", "novelty", "consistency", "learning")
@@ -46,6 +50,12 @@ def write_tables(folder, rows):
         "headline": medians,
         "paired": paired_differences(rows, pairs),
         "orderings": orderings(rows, PAPER, {name: name for name in rows["network"].unique()}),
+        "equivalence": equivalence(
+            rows,
+            WHOLE_PAPER,
+            pd.read_csv(NUMBERS / "tables/training_seeds.csv"),
+            load_protocol(NUMBERS / "protocol.yaml"),
+        ),
         "paper": beside_paper(medians, PAPER),
         "scales": pd.DataFrame(
             {"network": name, "t": t, "patch_size": p, "trajectories": 3}

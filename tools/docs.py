@@ -31,9 +31,11 @@ from patchmosaic.analysis.intervals import (  # noqa: E402
     with_undefined_as_zero,
 )
 from patchmosaic.datasets.registry import REGISTRY  # noqa: E402
+from patchmosaic.tables.equivalence import COMPARED, VERDICTS, equivalence, tally  # noqa: E402
 from patchmosaic.tables.headline import headline  # noqa: E402
 from patchmosaic.tables.leaderboard import ALL  # noqa: E402
-from patchmosaic.tables.paper import load_paper  # noqa: E402
+from patchmosaic.tables.paper import Paper, load_paper  # noqa: E402
+from patchmosaic.tables.protocol import load_protocol  # noqa: E402
 from patchmosaic.tables.text import format_interval, listed, span  # noqa: E402
 from workflow.config_files import completed  # noqa: E402
 
@@ -123,9 +125,14 @@ class Numbers:
         self.folder = folder
 
     @cached_property
+    def whole_paper(self) -> Paper:
+        """The paper's tables and what it says of them."""
+        return load_paper(NUMBERS / "paper.yaml")
+
+    @property
     def paper(self) -> pd.DataFrame:
         """The rows of the paper's tables."""
-        return load_paper(NUMBERS / "paper.yaml").rows
+        return self.whole_paper.rows
 
     @cached_property
     def agreement(self) -> pd.DataFrame:
@@ -148,6 +155,13 @@ class Numbers:
     def medians(self, *configs: str) -> pd.DataFrame:
         """The headline of the networks that these configs evaluate."""
         return self._medians[self._medians["network"].isin(networks_of(*configs))]
+
+    @cached_property
+    def equivalence(self) -> pd.DataFrame:
+        """Whether the medians of the paper's rows are the paper's."""
+        rows = self.agreement[self.agreement["network"].isin(networks_of("paper"))]
+        protocol = load_protocol(NUMBERS / "protocol.yaml")
+        return equivalence(rows, self.whole_paper, self.table("training_seeds"), protocol)
 
     def wide(self, *configs: str) -> pd.DataFrame:
         """Median r of each machine, a row per network and number of steps."""
@@ -265,7 +279,7 @@ def found_for(numbers: Numbers) -> str:
         f"- {sentence}"
         for sentence in (
             closer_than_is(numbers),
-            near_the_paper(numbers),
+            level_with_the_paper(numbers),
             f"Controls that take away what the claim rests on, of {networks} ResNets and "
             f"{seeds['evaluation']['count']} seeds, agree at {span(controls)}; the chain as it is "
             f"at {span(unchanged)}.",
@@ -317,6 +331,39 @@ def near_the_paper(numbers: Numbers, within: float = 0.04) -> str:
     return (
         f"{int(near.sum())} of {len(els)} medians are within {within} of the paper's; {above} of "
         f"the {len(els)} differences are upward."
+    )
+
+
+def equivalence_table(numbers: Numbers) -> str:
+    """Differences from the paper's medians, with intervals and verdicts."""
+    found = numbers.equivalence
+    rows = []
+    for (network, steps), group in found.groupby(["network", "network_steps"], sort=False):
+        by_machine = group.set_index("machine")
+        cells = [
+            f"{signed(row.difference)} [{signed(row.low)}, {signed(row.high)}] {row.verdict}"
+            for row in by_machine.loc[list(COMPARED)].itertuples()
+        ]
+        rows.append([network, steps, *cells])
+    counts = [
+        ["all rows", "", *(_verdicts_in_words(row) for row in tally(found).to_dict("records"))]
+    ]
+    return markdown(["network", "network steps", *map(str.upper, COMPARED)], rows + counts)
+
+
+def _verdicts_in_words(counts: dict | pd.Series) -> str:
+    """Such as "11 level, 4 above and 3 undecided"."""
+    return listed([f"{counts[each]} {each}" for each in VERDICTS if counts.get(each, 0)])
+
+
+def level_with_the_paper(numbers: Numbers) -> str:
+    """How many medians of ELS are the paper's within the margin, both errors counted."""
+    els = tally(numbers.equivalence).set_index("machine").loc["els"]
+    margin = load_protocol(NUMBERS / "protocol.yaml").margin
+    return (
+        f"{els['level']} of {els['compared']} medians of ELS are level with the paper's, within "
+        f"{margin} by two one-sided tests that count the errors of both sides; of the others "
+        f"{_verdicts_in_words(els.drop('level'))}."
     )
 
 
@@ -717,6 +764,7 @@ BLOCKS = (
     Block("README.md", "against", found_against),
     Block("docs/results.md", "short answer", short_answer),
     Block("docs/results.md", "paper", paper_table),
+    Block("docs/results.md", "equivalence", equivalence_table),
     Block("docs/results.md", "els and ls", els_and_ls),
     Block("docs/results.md", "sign tests", sign_tests),
     Block("docs/results.md", "audits", audits),

@@ -55,6 +55,8 @@ class Experiment:
         self.checkpoints = project / "checkpoints"
         self.paper = project / "numbers/paper.yaml"
         self.committed = project / "numbers/committed.yaml"
+        self.protocol = project / "numbers/protocol.yaml"
+        self._trainings_kept = project / "numbers/tables/training_seeds.csv"
         self.data = Path(config["directories"]["data"])
         self.results = Path(config["directories"]["results"])
         self.networks: list[str] = config["evaluate"]
@@ -125,6 +127,11 @@ class Experiment:
     def repeats(self) -> list[list[str]]:
         """Groups of evaluated networks that differ in the seed of their training only."""
         return repeats_of(self.config)
+
+    @property
+    def trainings(self) -> Path:
+        """How medians vary over trainings: the table of this run, or the one that is kept."""
+        return self.results / "tables/training_seeds.csv" if self.repeats else self._trainings_kept
 
     @cached_property
     def siblings(self) -> list[dict]:

@@ -59,13 +59,30 @@ def bootstrap_median(
     if values.ndim != 1 or len(values) == 0 or not np.isfinite(values).all():
         raise ValueError(f"values of shape {values.shape}: expected a finite, non-empty (n,)")
     _check_level(level)
-    random, n = np.random.default_rng(seed), len(values)
-    step = max(1, MOST_DRAWN // n)
-    parts = (min(step, resamples - first) for first in range(0, resamples, step))
-    drawn = (values[random.integers(n, size=(part, n))] for part in parts)
-    medians = np.concatenate([np.median(part, axis=1) for part in drawn])
+    medians = medians_of_resamples(values, resamples, seed)
     low, high = np.quantile(medians, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(np.median(values)), float(low), float(high))
+
+
+def medians_of_resamples(
+    values: ArrayLike, resamples: int = 10_000, seed: int = 0
+) -> NDArray[np.float64]:
+    """Medians over the last axis of resamples with replacement, the same ones for all rows.
+
+    Args:
+        values: (..., n), finite; n draws make a resample.
+        resamples: number of resamples.
+        seed: of the resampling.
+
+    Returns:
+        (..., resamples); their standard deviation is the bootstrap's standard error of a median.
+    """
+    values = np.asarray(values, np.float64)
+    random, n = np.random.default_rng(seed), values.shape[-1]
+    step = max(1, MOST_DRAWN // values.size)
+    parts = (min(step, resamples - first) for first in range(0, resamples, step))
+    drawn = (values[..., random.integers(n, size=(part, n))] for part in parts)
+    return np.concatenate([np.median(part, axis=-1) for part in drawn], axis=-1)
 
 
 def median_intervals(table: pd.DataFrame, by: str | list[str], column: str) -> pd.DataFrame:

@@ -21,14 +21,17 @@ from patchmosaic.networks.registry import ARCHITECTURES
 from patchmosaic.publish.manifest import NAME, content_digest, read_manifest
 from patchmosaic.publish.pages import QUESTION
 from patchmosaic.system.files import sha256_of
+from patchmosaic.tables import equivalence as equivalences
 from patchmosaic.tables.committed import compare, load_committed
 from patchmosaic.tables.headline import DESCRIPTION, count_verdicts, summary, verdicts
 from patchmosaic.tables.orderings import tally
 from patchmosaic.tables.paper import Paper, load_paper
 from patchmosaic.tables.paper_tables import REPORTED
+from patchmosaic.tables.protocol import load_protocol
 from patchmosaic.tables.text import format_number, listed, span
 
 PAPER, COMMITTED = "numbers/paper.yaml", "numbers/committed.yaml"
+PROTOCOL = "numbers/protocol.yaml"
 INTERVALS = "patchmosaic/analysis/intervals.py"
 BENCHMARKS = "benchmarks/*.tsv"
 KINDS_OF_JOBS = 8  # that the table of costs tells apart
@@ -203,6 +206,7 @@ def gather(results: Path, project: Path, figures: Iterable[Mapping[str, str]]) -
     _differences(content, paper)
     _agreement(content)
     _beside_paper(content)
+    _equivalence(content)
     _leaderboard(content)
     _controls(content)
     _more(content)
@@ -483,6 +487,48 @@ def _beside_paper(c: Content) -> None:
 
 
 _ROW_OF_PAPER = ["paper_dataset", *DESCRIPTION[1:], "network_steps"]
+
+
+def _equivalence(c: Content) -> None:
+    """Whether our medians are the paper's."""
+    file = "tables/equivalence.csv"
+    table = c.read(file)
+    if table.empty:
+        return
+    protocol = load_protocol(c.origin(PROTOCOL))
+    c.value("equivalence.margin", protocol.margin, PROTOCOL)
+    c.value("equivalence.significance", f"{100 * protocol.significance:g}%", PROTOCOL)
+    counted, columns = equivalences.tally(table), ("compared", *equivalences.VERDICTS, "upward")
+    c.table(
+        "equivalence.counts",
+        ("machine", *(f">{key}" for key in columns[:-1]), ">ours is higher"),
+        [
+            (label(row["machine"]), *(str(row[key]) for key in columns))
+            for row in counted.to_dict("records")
+        ],
+        file,
+    )
+    c.table(
+        "equivalence",
+        (
+            *("network", ">steps", "machine", ">trainings", ">seeds", ">r", ">paper"),
+            *(">difference", ">p", "verdict"),
+        ),
+        [
+            (
+                row["network"],
+                str(row["network_steps"]),
+                label(row["machine"]),
+                *(str(row[key]) for key in ("trainings", "seeds")),
+                *(_number(row[key]) for key in ("pearson_r", "paper")),
+                _interval(row["difference"], row["low"], row["high"]),
+                _p_value(row["p_value"]),
+                row["verdict"],
+            )
+            for row in table.to_dict("records")
+        ],
+        file,
+    )
 
 
 def _paper_row(row: Mapping) -> list[str | list[str]]:

@@ -13,6 +13,7 @@ import pandas as pd
 
 from patchmosaic.machines.registry import label
 from patchmosaic.publish.pages import QUESTION, template
+from patchmosaic.tables import equivalence as equivalences
 from patchmosaic.tables.headline import ABOVE, BELOW, describe_network, summary, verdicts
 from patchmosaic.tables.leaderboard import TITLES, blocks
 from patchmosaic.tables.orderings import tally
@@ -92,6 +93,7 @@ def render_report(
     headline: pd.DataFrame,
     paired: pd.DataFrame,
     orderings: pd.DataFrame,
+    equivalence: pd.DataFrame,
     comparison: pd.DataFrame,
     figures: Sequence[ReportFigure],
     provenance: Provenance,
@@ -106,6 +108,7 @@ def render_report(
         headline: as :func:`patchmosaic.tables.headline.headline` makes it.
         paired: as :func:`patchmosaic.analysis.agreement.paired_differences` makes it.
         orderings: as :func:`patchmosaic.tables.orderings.orderings` makes it.
+        equivalence: as :func:`patchmosaic.tables.equivalence.equivalence` makes it.
         comparison: with the committed numbers, from :func:`patchmosaic.tables.committed.compare`.
         figures: in the order in which they appear.
         provenance: where the numbers come from.
@@ -125,6 +128,8 @@ def render_report(
         headline=headline.to_dict("records"),
         paired=paired.to_dict("records"),
         orderings=tally(orderings).to_dict("records"),
+        equivalence=equivalence.to_dict("records"),
+        equivalent=equivalences.tally(equivalence).to_dict("records"),
         undefined=int(headline["undefined"].sum()),
         comparison=comparison.to_dict("records"),
         nothing_committed=comparison["committed"].isna().all(),

@@ -12,10 +12,12 @@ from patchmosaic.analysis.agreement import paired_differences
 from patchmosaic.analysis.intervals import bootstrap_median, proportion
 from patchmosaic.publish.report import Provenance, ReportFigure, render_report
 from patchmosaic.tables.committed import compare
+from patchmosaic.tables.equivalence import equivalence
 from patchmosaic.tables.headline import COLUMNS, describe_network, headline, summary, verdicts
 from patchmosaic.tables.leaderboard import COSTS, FACTS, leaderboard
 from patchmosaic.tables.orderings import orderings, tally
 from patchmosaic.tables.paper import load_paper
+from patchmosaic.tables.protocol import Protocol
 from patchmosaic.tables.text import format_comparison, format_headline
 
 PAPER = load_paper(Path(__file__).parents[2] / "numbers/paper.yaml")
@@ -315,6 +317,14 @@ def arguments(table):
         "headline": medians,
         "paired": paired(table),
         "orderings": orderings(table, PAPER.rows, dict.fromkeys(table["network"], "any")),
+        "equivalence": equivalence(
+            table,
+            PAPER,
+            pd.DataFrame(
+                [{"network": "a", "network_steps": 20, "machine": "els", "sd_training": 0.01}]
+            ),
+            Protocol(0.05, 0.05),
+        ),
         "comparison": compare(medians, committed(), "default"),
         "figures": [
             ReportFigure("Scales", "n = 3 < 4 trajectories", PNG, "figures/scales.pdf", "Scales"),

@@ -129,6 +129,39 @@ rule orderings:
         "../../scripts/agreement/orderings.py"
 
 
+rule equivalence:
+    """Test whether our medians are within a margin of the paper's."""
+    input:
+        agreement=E.results / "tables/agreement.csv",
+        trainings=E.trainings,
+        paper=E.paper,
+        protocol=E.protocol,
+    output:
+        report(
+            E.results / "tables/equivalence.csv",
+            category="Headline",
+            caption="../report/equivalence.rst",
+            labels={"table": "equivalence with the paper"},
+        ),
+    log:
+        E.results / "logs/equivalence.log",
+    benchmark:
+        E.results / "benchmarks/equivalence.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=5,
+    params:
+        repeats=E.repeats,
+        code=code("agreement/equivalence.py"),
+    message:
+        "Testing whether our medians are the paper's"
+    script:
+        "../../scripts/agreement/equivalence.py"
+
+
 rule siblings:
     """Compare networks of the same images with each other, beside their agreement with ELS."""
     input:

@@ -63,6 +63,7 @@ rule report:
         headline=E.results / "tables/headline.csv",
         paired=E.results / "tables/paired.csv",
         orderings=E.results / "tables/orderings.csv",
+        equivalence=E.results / "tables/equivalence.csv",
         tables=E.results / "tables/paper.html",
         leaderboard=[E.results / "tables/leaderboard.csv"] if E.has_leaderboard else [],
         paper=E.paper,
