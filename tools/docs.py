@@ -2,12 +2,13 @@
 
 Runs leave their numbers in results/; what the documentation quotes of them is kept in numbers/:
 the agreement of the paper's rows seed by seed, and a few small tables. Every number of a page
-comes from there or from benchmarks/, by a function of the table BLOCKS, into the place in the page
-that two comments mark. A run that has not been made leaves what is kept as it is.
+comes from there, from checkpoints/ or from benchmarks/, by a function of the table BLOCKS, into the
+place in the page that two comments mark. A run that has not been made leaves what is kept as it is.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import runpy
 import shutil
@@ -734,6 +735,19 @@ def fused_table(numbers: Numbers) -> str:
     )
 
 
+def largest_scales(_: Numbers) -> str:
+    """The greatest P of every packaged network, and when it is the greatest that it could be."""
+    rows = []
+    for path in sorted(ROOT.glob("checkpoints/*.scales.csv")):
+        scales = pd.read_csv(path).sort_values("t", ascending=False)
+        most = max(json.loads(path.with_suffix(".json").read_text())["patch_sizes"])
+        at_most = scales.loc[(scales["patch_size"] == most).cummin(), "t"]
+        name = path.name.removesuffix(".scales.csv")
+        since = f"{at_most.min():g}" if len(at_most) else None
+        rows.append([name, most, scales["patch_size"].max(), since])
+    return markdown(["network", "candidates up to", "largest P", "from t on"], rows)
+
+
 def rule_graph(_: Numbers) -> str:
     """The rules of the default experiment, as Snakemake knows them today."""
     rulegraph = runpy.run_path(str(ROOT / "scripts/report/rulegraph.py"))
@@ -782,6 +796,7 @@ BLOCKS = (
     Block("docs/controls.md", "training seeds", training_seeds),
     Block("docs/leaderboard.md", "leaderboard", leaderboard_table),
     Block("docs/own_network.md", "own network", own_network),
+    Block("docs/method.md", "largest scales", largest_scales),
     Block("docs/workflow.md", "memory", memory),
     Block("docs/workflow.md", "rule graph", rule_graph),
     Block("benchmarks/README.md", "performance", performance),

@@ -52,6 +52,16 @@ def test_every_block_has_its_place_and_every_place_its_block():
     assert places == {(block.page, block.name, kind) for block in DOCS.BLOCKS for kind in kinds}
 
 
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/results.md", "docs/controls.md", "docs/leaderboard.md"]
+)
+def test_results_are_not_typed(page):
+    """Outside the marks and code there are neither fractions of one nor counts of seeds."""
+    not_prose = r"<!-- ([\w ]+): make readme -->.*?<!-- \1: end -->|```.*?```|`.*?`"
+    text = re.sub(not_prose, "", PAGES[page], flags=re.DOTALL)
+    assert re.findall(r"(?<![\d.])0?\.\d+|\b\d+ of \d+\b|\b\d+ seeds", text) == []
+
+
 def test_a_block_is_put_between_its_marks_once():
     marks = DOCS.BLOCKS[0].marks
     page = f"before\n{marks[0]}\nold\n{marks[1]}\nafter\n"
