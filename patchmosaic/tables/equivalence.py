@@ -60,10 +60,12 @@ def equivalence(
         [*DESCRIPTION, "network_steps"]
     )
     found = []
-    for (name, steps, machine), group in rows.groupby(["group", "network_steps", "machine"]):
+    rows["machine"] = pd.Categorical(rows["machine"], COMPARED)  # in this order, without others
+    runs = rows.groupby(["group", "network_steps", "machine"], observed=True)
+    for (name, steps, machine), group in runs:
         about = group[DESCRIPTION].iloc[0]
         key = (*about, steps)
-        if machine not in COMPARED or key not in theirs.index:
+        if key not in theirs.index:
             continue
         defined = group.fillna({"pearson_r": 0.0})
         r = defined.pivot(index="network", columns="seed", values="pearson_r").dropna(axis=1)

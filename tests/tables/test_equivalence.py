@@ -137,6 +137,7 @@ def test_the_tally_counts_verdicts_and_directions():
     table = equivalence(
         pd.concat([rows("els", 0.01), rows("ls", 0.2), rows("is", -0.2)]), PAPER, spread(0.0), RULE
     )
+    assert list(table["machine"]) == ["els", "ls", "is"]
     counts = tally(table).set_index("machine")
     assert list(counts.index) == ["els", "ls", "is"]
     assert counts.loc["els", [LEVEL, "compared", "upward"]].tolist() == [1, 1, 1]
