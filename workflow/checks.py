@@ -27,8 +27,15 @@ from patchmosaic.machines.registry import (
 )
 from patchmosaic.networks.config import NetworkConfig
 from patchmosaic.networks.model_files import find_files
-from patchmosaic.networks.registry import ARCHITECTURES, SPECIAL
-from patchmosaic.sampling.registry import PROTOCOLS, PUBLISHED_STEPS
+from patchmosaic.networks.registry import (
+    ARCHITECTURES,
+    DIRECTIONS,
+    PRECISIONS,
+    PREDICTIONS,
+    SPECIAL,
+    TRAINING_PRECISIONS,
+)
+from patchmosaic.sampling.registry import PROTOCOLS, PUBLISHED_STEPS, STARTS
 from patchmosaic.sampling.scales import read_scales
 from patchmosaic.system.devices import DEVICES
 from patchmosaic.system.records import RecordError, load_record
@@ -111,10 +118,15 @@ def _schema() -> dict:
         "need": NEEDS,
         "sees": SEES,
         "architecture": ARCHITECTURES,
+        "precision": PRECISIONS,
+        "training_precision": TRAINING_PRECISIONS,
+        "prediction": PREDICTIONS,
+        "direction": DIRECTIONS,
         "boundary": BOUNDARIES,
         "candidates": CANDIDATES,
         "engine": CHOICES,
         "protocol": PROTOCOLS,
+        "start": STARTS,
         "device": DEVICES,
     }
     schema["$defs"] |= {name: {"enum": list(names)} for name, names in known.items()}

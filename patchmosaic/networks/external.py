@@ -25,20 +25,17 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, load_model
 from torch import Tensor, nn
 
+from patchmosaic.networks.registry import DIRECTIONS, PREDICTIONS
 from patchmosaic.sampling.schedule import alpha_bar
 from patchmosaic.system.own_code import code_of, described, function_of, in_one_line, run_file
 from patchmosaic.system.records import RecordError
 
 Level = TypeVar("Level", float, Tensor)
 
-PREDICTIONS = ("noise", "score", "x0", "v", "flow")
-DIRECTIONS = ("to_noise", "to_image")
-PRECISIONS = ("float32", "bfloat16")
-
 
 @dataclass(frozen=True)
 class Running:
-    """Where and how a module is run: device as torch names it, PRECISIONS, images at once."""
+    """Where and how a module is run: a device of torch, one of PRECISIONS, images at once."""
 
     device: str = "cpu"
     precision: str = "float32"

@@ -1,4 +1,4 @@
-"""The architectures by name, and which settings each takes; no torch is imported here."""
+"""The architectures by name, and what may be said of networks; no torch is imported here."""
 
 from __future__ import annotations
 
@@ -47,6 +47,15 @@ ARCHITECTURES = {
         "UNet with self-attention", "patchmosaic.networks.unet:AttentionUNet", multiple_of=4
     ),
 }
+
+PRECISIONS = ("float32", "bfloat16")
+TRAINING_PRECISIONS = (*PRECISIONS, "auto")
+
+PREDICTIONS = ("noise", "score", "x0", "v", "flow")
+"""What an external network may give."""
+
+DIRECTIONS = ("to_noise", "to_image")
+"""Of the velocity of a flow."""
 
 # Settings that only some architectures take.
 SPECIAL = tuple(dict.fromkeys(key for row in ARCHITECTURES.values() for key in row.settings))

@@ -31,10 +31,10 @@ from tqdm.auto import tqdm
 
 from patchmosaic.networks.build import build_network
 from patchmosaic.networks.config import NetworkConfig
+from patchmosaic.networks.registry import PRECISIONS, TRAINING_PRECISIONS
 from patchmosaic.sampling.schedule import alpha_bar
 from patchmosaic.system.files import locked, written_whole
 
-PRECISIONS = ("float32", "bfloat16", "auto")
 TIME_LEVELS = 1000  # t is drawn from {0, ..., 999} / 1000, as in the paper's reference code
 LOG_STEPS = 50  # optimiser steps between two points of the loss curve
 CPU_IMAGES = 64  # that go through a network at once on the CPU, whose caches hold no more
@@ -84,9 +84,9 @@ class TrainingRecipe:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "snapshots", tuple(self.snapshots))
-        if self.precision not in PRECISIONS:
+        if self.precision not in TRAINING_PRECISIONS:
             raise ValueError(
-                f"precision is {self.precision!r}: choose one of {', '.join(PRECISIONS)}"
+                f"precision is {self.precision!r}: choose one of {', '.join(TRAINING_PRECISIONS)}"
             )
 
 
@@ -168,7 +168,7 @@ def measure_precisions(
     """
     found: dict[str, float] = {}
     t, noise = images.new_full((len(images),), 0.5), torch.zeros_like(images)
-    for precision in ("float32", "bfloat16"):
+    for precision in PRECISIONS:
         rates: list[float] = []
         for repetition in range(4):  # the first sets up
             began = time.perf_counter()

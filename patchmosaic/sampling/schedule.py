@@ -14,11 +14,10 @@ from typing import overload
 import torch
 from torch import Tensor
 
+from patchmosaic.sampling.registry import STARTS
+
 COSINE_STRETCH = 1.008
 """The paper's reference cosine: no offset, the quarter period stretched by this factor."""
-
-STARTS = ("full", "skip_first")
-"""Where the reverse process begins: at t = 1, or one step later with the seed taken as x there."""
 
 
 @overload
