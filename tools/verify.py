@@ -69,6 +69,17 @@ def fails(differences: list[Difference]) -> bool:
     return any(difference.state != "unlisted" for difference in differences)
 
 
+def verified(results: Path, config_files: list[str] | None = None) -> dict:
+    """The manifest of results that verify; a ManifestError says in what others differ from it."""
+    manifest, differences = verify(results, config_files)
+    if fails(differences):
+        raise ManifestError(
+            f"{summary(results, manifest, differences)}; only results that verify are taken\n"
+            f"{format_differences(differences)}"
+        )
+    return manifest
+
+
 def results_parser(docstring: str) -> argparse.ArgumentParser:
     """The command line of a script that verifies results, described by its docstring."""
     parser = argparse.ArgumentParser(description=docstring.splitlines()[0])

@@ -6,10 +6,10 @@ python tools/write_site.py results dist/site
 import sys
 from pathlib import Path
 
-from verify import ROOT, fails, results_parser, summary, verify
+from verify import ROOT, results_parser, verified
 
 from patchmosaic.publish.article import article_of
-from patchmosaic.publish.manifest import ManifestError, format_differences
+from patchmosaic.publish.manifest import ManifestError
 from patchmosaic.publish.site import SiteError, write_site
 
 if __name__ == "__main__":
@@ -17,10 +17,7 @@ if __name__ == "__main__":
     parser.add_argument("site", type=Path, help="the folder to write")
     arguments = parser.parse_args()
     try:
-        manifest, differences = verify(arguments.results, arguments.configfile)
-        if fails(differences):
-            table = format_differences(differences)
-            raise ManifestError(f"{summary(arguments.results, manifest, differences)}\n{table}")
+        manifest = verified(arguments.results, arguments.configfile)
         write_site(arguments.results, ROOT, arguments.site)
     except (ManifestError, SiteError, OSError) as error:
         sys.exit(f"error: {error}")
