@@ -198,12 +198,12 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def along_trajectories(images: Path, scales: Path, count: int | None) -> pd.DataFrame:
-    bank, scales = to_float(load_images(images))[:count], read_scales(scales)
+    bank, sizes = to_float(load_images(images))[:count], read_scales(scales)
     exact, adaptive_one = (
-        machine_x0(EquivariantLocalScoreMachine(bank, engine=engine, threads=1), None, scales)
+        machine_x0(EquivariantLocalScoreMachine(bank, engine=engine, threads=1), None, sizes)
         for engine in ("exact", "adaptive")
     )
-    rows = []
+    rows: list[tuple] = []
 
     def both(x_t: Tensor, t: float) -> Tensor:
         begun = time.process_time()
@@ -212,7 +212,7 @@ def along_trajectories(images: Path, scales: Path, count: int | None) -> pd.Data
         found = adaptive_one(x_t, t)
         seconds = between - begun, time.process_time() - between
         rows.extend(
-            (t, scale_at(scales, t), seed, error, *seconds)
+            (t, scale_at(sizes, t), seed, error, *seconds)
             for seed, error in zip(SEEDS, rms(found - mean), strict=True)
         )
         return mean

@@ -105,6 +105,7 @@ class Denoiser(nn.Module):
     def __init__(self, factor: float, gain: float) -> None:
         super().__init__()
         self.factor, self.gain = factor, gain
+        self.frequencies: Tensor
         self.register_buffer("frequencies", torch.exp(-math.log(1e4) * torch.arange(16) / 16))
         self.first = nn.Conv2d(1, WIDTH, 3, padding=1)
         self.layers = nn.ModuleList(nn.Conv2d(WIDTH, WIDTH, 3, padding=1) for _ in range(4))
@@ -149,7 +150,11 @@ def asked(convention: Convention, x_0: Tensor, noise: Tensor, a_bar: Tensor) -> 
         "flow": noise - own,
         "minus flow": own - noise,
     }
-    norm = {VARIANCE_PRESERVING: 1, VARIANCE_EXPLODING: alpha, FLOW: alpha + beta}
+    norm: dict[str, Tensor | int] = {
+        VARIANCE_PRESERVING: 1,
+        VARIANCE_EXPLODING: alpha,
+        FLOW: alpha + beta,
+    }
     return (alpha * own + beta * noise) / norm[convention.scale], targets[convention.predicts]
 
 

@@ -130,6 +130,12 @@ def mean_of(case: dict, images: torch.Tensor) -> Mean:
     return machine_of(case, images).posterior_mean
 
 
+def pairs_of(images: torch.Tensor, patch_size: int) -> int:
+    """Pairs of query pixel and candidate patch in one of the images, zero boundary."""
+    height, width = images.shape[2:]
+    return pairs(height, width, patch_size, "zeros", "wrapped")
+
+
 def one_step(case: dict) -> dict:
     """Median seconds of a posterior mean, after a first call that lays out the bank."""
     images = bank(case)
@@ -148,7 +154,7 @@ def one_step(case: dict) -> dict:
         found = mean(x_t, a_bar, patch_size)
         seconds.append(time.perf_counter() - began)
         cpu_seconds.append(time.process_time() - cpu_began)
-    each = pairs(*images.shape[2:], patch_size, "zeros", "wrapped")
+    each = pairs_of(images, patch_size)
     measured = {"seconds": float(np.median(seconds)), "cpu_seconds": float(np.median(cpu_seconds))}
     if case["engine"] in (*BASELINES, OTHER):
         exactly = EquivariantLocalScoreMachine(images, engine="dense", threads=case["threads"])
@@ -164,7 +170,7 @@ def whole_sample(case: dict) -> dict:
     """Median seconds of a batch of samples over a calibrated schedule, with audits and indices."""
     images = bank(case)
     scales = read_scales(Path(case["scales"]))
-    total = sum(pairs(*images.shape[2:], p, "zeros", "wrapped") for p in scales.values())
+    total = sum(pairs_of(images, p) for p in scales.values())
     seconds, cpu_seconds, audits, results = [], [], [], []
     for repeat in range(case["repeats"]):
         machine = machine_of(case, images)
@@ -203,7 +209,7 @@ def calibration(case: dict) -> dict:
                 machine.posterior_mean(x_t, a_bar, patch_size)
         seconds.append(time.perf_counter() - began)
         cpu_seconds.append(time.process_time() - cpu_began)
-    total = 20 * sum(pairs(*images.shape[2:], p, "zeros", "wrapped") for p in range(3, 18, 2))
+    total = 20 * sum(pairs_of(images, p) for p in range(3, 18, 2))
     return {
         "seconds": float(np.median(seconds)),
         "slowest": max(seconds),

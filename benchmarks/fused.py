@@ -32,7 +32,7 @@ from patchmosaic.sampling.schedule import alpha_bar
 HERE = Path(__file__).parent
 FIRST_SEED = 3_000_000  # neither evaluation nor calibration
 CHECKED_IMAGES = 500
-CASES = [  # P and t as the packaged scales of MNIST's ResNet pair them
+CASES: list[dict] = [  # P and t as the packaged scales of MNIST's ResNet pair them
     {"patch_size": 3, "t": 0.1},
     {"patch_size": 5, "t": 0.3},
     {"patch_size": 7, "t": 0.5},

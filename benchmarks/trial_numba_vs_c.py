@@ -24,10 +24,9 @@ from patchmosaic.engines import native
 
 LANES = 16
 EXPECTED = np.float32(math.log2(math.e) / 2)
-C4, C3, C2, C1, C0 = np.float32(
-    [0.00957010191, 0.0559178603, 0.240247448, 0.693121815, 0.999999261]
+C4, C3, C2, C1, C0 = map(
+    np.float32, (0.00957010191, 0.0559178603, 0.240247448, 0.693121815, 0.999999261)
 )
-
 
 # Reassociation would undo nothing here, but is not needed either: sums run over arrays of lanes.
 FAST = {"contract", "nsz", "nnan", "ninf"}
@@ -148,13 +147,13 @@ def main():
     for t, P in ((0.1, 3), (0.9, 3), (0.9, 5), (0.9, 9)):
         a = math.cos(t / 1.008 * math.pi / 2) ** 2
         x = math.sqrt(a) * bank[0] + math.sqrt(1 - a) * generator.standard_normal((32, 32))
-        tensors = torch.from_numpy(x).float()[None, None], torch.from_numpy(bank)[:, None]
+        query, images = torch.from_numpy(x).float()[None, None], torch.from_numpy(bank)[:, None]
 
         def in_numba(x=x, a=a, P=P):
             return numba_mean(x, bank, a, P)
 
-        def in_c(tensors=tensors, a=a, P=P):
-            _, weight, value = native.posterior_sums(*tensors, a, P, threads=1)
+        def in_c(query=query, images=images, a=a, P=P):
+            _, weight, value = native.posterior_sums(query, images, a, P, threads=1)
             return (value[0, 0] / weight[0]).numpy()
 
         difference = np.abs(in_numba() - in_c()).max()  # also compiles
