@@ -316,11 +316,9 @@ def found_against(numbers: Numbers) -> str:
 
 def closer_than_is(numbers: Numbers) -> str:
     """ELS and IS, seed by seed."""
-    rows = paired(numbers)
-    closer = int((rows["positive"] > rows["negative"]).sum())
-    least = rows.loc[rows["p_value"].idxmax()]
+    closer, count, least = closer_and_least_clear(numbers)
     return (
-        f"ELS is closer to the network than IS in {closer} of {len(rows)} rows, in the least clear "
+        f"ELS is closer to the network than IS in {closer} of {count} rows, in the least clear "
         f"one on {least['positive']} of {least['seeds']} seeds."
     )
 
@@ -420,13 +418,18 @@ def paired(numbers: Numbers, other: str = "is") -> pd.DataFrame:
     return paired_differences(rows, [("els", other)])
 
 
-def sign_tests(numbers: Numbers) -> str:
-    """A sentence on ELS and IS seed by seed, with the least clear of the exact sign tests."""
+def closer_and_least_clear(numbers: Numbers) -> tuple[int, int, pd.Series]:
+    """In how many rows of how many ELS is closer than IS, and the least clear row."""
     rows = paired(numbers)
     closer = int((rows["positive"] > rows["negative"]).sum())
-    least = rows.loc[rows["p_value"].idxmax()]
+    return closer, len(rows), rows.loc[rows["p_value"].idxmax()]
+
+
+def sign_tests(numbers: Numbers) -> str:
+    """A sentence on ELS and IS seed by seed, with the least clear of the exact sign tests."""
+    closer, count, least = closer_and_least_clear(numbers)
     return (
-        f"In {closer} of {len(rows)} rows ELS is closer than IS to the network; in the least clear "
+        f"In {closer} of {count} rows ELS is closer than IS to the network; in the least clear "
         f"one, {least['network']} in\n{least['network_steps']} steps, in {least['positive']} of "
         f"{least['seeds']} seeds (exact sign test p = {least['p_value']:.2g}; "
         "`tables/paired.csv` of the results)."

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from patchmosaic.figures.style import NETWORK_LOOK, PAGE_INCHES, key, machine_looks, style
+from patchmosaic.figures.style import NETWORK_LOOK, PAGE_INCHES, key, machine_looks, panels, style
 
 ROW_INCHES = 0.135  # of a predictor
-COLUMNS = 2  # of panels
 
 
 @style()
@@ -25,22 +22,14 @@ def leaderboard_chart(table: pd.DataFrame) -> Figure:
     Args:
         table: as :func:`patchmosaic.tables.leaderboard.leaderboard` makes it.
     """
-    panels = [group for _, group in table.groupby("network", sort=False)]
+    groups = [group for _, group in table.groupby("network", sort=False)]
     steps = sorted(table["network_steps"].unique(), reverse=True)
-    columns = min(COLUMNS, len(panels))
-    lines = math.ceil(len(panels) / columns)
-    most = max(group["machine"].nunique() for group in panels)
-    size = (PAGE_INCHES * columns / COLUMNS, 0.5 + lines * (0.45 + ROW_INCHES * most))
-    figure = Figure(size, layout="constrained")
-    grid = figure.subplots(lines, columns, squeeze=False, sharex=True)
-    for axes, group in zip(grid.flat, panels, strict=False):
+    line = 0.45 + ROW_INCHES * max(group["machine"].nunique() for group in groups)
+    figure, grid = panels(len(groups), 2, line=line, alone=PAGE_INCHES / 2, sharey=False)
+    for axes, group in zip(grid, groups, strict=True):
         _panel(axes, group, steps)
-    for axes in grid.flat[len(panels) :]:
-        axes.set_axis_off()
-    for axes in grid.flat[max(0, len(panels) - columns) : len(panels)]:
-        axes.tick_params(labelbottom=True)  # also where the line below ends earlier
     low = float(table["pearson_r_low"].min())
-    grid[0, 0].set_xlim(min(0.0, low - 0.03), 1.02)
+    grid[0].set_xlim(min(0.0, low - 0.03), 1.02)
     few, many = table["seeds"].min(), table["seeds"].max()
     n = f"{many}" if few == many else f"{few} to {many}"
     figure.supxlabel(f"median Pearson r with the network, n = {n} seeds, 95% interval", fontsize=7)

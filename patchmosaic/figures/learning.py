@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,14 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from patchmosaic.analysis.intervals import median_intervals
-from patchmosaic.figures.style import (
-    COLUMN_INCHES,
-    PAGE_INCHES,
-    interval_line,
-    legend,
-    machine_looks,
-    style,
-)
+from patchmosaic.figures.style import interval_line, legend, machine_looks, panels, style
 
 SEEN_TICKS = tuple(m * 10**e for e in range(9) for m in (1, 3))
 
@@ -33,15 +25,11 @@ def learning_curves(table: pd.DataFrame) -> Figure:
         table: network, network_steps, machine, images_seen, seed, pearson_r.
     """
     networks = list(table.groupby("network", sort=False))
-    columns = min(3, len(networks))
-    lines = math.ceil(len(networks) / columns)
-    width = COLUMN_INCHES if columns == 1 else PAGE_INCHES
-    figure = Figure((width, 0.5 + 2.1 * lines), layout="constrained")
-    grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
+    figure, grid = panels(len(networks), 3, line=2.1)
     looks = machine_looks(table["machine"])
     seen = sorted(set(table["images_seen"]) - {0})
     begin = seen[0] / 3  # where the untrained network stands on the logarithmic axis
-    for axes, (network, group) in zip(grid.flat, networks, strict=False):
+    for axes, (network, group) in zip(grid, networks, strict=True):
         for machine, look in looks.items():
             rows = group[group["machine"] == machine]
             medians = median_intervals(rows, "images_seen", "pearson_r")
@@ -51,11 +39,9 @@ def learning_curves(table: pd.DataFrame) -> Figure:
         axes.set_title(f"{network}\n{steps} steps, n = {group['seed'].nunique()}", fontsize=6.5)
         axes.grid(True)
     ticks = [tick for tick in SEEN_TICKS if seen[0] <= tick <= seen[-1]]
-    grid[0, 0].set(xscale="log", ylim=(min(0.0, table["pearson_r"].min()), 1.02))
-    grid[0, 0].set_xticks([begin, *ticks], ["0", *(f"{tick:,}" for tick in ticks)])
-    grid[0, 0].minorticks_off()
-    for axes in grid.flat[len(networks) :]:
-        axes.set_axis_off()
+    grid[0].set(xscale="log", ylim=(min(0.0, table["pearson_r"].min()), 1.02))
+    grid[0].set_xticks([begin, *ticks], ["0", *(f"{tick:,}" for tick in ticks)])
+    grid[0].minorticks_off()
     figure.supxlabel("training images seen (logarithmic after the untrained network)", fontsize=7)
     figure.supylabel("Pearson r of machine and network", fontsize=7)
     legend(figure, looks, [])

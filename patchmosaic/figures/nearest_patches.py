@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from itertools import cycle
 
@@ -12,11 +11,10 @@ from matplotlib.figure import Figure
 
 from patchmosaic.analysis.intervals import median_intervals
 from patchmosaic.figures.style import (
-    COLUMN_INCHES,
     HELD_OUT,
     NETWORK_LOOK,
-    PAGE_INCHES,
     machine_looks,
+    panels,
     source_key,
     style,
 )
@@ -48,13 +46,9 @@ def nearest_patches(patches: pd.DataFrame, images: pd.DataFrame) -> Figure:
     drawn = [source for source in sources if source not in {HELD_OUT, *machines}]
     looks = {HELD_OUT: ("0.45", "X"), **machines}
     looks |= {s: (NETWORK_LOOK[0], m) for s, m in zip(drawn, cycle("v<>*"), strict=False)}
-    columns = min(2, len(networks))
-    lines = math.ceil(len(networks) / columns)
-    width = COLUMN_INCHES if columns == 1 else PAGE_INCHES
-    figure = Figure((width, 0.8 + 1.9 * lines), layout="constrained")
-    grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
+    figure, grid = panels(len(networks), 2, line=1.9, beside=0.8)
     spread = (np.arange(len(sources)) - (len(sources) - 1) / 2) * 0.7 / len(sources)
-    for axes, (network, group) in zip(grid.flat, networks, strict=False):
+    for axes, (network, group) in zip(grid, networks, strict=True):
         for source, shift in zip(sources, spread, strict=True):
             rows = group[group["source"] == source]
             medians = median_intervals(rows, "patch_size", "distance").reindex(sizes)
@@ -76,16 +70,12 @@ def nearest_patches(patches: pd.DataFrame, images: pd.DataFrame) -> Figure:
             axes.axvline(boundary, color="0.88", linewidth=0.5)
         axes.grid(True, axis="y")
     names = [*(f"{size} x {size}" for size in sizes[:-1]), "whole image"]
-    grid[0, 0].set(xlim=(-0.5, len(sizes) - 0.5), xticks=range(len(sizes)), xticklabels=names)
-    grid[0, 0].set_ylim(bottom=-0.03 * grid[0, 0].get_ylim()[1])  # markers at 0 are seen whole
-    for axes in grid.flat[len(networks) :]:
-        axes.set_axis_off()
-    for axes in grid.flat[max(0, len(networks) - columns) : len(networks)]:
-        axes.tick_params(labelbottom=True)
+    grid[0].set(xlim=(-0.5, len(sizes) - 0.5), xticks=range(len(sizes)), xticklabels=names)
+    grid[0].set_ylim(bottom=-0.03 * grid[0].get_ylim()[1])  # markers at 0 are seen whole
     figure.supxlabel("what is compared: patches of so many pixels, or whole images", fontsize=7)
     figure.supylabel("distance to the training set (rms)", fontsize=7)
     keys = [source_key(label(s) if s in machines else s, looks[s]) for s in sources]
-    figure.legend(handles=keys, loc="outside upper center", ncols=3 * columns)
+    figure.legend(handles=keys, loc="outside upper center", ncols=3 if len(networks) == 1 else 6)
     return figure
 
 

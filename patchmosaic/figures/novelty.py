@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import pandas as pd
@@ -11,9 +10,9 @@ from matplotlib.figure import Figure
 from patchmosaic.figures.style import (
     COLUMN_INCHES,
     HELD_OUT,
-    PAGE_INCHES,
     VERMILLION,
     machine_looks,
+    panels,
     style,
 )
 from patchmosaic.machines.registry import label
@@ -30,18 +29,15 @@ def novelty(table: pd.DataFrame) -> Figure:
     import seaborn  # which takes two seconds, and other figures do not need
 
     networks = list(table.groupby("network", sort=False))
-    columns = min(2, len(networks))
-    lines = math.ceil(len(networks) / columns)
     sources = list(dict.fromkeys(table["source"]))
-    width = COLUMN_INCHES + 0.5 if columns == 1 else PAGE_INCHES
-    figure = Figure((width, 0.4 + lines * (0.35 + 0.22 * len(sources))), layout="constrained")
-    grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
+    line = 0.35 + 0.22 * len(sources)
+    figure, grid = panels(len(networks), 2, line=line, beside=0.4, alone=COLUMN_INCHES + 0.5)
     reach = 1.35 * table["distance"].max()
     machines = machine_looks(sources)
     colours = {source: machines.get(source, (VERMILLION, "o"))[0] for source in sources}
     colours[HELD_OUT] = "0.45"
     looks = {"x": "distance", "y": "source", "order": sources, "hue": "source", "palette": colours}
-    for axes, (network, group) in zip(grid.flat, networks, strict=False):
+    for axes, (network, group) in zip(grid, networks, strict=True):
         options = {**looks, "ax": axes, "legend": False}
         seaborn.boxplot(group, **options, whis=(5, 95), showfliers=False, fill=False, width=0.6)
         few = group.groupby("source")["distance"].transform("size") <= 100
@@ -54,13 +50,11 @@ def novelty(table: pd.DataFrame) -> Figure:
         axes.set_title(network)
         axes.grid(True, axis="x")
     names = [label(source) if source in machines else source for source in sources]
-    grid[0, 0].set(xlim=(0, reach), ylim=(len(sources) - 0.5, -0.5), yticks=range(len(sources)))
-    grid[0, 0].set_yticklabels(names)
-    for axes in grid.flat[len(networks) :]:
-        axes.set_axis_off()
+    grid[0].set(xlim=(0, reach), ylim=(len(sources) - 0.5, -0.5), yticks=range(len(sources)))
+    grid[0].set_yticklabels(names)
     figure.supxlabel(
         "distance to the nearest training image (root mean square,"
-        + ("\n" if columns == 1 else " ")
+        + ("\n" if len(networks) == 1 else " ")
         + "pixels in [-1, 1]); right: copies",
         fontsize=7,
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -15,6 +13,7 @@ from patchmosaic.figures.style import (
     key,
     legend,
     machine_looks,
+    panels,
     style,
 )
 from patchmosaic.machines.registry import label, ordered
@@ -38,16 +37,13 @@ def scatter_is_vs_machine(agreement: pd.DataFrame) -> Figure:
     table = agreement[agreement["machine"] != "is"]
     if table.empty:
         raise ValueError("agreement has no machine other than IS")
-    panels = list(table.groupby(["network", "network_steps"]))
-    columns = min(3, len(panels))
-    lines = math.ceil(len(panels) / columns)
-    width = COLUMN_INCHES if columns == 1 else PAGE_INCHES
-    figure = Figure((width, lines * (width / columns + 0.3)), layout="constrained")
-    grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
+    runs = list(table.groupby(["network", "network_steps"]))
+    side = COLUMN_INCHES if len(runs) == 1 else PAGE_INCHES / min(3, len(runs))
+    figure, grid = panels(len(runs), 3, line=side + 0.3, beside=0)
     values = table[["pearson_r", "is_pearson_r"]].to_numpy()
     low = min(0.0, float(np.nanmin(values)) - 0.05)
     looks = machine_looks(table["machine"])
-    for axes, ((network, steps), group) in zip(grid.flat, panels, strict=False):
+    for axes, ((network, steps), group) in zip(grid, runs, strict=True):
         axes.plot([low, 1], [low, 1], color="0.6", linewidth=0.8, zorder=1)
         notes, undefined = [], 0
         for machine in ordered(group["machine"]):
@@ -58,7 +54,8 @@ def scatter_is_vs_machine(agreement: pd.DataFrame) -> Figure:
             middle = [bootstrap_median(with_undefined_as_zero(values)) for values in (x, y)]
             errors = [[[m.estimate - m.low], [m.high - m.estimate]] for m in middle]
             axes.errorbar(
-                *(m.estimate for m in middle),
+                middle[0].estimate,
+                middle[1].estimate,
                 xerr=errors[0],
                 yerr=errors[1],
                 color=colour,
@@ -78,10 +75,6 @@ def scatter_is_vs_machine(agreement: pd.DataFrame) -> Figure:
         axes.text(0.98, 0.02, "\n".join(notes), ha="right", va="bottom", transform=axes.transAxes)
         axes.set(xlim=(low, 1), ylim=(low, 1), aspect="equal")
         axes.grid(True)
-    for axes in grid.flat[len(panels) :]:
-        axes.set_axis_off()
-    for axes in grid.flat[max(0, len(panels) - columns) : len(panels)]:
-        axes.tick_params(labelbottom=True)  # also where the line below ends earlier
     figure.supxlabel("IS and network: Pearson r", fontsize=7)
     figure.supylabel("machine and network: Pearson r", fontsize=7)
     legend(figure, looks, [key("none", "o", "large: median and 95% interval")])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -10,13 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from patchmosaic.figures.style import (
-    COLUMN_INCHES,
-    CURVE_COLOURS,
-    CURVE_MARKERS,
-    PAGE_INCHES,
-    style,
-)
+from patchmosaic.figures.style import CURVE_COLOURS, CURVE_MARKERS, panels, style
 from patchmosaic.sampling.scales import read_scales
 
 
@@ -39,13 +32,9 @@ def sharpness(
         scales_by_network: for each network the calibrated P in pixels at each time.
         moments: of these times the calibrated ones nearest to them are drawn.
     """
-    columns = min(3, len(cosines))
-    lines = math.ceil(len(cosines) / columns)
-    width = COLUMN_INCHES if columns == 1 else PAGE_INCHES
-    figure = Figure((width, 0.5 + 2.0 * lines), layout="constrained")
-    grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
+    figure, grid = panels(len(cosines), 3, line=2.0)
     looks = list(zip(CURVE_COLOURS, CURVE_MARKERS, strict=True))[: len(moments)]
-    for axes, (network, table) in zip(grid.flat, cosines.items(), strict=False):
+    for axes, (network, table) in zip(grid, cosines.items(), strict=True):
         found = scales_by_network[network]
         misses = 1 - table.groupby(["t", "patch_size"])["cosine"].median()
         times = [_nearest(found, moment) for moment in moments]
@@ -56,16 +45,14 @@ def sharpness(
                 axes.plot(found[t], curve[found[t]], marker, color=colour, markersize=6)
         axes.set_title(f"{network}\nn = {table['trajectory'].nunique()} trajectories", fontsize=6.5)
         axes.grid(True)
-    grid[0, 0].set(yscale="log")
-    for axes in grid.flat[len(cosines) :]:
-        axes.set_axis_off()
+    grid[0].set(yscale="log")
     figure.supxlabel("patch size P in pixels (large marker: calibrated)", fontsize=7)
     figure.supylabel("1 - cosine with the network's noise", fontsize=7)
     keys = [
         Line2D([], [], color=colour, marker=marker, markersize=3, label=f"t = {t:g}")
         for t, (colour, marker) in zip(times, looks, strict=True)
     ]
-    ncols = len(keys) if columns > 1 else 3
+    ncols = len(keys) if len(cosines) > 1 else 3
     figure.legend(handles=keys, loc="outside upper center", ncols=ncols)
     return figure
 

@@ -69,6 +69,39 @@ def style() -> Iterator[None]:
         yield
 
 
+def panels(
+    count: int,
+    most: int,
+    *,
+    line: float,
+    beside: float = 0.5,
+    alone: float = COLUMN_INCHES,
+    sharex: bool = True,
+    sharey: bool = True,
+) -> tuple[Figure, list[Axes]]:
+    """A figure of so many panels; those with none below them have the labels of the x-axis.
+
+    Args:
+        count: of panels.
+        most: at most so many in a line, at least 2.
+        line: height of a line of panels in inches.
+        beside: height that the figure has beside them.
+        alone: width of the figure in inches where it has one panel; else it is the page's.
+        sharex, sharey: whether the panels share these axes.
+    """
+    columns = min(most, count)
+    lines = math.ceil(count / columns)
+    size = (alone if columns == 1 else PAGE_INCHES, beside + line * lines)
+    figure = Figure(size, layout="constrained")
+    grid = figure.subplots(lines, columns, squeeze=False, sharex=sharex, sharey=sharey)
+    drawn, empty = list(grid.flat[:count]), grid.flat[count:]
+    for axes in drawn[-columns:]:  # also where the line below ends earlier
+        axes.tick_params(labelbottom=True)
+    for axes in empty:
+        axes.set_axis_off()
+    return figure, drawn
+
+
 def save_figure(figure: Figure, path: str | Path) -> None:
     """Write a figure as .pdf (fonts embedded) or .png (300 dpi), without time stamps.
 

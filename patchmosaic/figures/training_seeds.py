@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -10,13 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from patchmosaic.analysis.intervals import bootstrap_median, with_undefined_as_zero
-from patchmosaic.figures.style import (
-    COLUMN_INCHES,
-    PAGE_INCHES,
-    legend,
-    machine_looks,
-    style,
-)
+from patchmosaic.figures.style import legend, machine_looks, panels, style
 from patchmosaic.machines.registry import label
 
 
@@ -37,14 +30,10 @@ def training_seeds(
         seeds: the training seed of each of them.
     """
     steps = sorted(agreement["network_steps"].unique())
-    panels = [(names, count) for names in repeats for count in steps]
-    columns = min(2, len(panels))
-    lines = math.ceil(len(panels) / columns)
-    width = COLUMN_INCHES if columns == 1 else PAGE_INCHES
-    figure = Figure((width, 0.5 + 2.4 * lines), layout="constrained")
-    grid = figure.subplots(lines, columns, squeeze=False, sharey=True)
+    groups = [(names, count) for names in repeats for count in steps]
+    figure, grid = panels(len(groups), 2, line=2.4, sharex=False)
     looks = machine_looks(agreement["machine"])
-    for axes, (names, count) in zip(grid.flat, panels, strict=False):
+    for axes, (names, count) in zip(grid, groups, strict=True):
         notes = [f"{names[0]}, {count} steps"]
         for machine, shift in zip(looks, np.linspace(-0.12, 0.12, len(looks)), strict=True):
             colour, marker = looks[machine]
@@ -67,10 +56,8 @@ def training_seeds(
                 f"{row['sd_noise']:.3f} over noise, {row['sd_interaction']:.3f} interaction"
             )
         axes.set_title("\n".join(notes), fontsize=6.5)
-        axes.set_xticks(range(len(names)), [seeds[name] for name in names])
+        axes.set_xticks(range(len(names)), [str(seeds[name]) for name in names])
         axes.grid(True, axis="y")
-    for axes in grid.flat[len(panels) :]:
-        axes.set_axis_off()
     n = agreement["seed"].nunique()
     figure.supxlabel("seed of the training", fontsize=7)
     figure.supylabel(f"Pearson r, n = {n} noise seeds", fontsize=7)

@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from patchmosaic.figures.style import (
-    BLACK,
-    BLUE,
-    COLUMN_INCHES,
-    PAGE_INCHES,
-    VERMILLION,
-    key,
-    style,
-)
+from patchmosaic.figures.style import BLACK, BLUE, COLUMN_INCHES, VERMILLION, key, panels, style
 
 KIND_LOOKS = {"control": (VERMILLION, "s"), "ablation": (BLUE, "o")}
 
@@ -37,14 +27,10 @@ def variants(table: pd.DataFrame, *, unchanged: str) -> Figure:
     order = {k: i for i, k in enumerate(("", *KIND_LOOKS))}
     ranked = table.sort_values("kind", key=lambda kinds: kinds.fillna("").map(order), kind="stable")
     names = list(dict.fromkeys(ranked["variant"]))
-    columns = min(3, len(networks))
-    lines = math.ceil(len(networks) / columns)
-    width = COLUMN_INCHES + 1 if columns == 1 else PAGE_INCHES
-    height = 0.8 + lines * (0.4 + 0.2 * len(names))
-    figure = Figure((width, height), layout="constrained")
-    grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
+    line = 0.4 + 0.2 * len(names)
+    figure, grid = panels(len(networks), 3, line=line, beside=0.8, alone=COLUMN_INCHES + 1)
     spread = np.linspace(-0.18, 0.18, len(steps)) if len(steps) > 1 else [0.0]
-    for axes, network in zip(grid.flat, networks, strict=False):
+    for axes, network in zip(grid, networks, strict=True):
         for count, shift in zip(steps, spread, strict=True):
             rows = table[(table["network"] == network) & (table["network_steps"] == count)]
             for row in rows.itertuples():
@@ -57,10 +43,8 @@ def variants(table: pd.DataFrame, *, unchanged: str) -> Figure:
                     axes.axvspan(row.low, row.high, color="0.5", alpha=0.15, linewidth=0)
         axes.set_title(f"{network}, n = {table[table['network'] == network]['seeds'].max()}")
         axes.grid(True)
-    for axes in grid.flat[len(networks) :]:
-        axes.set_axis_off()
     low = min(0.0, table["low"].min() - 0.03)
-    grid[0, 0].set(
+    grid[0].set(
         xlim=(low, 1.02),
         ylim=(len(names) - 0.5, -0.5),
         yticks=range(len(names)),
@@ -72,7 +56,8 @@ def variants(table: pd.DataFrame, *, unchanged: str) -> Figure:
     if len(steps) > 1:
         faces = ["white", *["0.3"] * (len(steps) - 1)]
         keys += [key(f, "o", f"{n} network steps") for f, n in zip(faces, steps, strict=True)]
-    figure.legend(handles=keys, loc="outside upper center", ncols=3 if columns == 1 else len(keys))
+    ncols = len(keys) if len(networks) > 1 else 3
+    figure.legend(handles=keys, loc="outside upper center", ncols=ncols)
     return figure
 
 
