@@ -92,10 +92,8 @@ if __name__ == "__main__":
             },
             "networks": {
                 path.stem: verify_checkpoint(path)["weights_sha256"]
-                for path in made_by(
-                    "train", "packaged_checkpoint", "external_checkpoint", suffix=".safetensors"
-                )
-                if path.parent.name != "snapshots"
+                for path in files
+                if path.parent == results / "networks" and path.suffix == ".safetensors"
             },
             "calibration": {
                 name: {key: record[key] for key in ("engine", "seeds", "bank_sha256")}
