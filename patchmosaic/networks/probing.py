@@ -17,6 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from patchmosaic.datasets.banks import require_classes
+from patchmosaic.datasets.images import Images, to_float
 from patchmosaic.networks.external import ExternalNetwork, flow_time
 from patchmosaic.sampling.schedule import alpha_bar
 from patchmosaic.system.own_code import code_of, described
@@ -69,6 +71,23 @@ class Declaration:
             for key in keys
             if getattr(self, key) != getattr(other, key)
         )
+
+
+def examine_prepared(
+    network: ExternalNetwork, images: Images, conditional: str | None
+) -> dict[str, object]:
+    """What :func:`examine` finds on the first PROBE_IMAGES, with the digest of all images.
+
+    Args:
+        network: any external network.
+        images: prepared training images.
+        conditional: for a class-conditional network, what to call it where classes are missing.
+    """
+    labels = None
+    if conditional is not None:
+        labels = torch.from_numpy(require_classes(images, conditional)[:PROBE_IMAGES])
+    found = examine(network, to_float(images.images[:PROBE_IMAGES]), labels)
+    return {"probed_images_sha256": images.digest, **found}
 
 
 def examine(network: ExternalNetwork, images: Tensor, labels: Tensor | None) -> dict[str, object]:

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import torch
 
-from patchmosaic.datasets.banks import require_classes
-from patchmosaic.datasets.images import load_images, to_float
+from patchmosaic.datasets.images import load_images
 from patchmosaic.networks.checkpoints import save_checkpoint
 from patchmosaic.networks.diffusers import (
     build_diffusers,
@@ -18,7 +17,7 @@ from patchmosaic.networks.diffusers import (
 )
 from patchmosaic.networks.external import Running
 from patchmosaic.networks.model_files import find_files
-from patchmosaic.networks.probing import PROBE_IMAGES, examine
+from patchmosaic.networks.probing import examine_prepared
 from patchmosaic.system.console import logged
 
 if __name__ == "__main__":
@@ -28,10 +27,7 @@ if __name__ == "__main__":
         images, folder = load_images(snakemake.input.images), Path(settings.model)
         if settings.revision:
             folder = fetch_model(settings.model, settings.revision)
-        labels = None
-        if settings.conditional:
-            where = f"networks.{snakemake.wildcards.network}.conditional"
-            labels = torch.from_numpy(require_classes(images, where)[:PROBE_IMAGES])
+        where = f"networks.{snakemake.wildcards.network}.conditional"
         files, running = find_files(folder), Running(**settings.running)
         unet, unet_config, scheduler_config = read_model(files)
         classes = len(images.class_names) if settings.conditional else 0
@@ -47,8 +43,7 @@ if __name__ == "__main__":
                 "running": asdict(running),
             },
             "dataset": settings.dataset,
-            "probed_images_sha256": images.digest,
-            **examine(network, to_float(images.images[:PROBE_IMAGES]), labels),
+            **examine_prepared(network, images, where if settings.conditional else None),
             "images_seen": None,
             "versions": {
                 "python": platform.python_version(),

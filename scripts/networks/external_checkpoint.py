@@ -7,10 +7,9 @@ from pathlib import Path
 
 import torch
 
-from patchmosaic.datasets.banks import require_classes
-from patchmosaic.datasets.images import load_images, to_float
+from patchmosaic.datasets.images import load_images
 from patchmosaic.networks.external import Running, load_external
-from patchmosaic.networks.probing import PROBE_IMAGES, examine
+from patchmosaic.networks.probing import examine_prepared
 from patchmosaic.system.console import logged
 from patchmosaic.system.files import sha256_of
 from patchmosaic.system.records import save_record
@@ -31,10 +30,7 @@ if __name__ == "__main__":
             settings.direction,
             running,
         )
-        labels = None
-        if settings.conditional:
-            where = f"networks.{snakemake.wildcards.network}.conditional"
-            labels = torch.from_numpy(require_classes(images, where)[:PROBE_IMAGES])
+        where = f"networks.{snakemake.wildcards.network}.conditional"
         record = {
             "external": {
                 "module": Path(given.module).name,
@@ -44,8 +40,7 @@ if __name__ == "__main__":
                 "running": asdict(running),
             },
             "dataset": settings.dataset,
-            "probed_images_sha256": images.digest,
-            **examine(network, to_float(images.images[:PROBE_IMAGES]), labels),
+            **examine_prepared(network, images, where if settings.conditional else None),
             "images_seen": None,
             "weights_sha256": sha256_of(Path(made.weights)),
             "versions": {"python": platform.python_version(), "torch": torch.__version__},
