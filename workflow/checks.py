@@ -26,6 +26,7 @@ from patchmosaic.machines.registry import (
     seen_by_need,
 )
 from patchmosaic.networks.config import NetworkConfig
+from patchmosaic.networks.edm_header import check_images, read_header
 from patchmosaic.networks.model_files import find_files
 from patchmosaic.networks.registry import (
     ARCHITECTURES,
@@ -59,6 +60,7 @@ EXTERNAL_FILES = {"module": ".py", "weights": ".safetensors"}
 EXTERNAL_KEYS = {
     "external": (*EXTERNAL_FILES, "predicts", "direction", *RUNNING_KEYS),
     "diffusers": ("model", "revision", *RUNNING_KEYS),
+    "edm": ("weights", *RUNNING_KEYS),
 }
 OF_ANY_PROTOCOL = ("nearest_patches", "leaderboard")
 """Analyses of final images alone."""
@@ -320,6 +322,8 @@ def _check_network(name: str, config: dict, checkpoints: Path) -> None:
         _check_external_files(where, network)
     elif network["checkpoint"] == "diffusers":
         _check_model(where, network)
+    elif network["checkpoint"] == "edm":
+        _check_edm(where, network, config["datasets"][network["dataset"]])
     else:
         try:
             expected = network_config(config, name)
@@ -431,19 +435,25 @@ def _check_bank(where: str, dataset: str, other: str, config: dict) -> None:
         )
 
 
+def _check_file(where: str, network: dict, key: str, how: str) -> None:
+    """A file of a network that is brought in; ``how`` it is written is said where it is another."""
+    ending = EXTERNAL_FILES[key]
+    if not network[key].endswith(ending):
+        raise ConfigError(
+            f"{where}.{key}: {network[key]!r} does not end in {ending} ({how}; no pickle is read)"
+        )
+    try:
+        exists = Path(network[key]).is_file()
+    except OSError as error:
+        raise ConfigError(f"{where}.{key}: {error}") from None
+    if not exists:
+        raise ConfigError(f"{where}.{key}: there is no file {network[key]!r}")
+
+
 def _check_external_files(where: str, network: dict) -> None:
-    for key, ending in EXTERNAL_FILES.items():
-        if not network[key].endswith(ending):
-            raise ConfigError(
-                f"{where}.{key}: {network[key]!r} does not end in {ending} (weights are written by "
-                "safetensors.torch.save_file(network.state_dict(), path); no pickle is read)"
-            )
-        try:
-            exists = Path(network[key]).is_file()
-        except OSError as error:
-            raise ConfigError(f"{where}.{key}: {error}") from None
-        if not exists:
-            raise ConfigError(f"{where}.{key}: there is no file {network[key]!r}")
+    how = "weights are written by safetensors.torch.save_file(network.state_dict(), path)"
+    for key in EXTERNAL_FILES:
+        _check_file(where, network, key, how)
     if (network["predicts"] == "flow") != ("direction" in network):
         raise ConfigError(
             f"{where}.direction: a flow needs one (to_noise: the velocity is noise - x0; to_image: "
@@ -467,6 +477,16 @@ def _check_model(where: str, network: dict) -> None:
             f"{where}.model: {model!r} is no folder that is there; a model of the hub is named "
             "owner/name and needs a revision, the 40 digits of a commit"
         )
+
+
+def _check_edm(where: str, network: dict, dataset: dict) -> None:
+    _check_file(where, network, "weights", "tools/convert_edm.py writes it")
+    path, size = Path(network["weights"]), dataset["size"]
+    try:
+        shape = (channels_of(dataset), size, size)
+        check_images(path, read_header(path), shape, network["conditional"])
+    except RecordError as error:
+        raise ConfigError(f"{where}.weights: {error}") from None
 
 
 def _check_scales(name: str, config: dict, checkpoints: Path) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from patchmosaic.networks.build import build_network
 from patchmosaic.networks.config import NetworkConfig
 from patchmosaic.networks.diffusers import build_diffusers
+from patchmosaic.networks.edm import build_edm
 from patchmosaic.networks.external import ExternalNetwork, Running, load_external
 from patchmosaic.networks.records import snapshots_path, verify_checkpoint, verify_snapshots
 from patchmosaic.system.files import written_whole
@@ -105,6 +106,8 @@ def _load_external(path: Path, record: dict, module: Path | None) -> ExternalNet
             return build_diffusers(
                 record_path(path), described["unet"], described["scheduler"], path, running
             )
+        if "edm" in described:
+            return build_edm(record_path(path), described["edm"], path, running)
         predicts, digest = (str(described[key]) for key in ("predicts", "module_sha256"))
         direction = described.get("direction")
     except (KeyError, TypeError, AttributeError) as error:

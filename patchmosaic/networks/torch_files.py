@@ -1,8 +1,10 @@
-"""Tensors out of files that torch.save wrote of whole modules, without running anything in them.
+"""Tensors out of pickles of whole torch modules, without running anything in them.
 
-Such a file holds a pickle: a program that may call whatever it names. Here its opcodes are read one
-by one and only data comes of them: numbers, text, containers, tensors, and inert stand-ins for the
-classes of modules. Whatever else it names is refused by that name, and nothing is ever imported.
+A pickle is a program that may call whatever it names. Here its opcodes are read one by one and only
+data comes of them: numbers, text, containers, tensors, and inert stand-ins for the classes of
+modules. Whatever else it names is refused by that name, and nothing is ever imported. Files are
+those of torch.save, and those of pickle itself, in which each tensor brings a small file of
+torch.save along.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import cache
 from math import prod
 from pathlib import Path
@@ -54,7 +57,7 @@ _MARK = object()
 Kind = TypeVar("Kind")
 
 
-class _Refused(ValueError):
+class Refused(ValueError):
     """The file holds something that is not read."""
 
 
@@ -74,10 +77,20 @@ class StandIn:
 
 
 @dataclass(frozen=True)
+class Typed:
+    """A numpy type, by its name; its other state is left out."""
+
+    name: str
+
+
+@dataclass(frozen=True)
 class _Storage:
+    """Numbers of a file; content where they came along with the tensor."""
+
     key: str
     dtype: torch.dtype
     count: int
+    content: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -97,29 +110,60 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     Raises:
         RecordError: naming the file and what in it is refused or broken.
     """
-    try:
-        size = path.stat().st_size
-        if size > MOST_BYTES:
-            raise _Refused(f"it has {size} bytes, allowed: {MOST_BYTES}")
-        content = path.read_bytes()
+    with refusals(path, "not a whole file of torch.save"):
+        content = content_of(path, MOST_BYTES)
         is_zip = zipfile.is_zipfile(io.BytesIO(content))
-        found, read_storage = (_read_zip if is_zip else _read_legacy)(content)
-        tensors = _tensors(found)
-        if not tensors:
-            raise _Refused("it holds no tensors")
-        total = sum(prod(t.shape) * t.storage.dtype.itemsize for t in tensors.values())
-        if total > MOST_BYTES:
-            raise _Refused(f"its tensors have {total} bytes, allowed: {MOST_BYTES}")
-        flat = cache(lambda storage: _flat(storage, read_storage(storage)))
-        return {name: _rebuilt(tensor, flat) for name, tensor in tensors.items()}
-    except _Refused as error:
+        return rebuilt(*(_read_zip if is_zip else _read_legacy)(content))
+
+
+def content_of(path: Path, most: int) -> bytes:
+    """The bytes of a file of at most so many."""
+    size = path.stat().st_size
+    if size > most:
+        raise Refused(f"it has {size} bytes, allowed: {most}")
+    return path.read_bytes()
+
+
+@contextmanager
+def refusals(path: Path, broken: str) -> Iterator[None]:
+    """What reading a file raises, as a RecordError that names it; ``broken``: what it is not."""
+    try:
+        yield
+    except Refused as error:
         raise RecordError(f"{path}: {error}; nothing of it was run") from None
     except (
         *(ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError, OSError),
         *(EOFError, RuntimeError, MemoryError),
         *(struct.error, zlib.error, zipfile.BadZipFile),
     ) as error:
-        raise RecordError(f"{path}: not a whole file of torch.save: {error!r}") from None
+        raise RecordError(f"{path}: {broken}: {error!r}") from None
+
+
+def rebuilt(
+    found: object,
+    read_storage: Callable[[_Storage], bytes] | None = None,
+    most: int = MOST_BYTES,
+) -> dict[str, Tensor]:
+    """The tensors of a module or state dict that was read, named as in a state dict.
+
+    read_storage: of those that did not come along with the tensors. most: bytes that all may have.
+    """
+    tensors = _tensors(found)
+    if not tensors:
+        raise Refused("it holds no tensors")
+    total = sum(prod(t.shape) * t.storage.dtype.itemsize for t in tensors.values())
+    if total > most:
+        raise Refused(f"its tensors have {total} bytes, allowed: {most}")
+
+    @cache
+    def flat(storage: _Storage) -> Tensor:
+        if storage.content is not None:
+            return _flat(storage, storage.content)
+        if read_storage is None:
+            raise Refused(f"storage {storage.key} is not in it")
+        return _flat(storage, read_storage(storage))
+
+    return {name: _rebuilt(tensor, flat) for name, tensor in tensors.items()}
 
 
 def _read_zip(content: bytes) -> tuple[object, Callable[[_Storage], bytes]]:
@@ -130,34 +174,46 @@ def _read_zip(content: bytes) -> tuple[object, Callable[[_Storage], bytes]]:
     def member(name: str, most: int) -> bytes:
         about = archive.getinfo(name)
         if about.compress_type != zipfile.ZIP_STORED:
-            raise _Refused(f"{name} is compressed, which torch.save does with nothing")
+            raise Refused(f"{name} is compressed, which torch.save does with nothing")
         if about.file_size > most:
-            raise _Refused(f"{name} has {about.file_size} bytes, allowed: {most}")
+            raise Refused(f"{name} has {about.file_size} bytes, allowed: {most}")
         return archive.read(name)
 
     order = f"{folder}byteorder"
     if order in archive.namelist() and member(order, 16) != b"little":
-        raise _Refused("its numbers are not little-endian")
-    found = _run(io.BytesIO(member(program, len(content))))
+        raise Refused("its numbers are not little-endian")
+    found = run(io.BytesIO(member(program, len(content))))
     return found, lambda s: member(f"{folder}data/{s.key}", s.count * s.dtype.itemsize)
 
 
 def _read_legacy(content: bytes) -> tuple[object, Callable[[_Storage], bytes]]:
     stream = io.BytesIO(content)
-    if _run(stream) != LEGACY_MAGIC or _run(stream) != LEGACY_PROTOCOL:
-        raise _Refused("it is no file of torch.save")
-    _run(stream)  # the kind of machine that wrote it
-    found, keys = _run(stream), _plain(_run(stream), list)
-    sizes = {storage.key: storage.dtype.itemsize for storage in _storages(found)}
+    if run(stream) != LEGACY_MAGIC or run(stream) != LEGACY_PROTOCOL:
+        raise Refused("it is no file of torch.save")
+    run(stream)  # the kind of machine that wrote it
+    found, keys = run(stream), plain(run(stream), list)
+    storages = [found] if isinstance(found, _Storage) else _storages(found)
+    sizes = {storage.key: storage.dtype.itemsize for storage in storages}
     contents = {}
     for key in keys:
         (count,) = struct.unpack("<q", stream.read(8))
-        contents[_plain(key, str)] = stream.read(count * sizes.get(key, 1))
+        contents[plain(key, str)] = stream.read(count * sizes.get(key, 1))
     return found, lambda storage: contents[storage.key]
 
 
-def _run(stream: BinaryIO) -> object:
-    """The data that a pickle describes, read opcode by opcode up to its end."""
+def embedded_storage(content: bytes) -> _Storage:
+    """The numbers that a pickle of tensors brings along, each as a legacy file of torch.save."""
+    found, read_storage = _read_legacy(plain(content, bytes))
+    storage = plain(found, _Storage)
+    return replace(storage, content=read_storage(storage))
+
+
+def run(stream: BinaryIO, functions: Mapping[str, Callable[..., object]] | None = None) -> object:
+    """The data that a pickle describes, read opcode by opcode up to its end.
+
+    functions: what stands for the functions that it may call, by name; by default FUNCTIONS.
+    """
+    functions = FUNCTIONS if functions is None else functions
     stack: list[Any] = []
     memo: dict[object, object] = {}
 
@@ -193,40 +249,41 @@ def _run(stream: BinaryIO) -> object:
             stack.append(tuple(above_mark()))
         elif name in ("APPEND", "APPENDS"):
             items = above_mark() if name == "APPENDS" else [stack.pop()]
-            _plain(stack[-1], list).extend(items)
+            plain(stack[-1], list).extend(items)
         elif name == "ADDITEMS":
             items = above_mark()
-            _plain(stack[-1], set).update(map(_key, items))
+            plain(stack[-1], set).update(map(_key, items))
         elif name in ("SETITEM", "SETITEMS"):
             items = above_mark() if name == "SETITEMS" else [stack.pop(-2), stack.pop()]
-            _plain(stack[-1], dict).update(_dict(zip(items[::2], items[1::2], strict=True)))
+            plain(stack[-1], dict).update(_dict(zip(items[::2], items[1::2], strict=True)))
         elif name == "GLOBAL":
-            stack.append(_named(_plain(argument, str).replace(" ", ".", 1)))
+            stack.append(_named(plain(argument, str).replace(" ", ".", 1), functions))
         elif name == "STACK_GLOBAL":
-            module, attribute = _plain(stack.pop(-2), str), _plain(stack.pop(), str)
-            stack.append(_named(f"{module}.{attribute}"))
+            module, attribute = plain(stack.pop(-2), str), plain(stack.pop(), str)
+            stack.append(_named(f"{module}.{attribute}", functions))
         elif name in ("NEWOBJ", "REDUCE"):
             arguments, what = stack.pop(), stack.pop()
-            stack.append(_made(what, _plain(arguments, tuple)))
+            stack.append(_made(what, plain(arguments, tuple), functions))
         elif name == "BUILD":
             state = stack.pop()
             if isinstance(stack[-1], StandIn):
-                stack[-1].state = _plain(state, dict)
-            else:
-                _plain(stack[-1], dict)  # attributes of an OrderedDict, which nothing here needs
+                stack[-1].state = plain(state, dict)
+            elif not isinstance(stack[-1], Typed):
+                plain(stack[-1], dict)  # attributes of an OrderedDict, which nothing here needs
         elif name == "BINPERSID":
-            stack.append(_persistent(_plain(stack.pop(), tuple)))
+            stack.append(_persistent(plain(stack.pop(), tuple)))
         elif name == "STOP":
             (found,) = stack
             return found
         elif name not in ("PROTO", "FRAME"):
-            raise _Refused(f"its pickle has the opcode {name}, which is not read")
-    raise _Refused("its pickle has no end")
+            raise Refused(f"its pickle has the opcode {name}, which is not read")
+    raise Refused("its pickle has no end")
 
 
-def _plain(value: object, kind: type[Kind]) -> Kind:
+def plain(value: object, kind: type[Kind]) -> Kind:
+    """A value that is of this very type; raises Refused for others."""
     if not isinstance(value, kind) or type(value) is not kind:
-        raise _Refused(f"its pickle takes a {type(value).__name__} for a {kind.__name__}")
+        raise Refused(f"its pickle takes a {type(value).__name__} for a {kind.__name__}")
     return value
 
 
@@ -234,38 +291,38 @@ def _key(value: object) -> str | int:
     """A key, of a type that takes no time to hash: tuples of tuples may take for ever."""
     if type(value) is str or type(value) is int:
         return value
-    raise _Refused(f"its pickle has a {type(value).__name__} for a key")
+    raise Refused(f"its pickle has a {type(value).__name__} for a key")
 
 
 def _dict(items: Iterable[tuple] = ()) -> dict:
     return {_key(key): value for key, value in items}
 
 
-def _named(name: str) -> _Name:
-    known = name in FUNCTIONS or name.removeprefix("torch.") in STORAGES
+def _named(name: str, functions: Mapping[str, Callable[..., object]]) -> _Name:
+    known = name in functions or name.removeprefix("torch.") in STORAGES
     if not known and not name.startswith(INERT):
-        raise _Refused(f"it names {name}, which is no tensor, container or known kind of module")
+        raise Refused(f"it names {name}, which is no tensor, container or known kind of module")
     return _Name(name)
 
 
-def _made(what: object, arguments: tuple) -> object:
+def _made(what: object, arguments: tuple, functions: Mapping[str, Callable[..., object]]) -> object:
     """What comes of calling or instantiating what the file names: only data."""
-    name = _plain(what, _Name).name
-    if name in FUNCTIONS:
-        return FUNCTIONS[name](*arguments)
+    name = plain(what, _Name).name
+    if name in functions:
+        return functions[name](*arguments)
     if not name.startswith(INERT):
-        raise _Refused(f"it calls {name}")
+        raise Refused(f"it calls {name}")
     return StandIn(name)
 
 
 def _tensor(storage: object, offset: int, shape: tuple, strides: tuple, *_: object) -> _Tensor:
-    whole = _plain(storage, _Storage)
-    numbers = [_plain(n, int) for n in (offset, *_plain(shape, tuple), *_plain(strides, tuple))]
+    whole = plain(storage, _Storage)
+    numbers = [plain(n, int) for n in (offset, *plain(shape, tuple), *plain(strides, tuple))]
     if min(numbers) < 0 or len(shape) != len(strides):
-        raise _Refused(f"it has a tensor of shape {shape} and strides {strides} at {offset}")
+        raise Refused(f"it has a tensor of shape {shape} and strides {strides} at {offset}")
     last = offset + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
     if prod(shape) and max(last + 1, prod(shape)) > whole.count:
-        raise _Refused(f"it has a tensor of shape {shape} that reaches beyond its storage")
+        raise Refused(f"it has a tensor of shape {shape} that reaches beyond its storage")
     return _Tensor(whole, offset, shape, strides)
 
 
@@ -281,13 +338,13 @@ FUNCTIONS: Mapping[str, Callable[..., object]] = {
 def _persistent(what: tuple) -> object:
     """A storage; or the class of a module, beside whose source code the legacy form names it."""
     if what[:1] == ("module",):
-        return _plain(what[1], _Name)
+        return plain(what[1], _Name)
     if what[:1] != ("storage",):
-        raise _Refused(f"it refers to {_plain(what[0], str)!r}, which is no storage")
-    name = _plain(what[1], _Name).name.removeprefix("torch.")
-    key, count = _plain(what[2], str), _plain(what[4], int)
+        raise Refused(f"it refers to {plain(what[0], str)!r}, which is no storage")
+    name = plain(what[1], _Name).name.removeprefix("torch.")
+    key, count = plain(what[2], str), plain(what[4], int)
     if name not in STORAGES or count < 0:
-        raise _Refused(f"it has a storage of {name} by the name {key!r} with {count!r} numbers")
+        raise Refused(f"it has a storage of {name} by the name {key!r} with {count!r} numbers")
     return _Storage(key, STORAGES[name], count)
 
 
@@ -295,25 +352,25 @@ def _tensors(found: object) -> dict[str, _Tensor]:
     """The tensors of a state dict, or of a module as its state dict would name them."""
     if isinstance(found, StandIn):
         return dict(_of_module(found, "", 0, iter(range(MOST_MODULES))))
-    named = _plain(found, dict)
-    return {_plain(name, str): _plain(value, _Tensor) for name, value in named.items()}
+    named = plain(found, dict)
+    return {plain(name, str): plain(value, _Tensor) for name, value in named.items()}
 
 
 def _of_module(
     module: StandIn, prefix: str, depth: int, left: Iterator[int]
 ) -> list[tuple[str, _Tensor]]:
     if depth > MOST_DEPTH or next(left, None) is None:
-        raise _Refused("its modules lie in each other without end")
+        raise Refused("its modules lie in each other without end")
     state = module.state
     found: list[tuple[str, _Tensor]] = []
     passing = state.get("_non_persistent_buffers_set", ())
     for kind in ("_parameters", "_buffers"):
-        for name, value in _plain(state.get(kind, {}), dict).items():
+        for name, value in plain(state.get(kind, {}), dict).items():
             if value is not None and name not in passing:
-                found.append((f"{prefix}{name}", _plain(value, _Tensor)))
-    for name, inner in _plain(state.get("_modules", {}), dict).items():
+                found.append((f"{prefix}{name}", plain(value, _Tensor)))
+    for name, inner in plain(state.get("_modules", {}), dict).items():
         if inner is not None:
-            found += _of_module(_plain(inner, StandIn), f"{prefix}{name}.", depth + 1, left)
+            found += _of_module(plain(inner, StandIn), f"{prefix}{name}.", depth + 1, left)
     return found
 
 
@@ -324,7 +381,7 @@ def _storages(found: object) -> set[_Storage]:
 def _flat(storage: _Storage, content: bytes) -> Tensor:
     expected = storage.count * storage.dtype.itemsize
     if len(content) != expected:
-        raise _Refused(f"storage {storage.key} has {len(content)} bytes, expected {expected}")
+        raise Refused(f"storage {storage.key} has {len(content)} bytes, expected {expected}")
     return torch.frombuffer(bytearray(content), dtype=storage.dtype) if content else torch.empty(0)
 
 

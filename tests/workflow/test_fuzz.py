@@ -160,6 +160,8 @@ def assert_usable(config, base):
         if network["checkpoint"] == "external":
             assert Path(network["module"]).is_file()
             assert Path(network["weights"]).is_file()
+        elif network["checkpoint"] == "edm":
+            assert Path(network["weights"]).is_file()
         else:
             assert isinstance(network_config(config, name), NetworkConfig)
 

@@ -158,6 +158,37 @@ rule diffusers_checkpoint:
         "../../scripts/networks/diffusers_checkpoint.py"
 
 
+rule edm_checkpoint:
+    """Verify a network of EDM by asking it, and bring weights and record here."""
+    input:
+        weights=lambda w: E.network(w.network)["weights"],
+        images=lambda w: E.prepared(E.dataset(w.network)),
+    output:
+        weights=E.results / "networks/{network}.safetensors",
+        record=E.results / "networks/{network}.json",
+    log:
+        E.results / "logs/edm_checkpoint-{network}.log",
+    benchmark:
+        E.results / "benchmarks/edm_checkpoint-{network}.tsv"
+    wildcard_constraints:
+        network=any_of(E.of_checkpoint("edm")),
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        dataset=lambda w: E.dataset(w.network),
+        running=lambda w: E.running(w.network),
+        conditional=lambda w: E.network(w.network)["conditional"],
+        code=code("networks/edm_checkpoint.py"),
+    message:
+        "Asking the network {wildcards.network} of EDM"
+    script:
+        "../../scripts/networks/edm_checkpoint.py"
+
+
 rule published_checkpoint:
     """Download a network that the paper's authors published, verify it, and bring its weights here."""
     input:
