@@ -21,6 +21,7 @@ PARTS = [
     "profiles",
     "envs",
     "checkpoints",
+    "numbers",
 ]
 
 
@@ -33,9 +34,6 @@ def copy_project(folder):
     shutil.copytree(
         ROOT / "patchmosaic", folder / "patchmosaic", ignore=shutil.ignore_patterns("__pycache__")
     )
-    (folder / "numbers").mkdir()
-    for name in ("paper.yaml", "committed.yaml", "authors.yaml"):
-        shutil.copyfile(ROOT / "numbers" / name, folder / "numbers" / name)
     return folder
 
 
