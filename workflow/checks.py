@@ -58,9 +58,9 @@ MOST_SHARDS = 1000
 EXTERNAL_FILES = {"module": ".py", "weights": ".safetensors"}
 # Keys of networks that are brought in, by kind.
 EXTERNAL_KEYS = {
-    "external": (*EXTERNAL_FILES, "predicts", "direction", *RUNNING_KEYS),
-    "diffusers": ("model", "revision", *RUNNING_KEYS),
-    "edm": ("weights", *RUNNING_KEYS),
+    "external": (*EXTERNAL_FILES, "predicts", "direction", "flips", *RUNNING_KEYS),
+    "diffusers": ("model", "revision", "flips", *RUNNING_KEYS),
+    "edm": ("weights", "flips", *RUNNING_KEYS),
 }
 OF_ANY_PROTOCOL = ("nearest_patches", "leaderboard")
 """Analyses of final images alone."""

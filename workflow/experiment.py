@@ -109,6 +109,10 @@ class Experiment:
         network = self.network(name)
         return [] if "revision" in network else [*find_files(Path(network["model"])).values()]
 
+    def flips(self, name: str) -> bool:
+        """Whether a network was trained on mirror images, too, and machines are given them."""
+        return self.network(name).get("flips", False)
+
     def recipe(self, name: str) -> dict:
         """The recipe that a network is trained by, with its own seed if it has one."""
         return recipe_of(self.config, self.network(name))
@@ -119,9 +123,10 @@ class Experiment:
         return {name: kind_of(self.config, name) for name in self.networks}
 
     def is_alike(self, name: str, other: str) -> bool:
-        """Whether two networks were trained for the same: dataset, padding, conditioning."""
+        """Whether two networks were trained for the same: dataset, flips, padding, conditioning."""
         keys = ("dataset", "padding", "conditional")
-        return all(self.network(name)[key] == self.network(other)[key] for key in keys)
+        same = all(self.network(name)[key] == self.network(other)[key] for key in keys)
+        return same and self.flips(name) == self.flips(other)
 
     @cached_property
     def repeats(self) -> list[list[str]]:
@@ -196,10 +201,15 @@ class Experiment:
         return None
 
     def bank(self, name: str, images: int | str | None = None) -> Path:
-        """The bank of a network, of bank.images unless said: with labels where it is told them."""
-        images = self.config["bank"]["images"] if images is None else images
+        """The bank of a network, of bank.images unless said: with labels where it is told them,
+        with mirror images where it was trained on them."""
         kind = "classes" if self.network(name)["conditional"] else "pooled"
-        return self.results / f"banks/{self.dataset(name)}-{kind}-{images}.npz"
+        return self._bank(self.dataset(name), kind, images, self.flips(name))
+
+    def _bank(self, dataset: str, kind: str, images: int | str | None, flips: bool) -> Path:
+        images = self.config["bank"]["images"] if images is None else images
+        kind += "-flips" if flips else ""
+        return self.results / f"banks/{dataset}-{kind}-{images}.npz"
 
     def calibration_bank(self, name: str) -> Path:
         """The smaller bank of a network, which calibration and analyses use."""
@@ -375,11 +385,11 @@ class Experiment:
         return self.config["variants"][variant].get(key, otherwise)
 
     def variant_bank(self, name: str, variant: str) -> Path:
-        """The bank of a variant: another dataset's is not labelled."""
+        """The bank of a variant: another dataset's is not labelled, and flipped as its own is."""
         images = self.changed(variant, "bank_images", self.config["bank"]["images"])
         other = self.changed(variant, "bank_dataset", {}).get(self.dataset(name))
         return (
-            self.results / f"banks/{other}-pooled-{images}.npz"
+            self._bank(other, "pooled", images, self.flips(name))
             if other
             else self.bank(name, images)
         )
@@ -493,7 +503,17 @@ class Experiment:
         images = find_dataset(dataset["source"]).train_images
         if isinstance(bank, int) and images and not self.network(name)["conditional"]:
             images = min(images, bank)
+        if images and self.flips(name):
+            images *= 2
         return memory_for(usual_mb, images, channels_of(dataset), dataset["size"])
+
+    def making_mb(self, dataset: str, kind: str) -> int:
+        """MB for a job that makes a bank of a kind, which holds its images as they are."""
+        chosen, usual_mb = self.config["datasets"][dataset], 2000
+        if not kind.endswith("-flips"):
+            return usual_mb
+        images = find_dataset(chosen["source"]).train_images or 0
+        return memory_for(usual_mb, 2 * images, channels_of(chosen), chosen["size"])
 
     def bank_mb(self, name: str) -> int:
         """MB for a job that runs machines on the bank of a network."""
@@ -511,7 +531,8 @@ class Experiment:
         """
         values, bank = self.values(name), self.config["bank"]["images"]
         count = MACHINES[machine].matrices if machine in MACHINES else 0
-        rank = min(values, bank) if isinstance(bank, int) else values
+        images = bank * (2 if self.flips(name) else 1) if isinstance(bank, int) else values
+        rank = min(values, images)
         return count * 8 * values * rank // 2**20
 
     def machine_mb(self, name: str, machine: str) -> int:

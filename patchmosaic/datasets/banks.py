@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from patchmosaic.datasets.content import DatasetError
 from patchmosaic.datasets.images import Images
+from patchmosaic.system.memory import require_memory
 
 
-def choose_bank(images: Images, count: int | None, by_class: bool) -> Images:
+def choose_bank(images: Images, count: int | None, by_class: bool, flips: bool = False) -> Images:
     """The first ``count`` images (None: all), of each class where ``by_class``.
 
     The order of the training set is kept, and ``ids`` names the images. Without ``by_class`` the
-    bank has no labels, so that machines see one pool.
+    bank has no labels, so that machines see one pool. With ``flips`` each image is followed by its
+    mirror image, :func:`with_flips`, for networks that were trained on both.
 
     Raises:
         DatasetError: if classes are asked for and the images have none, or none of one class, or
@@ -31,12 +35,32 @@ def choose_bank(images: Images, count: int | None, by_class: bool) -> Images:
             f"calibration.bank_images and bank_images of variants may be at most {fewest}, or all"
         )
     chosen = np.sort(np.concatenate([group[:count] for group in groups]))
-    return Images(
+    bank = Images(
         images.images[chosen],
         None if labels is None else labels[chosen],
         images.ids[chosen],
         images.class_names,
-        {**images.record, "bank_images": len(chosen), "training_set_sha256": images.digest},
+        {"flips": False, **images.record, "training_set_sha256": images.digest},
+    )
+    bank = with_flips(bank) if flips else bank
+    return replace(bank, record={**bank.record, "bank_images": len(bank)})
+
+
+def with_flips(images: Images) -> Images:
+    """Each image, then the same flipped left to right, with its label; 2 N of N.
+
+    The ids of both are text, that of the second with " flipped" behind it, and the record's "flips"
+    is true.
+    """
+    require_memory(2 * images.images.nbytes, f"{2 * len(images):,} images with their mirror images")
+    pairs = np.stack([images.images, images.images[..., ::-1]], axis=1)  # (N, 2, C, size, size)
+    names = [name for i in images.ids for name in (f"{i}", f"{i} flipped")]
+    return Images(
+        pairs.reshape(-1, *images.images.shape[1:]),
+        None if images.labels is None else images.labels.repeat(2),
+        np.array(names),
+        images.class_names,
+        {**images.record, "flips": True},
     )
 
 

@@ -6,6 +6,7 @@ import pandas as pd
 import torch
 
 from patchmosaic.analysis.novelty import novelty
+from patchmosaic.datasets.banks import with_flips
 from patchmosaic.datasets.images import load_images, to_float
 from patchmosaic.figures.style import HELD_OUT
 from patchmosaic.sampling.samples import join_shards
@@ -15,7 +16,8 @@ if __name__ == "__main__":
     with logged(snakemake.log[0]):
         torch.set_num_threads(snakemake.threads)
         given, settings = snakemake.input, snakemake.params
-        training = to_float(load_images(given.training))
+        seen = load_images(given.training)
+        training = to_float(with_flips(seen) if settings.flips else seen)
         tables = []
         for path in given.held_out:
             images = to_float(load_images(path))[: settings.held_out]

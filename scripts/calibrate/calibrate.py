@@ -46,6 +46,7 @@ if __name__ == "__main__":
             "steps": settings.steps,
             "patch_sizes": settings.patch_sizes,
             "bank_images": len(bank),
+            "flips": bank.record["flips"],
             "bank_sha256": bank.digest,
             "seeds": noise.seeds.tolist(),
             "noise_sha256": noise.record["sha256"],

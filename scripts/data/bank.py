@@ -10,6 +10,7 @@ if __name__ == "__main__":
         bank = choose_bank(
             load_images(snakemake.input[0]),
             None if count == "all" else int(count),
-            by_class=snakemake.wildcards.kind == "classes",
+            by_class=snakemake.wildcards.kind.startswith("classes"),
+            flips=snakemake.wildcards.kind.endswith("flips"),
         )
         save_images(snakemake.output[0], bank)

@@ -93,6 +93,7 @@ if __name__ == "__main__":
             "patch_size": settings.patch_size,
             "scales_shift": settings.scales_shift,
             "bank_images": len(bank),
+            "flips": bank.record["flips"],
             "bank_sha256": bank.digest,
             "noise_sha256": noise.record["sha256"],
         }

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import yaml
@@ -20,13 +21,17 @@ from projects import ROOT, snakemake
 from safetensors.torch import save_file
 from torch import nn
 
+from patchmosaic.datasets.banks import with_flips
+from patchmosaic.datasets.images import load_images, to_float
+from patchmosaic.machines.build import build_machine
 from patchmosaic.networks.checkpoints import load_checkpoint, save_checkpoint
 from patchmosaic.networks.edm import Preconditioned, build_edm
 from patchmosaic.networks.edm_files import read_published
 from patchmosaic.networks.edm_header import KEY, UNetSettings, check_images, read_header
 from patchmosaic.networks.edm_unet import EdmUNet
-from patchmosaic.sampling.sampler import network_x0, sample
+from patchmosaic.sampling.sampler import machine_x0, network_x0, sample
 from patchmosaic.sampling.samples import load_samples
+from patchmosaic.sampling.scales import read_scales
 from patchmosaic.sampling.schedule import COSINE_STRETCH, alpha_bar
 from patchmosaic.system.records import RecordError
 from workflow.checks import ConfigError, validate_config
@@ -452,27 +457,66 @@ def test_what_is_not_covered_is_refused_and_nothing_runs(published_code, tmp_pat
 # ---------------------------------------------------------------------------- within a run
 
 
-@pytest.mark.workflow
-def test_network_of_edm_is_asked_and_sampled(own_run, tmp_path):
-    """By the workflow: its samples are those of the same network, asked directly."""
+@pytest.fixture(scope="module")
+def sampled(own_run, tmp_path_factory):
+    """A network of EDM, trained with flips, of which the workflow made some files."""
     torch.manual_seed(0)
-    folder = tmp_path / "run"
+    folder = tmp_path_factory.mktemp("edm") / "run"
     shutil.copytree(own_run.folder, folder)
     written(folder / "edm.safetensors", header_of(labels=2))
     network = {"dataset": "tiny", "padding": "circular", "conditional": True, "checkpoint": "edm"}
-    override = {"evaluate": ["edm"], "networks": {"edm": network | {"weights": "edm.safetensors"}}}
+    network |= {"weights": "edm.safetensors", "flips": True}
+    override = {"evaluate": ["edm"], "networks": {"edm": network}}
     (folder / "edm.yaml").write_text(yaml.safe_dump(override))
-    shard = "own results/samples/edm/network-4/000.npz"
-    snakemake(folder, shard, "--configfile", *own_run.configs, "edm.yaml")
-    samples = load_samples(folder / shard)
-    weights = folder / "edm.safetensors"
+    targets = [f"own results/samples/edm/{kind}/000.npz" for kind in ("network-4", "is", "els")]
+    targets += ["own results/novelty/edm.csv", "own results/nearest_patches/edm.csv"]
+    snakemake(folder, *targets, "--configfile", *own_run.configs, "edm.yaml")
+    return folder
+
+
+@pytest.mark.workflow
+def test_network_of_edm_is_asked_and_sampled(sampled):
+    """By the workflow: its samples are those of the same network, asked directly."""
+    results, weights = sampled / "own results", sampled / "edm.safetensors"
+    samples = load_samples(results / "samples/edm/network-4/000.npz")
     network = build_edm(weights, read_header(weights), weights)
-    noise = load_samples(folder / "own results/noise/tiny-evaluation.npz").part(0, 2)
+    noise = load_samples(results / "noise/tiny-evaluation.npz").part(0, 2)
     told = torch.from_numpy(noise.labels)
-    expected = sample(
-        network_x0(network, told), torch.from_numpy(noise.images), 4, "full", protocol="ours"
-    )
+    expected = sample(network_x0(network, told), torch.from_numpy(noise.images), 4)
     np.testing.assert_allclose(samples.images, expected.numpy(), rtol=0, atol=1e-4)
-    record = json.loads((folder / "own results/networks/edm.json").read_text())
+    record = json.loads((results / "networks/edm.json").read_text())
     assert record["external"]["edm"] == header_of(labels=2)
     assert len(record["noise_errors"]) == 6
+
+
+@pytest.mark.workflow
+def test_its_machines_have_mirror_images_too(sampled):
+    """Sampled from the prepared images and their mirror images; in every record."""
+    results = sampled / "own results"
+    images = load_images(sampled / "own data/prepared/tiny-8-train.npz")
+    chosen = np.concatenate([np.flatnonzero(images.labels == c)[:3] for c in (0, 1)])
+    pixels = images.images[chosen]
+    both = torch.from_numpy(np.concatenate([pixels, pixels[:, :, :, ::-1]]) / 127.5 - 1)
+    labels = torch.from_numpy(np.tile(images.labels[chosen], 2))
+    noise = load_samples(results / "noise/tiny-evaluation.npz").part(0, 2)
+    scales = read_scales(results / "calibration/edm.scales.csv")
+    for name in ("is", "els"):
+        found = load_samples(results / f"samples/edm/{name}/000.npz")
+        settings = {"boundary": "circular", "candidates": "interior", "engine": "dense"}
+        machine = build_machine(name, both, labels, **settings)
+        expected = sample(
+            machine_x0(machine, torch.from_numpy(noise.labels), scales),
+            torch.from_numpy(noise.images).double(),
+            4,
+            "skip_first",
+        )
+        # float32 along four steps, and the exact engine's stated error
+        np.testing.assert_allclose(found.images, expected.numpy(), rtol=0, atol=2e-3)
+        assert found.record["flips"]
+        assert found.record["bank_images"] == 12
+    assert json.loads((results / "calibration/edm.scales.json").read_text())["flips"]
+    novelty = pd.read_csv(results / "novelty/edm.csv").set_index("source").loc["is"]
+    whole = with_flips(images)
+    samples = torch.from_numpy(load_samples(results / "samples/edm/is/000.npz").images)
+    distances = (samples[:, None] - to_float(whole)).square().mean(dim=(2, 3, 4)).sqrt()
+    np.testing.assert_allclose(novelty["distance"][:2], distances.amin(1), rtol=1e-4, atol=1e-5)

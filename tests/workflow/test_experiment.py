@@ -48,6 +48,31 @@ def test_banks_have_labels_where_networks_are_told_them():
     assert e.calibration_bank("mnist-unet-zeros") == RESULTS / "banks/mnist-pooled-2000.npz"
 
 
+def test_networks_trained_with_flips_have_banks_of_their_own():
+    """Twice as large, so with more memory; shared with networks that are told the same alone."""
+    flipped = {"networks": {"other": {**OWN["networks"]["mine"], "flips": True}}}
+    both = {"evaluate": ["mine", "other"]}
+    e = experiment(OWN, flipped, both, {"networks": {"third": flipped["networks"]["other"]}})
+    assert e.bank("mine") == RESULTS / "banks/mnist-pooled-all.npz"
+    assert e.bank("other") == RESULTS / "banks/mnist-pooled-flips-all.npz"
+    assert e.calibration_bank("other") == RESULTS / "banks/mnist-pooled-flips-2000.npz"
+    assert e.sampled_as("other", "is") == "other"
+    assert not e.is_alike("mine", "other")
+    assert e.is_alike("third", "other")
+    values = 60_000 * 32 * 32
+    assert e.bank_mb("other") - e.bank_mb("mine") == 8 * values // 2**20
+    assert (
+        e.making_mb("mnist", "pooled-flips") - e.making_mb("mnist", "pooled") == 8 * values // 2**20
+    )
+    small = {"bank": {"images": 128}}
+    e = experiment(OWN, flipped, both, small)
+    assert e.matrices_mb("other", "wiener") == 2 * e.matrices_mb("mine", "wiener") > 0
+    variant = {"variants": {"v": {"kind": "control", "bank_dataset": {"mnist": "fashion_mnist"}}}}
+    e = experiment(OWN, flipped, both, variant)
+    other = RESULTS / "banks/fashion_mnist-pooled-flips-all.npz"
+    assert e.variant_bank("other", "v") == other
+
+
 @pytest.mark.parametrize(
     ("count", "size", "shards", "followed"),
     [(20, 20, 1, 1), (20, 7, 3, 2), (6, 3, 2, 2), (100, 10, 10, 1), (21, 20, 2, 1)],

@@ -76,6 +76,7 @@ rule novelty:
         runtime=30,
     params:
         sources=E.kinds_of_samples,
+        flips=lambda w: E.flips(w.network),
         held_out=1000,
         code=code("analysis/novelty.py"),
     message:

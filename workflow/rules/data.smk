@@ -79,7 +79,8 @@ rule bank:
     input:
         lambda w: E.prepared(w.dataset),
     output:
-        E.results / "banks/{dataset}-{kind,classes|pooled}-{images,all|\\d+}.npz",
+        E.results
+        / "banks/{dataset}-{kind,(classes|pooled)(-flips)?}-{images,all|\\d+}.npz",
     log:
         E.results / "logs/bank-{dataset}-{kind}-{images}.log",
     benchmark:
@@ -88,7 +89,7 @@ rule bank:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=lambda w: E.making_mb(w.dataset, w.kind),
         runtime=10,
     params:
         code=code("data/bank.py"),
