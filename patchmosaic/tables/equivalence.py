@@ -14,7 +14,7 @@ from statistics import NormalDist
 import numpy as np
 import pandas as pd
 
-from patchmosaic.analysis.intervals import medians_of_resamples
+from patchmosaic.analysis.intervals import medians_of_resamples, with_undefined_as_zero
 from patchmosaic.tables.headline import DESCRIPTION, FEW_SEEDS, with_copies
 from patchmosaic.tables.paper import Paper
 from patchmosaic.tables.protocol import Protocol
@@ -38,7 +38,7 @@ def equivalence(
     A median is LEVEL where both tests reject, which is where the interval of the difference that
     leaves out the significance on either side lies within the margin; ABOVE or BELOW where it is
     not and that interval has 0 outside; else UNDECIDED, as with fewer than FEW_SEEDS seeds. The
-    difference is taken to be normal. Undefined r counts as 0.
+    difference is taken to be normal.
 
     Args:
         agreement: the per-seed rows of tables/agreement.csv.
@@ -67,7 +67,7 @@ def equivalence(
         key = (*about, steps)
         if key not in theirs.index:
             continue
-        defined = group.fillna({"pearson_r": 0.0})
+        defined = group.assign(pearson_r=with_undefined_as_zero(group["pearson_r"]))
         r = defined.pivot(index="network", columns="seed", values="pearson_r").dropna(axis=1)
         found.append(
             {"network": name, **about, "network_steps": steps, "machine": machine}
