@@ -14,7 +14,13 @@ from types import ModuleType
 import numpy as np
 from torch import Tensor, nn
 
-from patchmosaic.networks.external import ON_CPU, ExternalNetwork, Running, flow_time, load_weights
+from patchmosaic.networks.external import (
+    AS_IT_IS,
+    ExternalNetwork,
+    Running,
+    flow_time,
+    load_weights,
+)
 from patchmosaic.networks.model_files import WEIGHTS, read_json
 from patchmosaic.system.records import RecordError
 
@@ -134,7 +140,7 @@ def build_diffusers(
     unet_config: dict,
     scheduler_config: dict,
     weights: Path | nn.Module,
-    running: Running = ON_CPU,
+    running: Running = AS_IT_IS,
 ) -> ExternalNetwork:
     """The network of two configs, in evaluation mode.
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from patchmosaic.networks.edm_header import KEY, NUMBERS, UNetSettings, check_header
 from patchmosaic.networks.edm_unet import EdmUNet
-from patchmosaic.networks.external import ON_CPU, ExternalNetwork, Running, load_weights
+from patchmosaic.networks.external import AS_IT_IS, ExternalNetwork, Running, load_weights
 from patchmosaic.system.records import RecordError
 
 
@@ -57,7 +57,7 @@ class Preconditioned(nn.Module):
 
 
 def build_edm(
-    path: Path, header: Mapping[str, Any], weights: Path, running: Running = ON_CPU
+    path: Path, header: Mapping[str, Any], weights: Path, running: Running = AS_IT_IS
 ) -> ExternalNetwork:
     """The network of a header, in evaluation mode; its time is sigma.
 

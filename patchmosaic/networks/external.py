@@ -18,7 +18,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -35,14 +35,17 @@ Level = TypeVar("Level", float, Tensor)
 
 @dataclass(frozen=True)
 class Running:
-    """Where and how a module is run: a device of torch, one of PRECISIONS, images at once."""
+    """Where and how a module is run: a device of torch, one of PRECISIONS, images at once.
 
-    device: str = "cpu"
+    Without a device it runs where it is moved to, and is asked there.
+    """
+
+    device: str | None = None
     precision: str = "float32"
     batch: int = 256
 
 
-ON_CPU = Running()
+AS_IT_IS = Running()
 
 
 class ExternalNetwork(nn.Module):
@@ -66,7 +69,7 @@ class ExternalNetwork(nn.Module):
         predicts: str,
         path: Path,
         direction: str | None = None,
-        running: Running = ON_CPU,
+        running: Running = AS_IT_IS,
     ) -> None:
         super().__init__()
         if predicts not in PREDICTIONS:
@@ -78,11 +81,16 @@ class ExternalNetwork(nn.Module):
                 f"{path}: predicts is {predicts} and direction {direction!r}: a flow needs one of "
                 f"{', '.join(DIRECTIONS)}, others none"
             )
-        if running.device != "cpu" and not _is_there(running.device):
+        if running.device and not _is_there(running.device):
             raise RecordError(f"{path}: device is {running.device!r}, which is not on this machine")
         self.module, self.time_of, self.predicts, self.path = module, time_of, predicts, path
         self.direction, self.running = direction, running
-        self.module.to(running.device)
+        if running.device:
+            self.module.to(running.device)
+
+    def to(self, *args: Any, **kwargs: Any) -> ExternalNetwork:
+        """Moved as torch's modules are, unless it is told where to run."""
+        return self if self.running.device else super().to(*args, **kwargs)
 
     def own_time(self, a_bar: float) -> float:
         """The module's time of a noise level; raises RecordError where it is no number."""
@@ -108,13 +116,13 @@ class ExternalNetwork(nn.Module):
 
         Raises RecordError for a result of another kind, shape or type.
         """
-        size, device = self.running.batch, self.running.device
+        size, device = self.running.batch, torch.device(self.running.device or x.device)
         parts = []
         for first in range(0, len(x), size):
             given = [v for v in (x, times, labels) if v is not None]
             if len(x) > size:
                 given = [v[first : first + size] for v in given]
-            with self._precision():
+            with self._precision(device):
                 found = self.module(*(v.to(device) for v in given))
             if not isinstance(found, Tensor):
                 raise RecordError(
@@ -132,11 +140,10 @@ class ExternalNetwork(nn.Module):
             parts.append(found.to(x.device))
         return torch.cat(parts) if len(parts) > 1 else parts[0]
 
-    def _precision(self) -> AbstractContextManager:
+    def _precision(self, device: torch.device) -> AbstractContextManager:
         if self.running.precision == "float32":
             return nullcontext()
-        device = torch.device(self.running.device).type
-        return torch.autocast(device, getattr(torch, self.running.precision))
+        return torch.autocast(device.type, getattr(torch, self.running.precision))
 
 
 def _is_there(device: str) -> bool:
@@ -194,7 +201,7 @@ def load_external(
     predicts: str,
     module_sha256: str | None = None,
     direction: str | None = None,
-    running: Running = ON_CPU,
+    running: Running = AS_IT_IS,
 ) -> ExternalNetwork:
     """Run an external network's Python file, build it and load its weights; evaluation mode.
 

@@ -151,10 +151,12 @@ def probe(network: ExternalNetwork, images: Tensor, labels: Tensor | None) -> Le
             "remove no_grad and detach"
         )
     if rounding:
+        asked_for = network.running.precision != "float32"
+        of_half = "as precision says" if asked_for else "by casts within the module"
         warnings.warn(
             f"{network.path}: the prediction of an image changes by {rounding:.1%} with the others "
-            "of its batch: rounding of half precision within the module; without its casts to "
-            "bfloat16 or float16 results would not depend on the batch",
+            f"of its batch: rounding of half precision {of_half}; without it results would not "
+            "depend on the batch",
             stacklevel=2,
         )
     worse = {t: error for t, error in errors.items() if error > 1}

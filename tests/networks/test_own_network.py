@@ -353,6 +353,12 @@ def test_running_in_batches_and_in_half_precision(tmp_path):
     error = (found[0] - found[2]).square().mean().sqrt()
     assert found[2].dtype == torch.float32
     assert 1e-4 < error < 2e-2, "half precision was used, and is near"
+    there = load_external(module, weights, "noise").to("meta")  # a device without values
+    asked = there.ask(x_t.to("meta"), torch.zeros(3, device="meta"), None)
+    assert asked.device.type == "meta", "asked where it was moved to"
+    stays = load_external(module, weights, "noise", running=Running("cpu")).to("meta")
+    with torch.no_grad():
+        torch.testing.assert_close(stays(x_t, t), found[0])
     with pytest.raises(RecordError, match="device is 'cuda:77', which is not on this machine"):
         load_external(module, weights, "noise", running=Running("cuda:77"))
 
