@@ -270,6 +270,11 @@ def _check_dataset(name: str, dataset: dict, *, is_used: bool) -> None:
             f"datasets.{name}: this name belongs to the registry's own {name!r}; images from "
             f"{dataset['source']!r} need another one"
         )
+    if not source.takes(channels_of(dataset)):
+        raise ConfigError(
+            f"datasets.{name}.channels: {dataset['channels']}, allowed: 1 (gray), 3 (RGB); others "
+            "are for the source image_array alone"
+        )
     local = dataset.get("local")
     try:
         missing = local is not None and not Path(local).exists()

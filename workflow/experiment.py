@@ -185,10 +185,10 @@ class Experiment:
         return self.data / f"prepared/{dataset}-{size}-{split}.npz"
 
     def held_out(self, name: str) -> list[Path]:
-        """The prepared test images for a network; a folder of images need not have any."""
+        """The prepared test images for a network; the user's own need not have any."""
         dataset = self.dataset(name)
-        is_folder = self.config["datasets"][dataset]["source"] == "image_folder"
-        return [] if is_folder else [self.prepared(dataset, "test")]
+        source = self.config["datasets"][dataset]["source"]
+        return [] if find_dataset(source).is_own else [self.prepared(dataset, "test")]
 
     def local_content(self, dataset: str) -> str | None:
         """What changes when images that are read from a local folder or archive do, else None.
@@ -596,7 +596,7 @@ def network_config(config: Mapping, name: str) -> NetworkConfig:
 
 
 def channels_of(dataset: Mapping) -> int:
-    """The channels of the images of a dataset of the config: 1 or 3."""
+    """The channels of the images of a dataset of the config."""
     return dataset.get("channels", find_dataset(dataset["source"]).channels)
 
 

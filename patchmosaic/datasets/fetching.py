@@ -37,8 +37,9 @@ def fetch(
     for them. The others come from `local` (a folder, or the file itself), then from each of the
     dataset's sources, or of `sources` in their place, until one gives every missing file verified.
     Collections of image files are read in place from `local`, a folder or a tar or zip archive: it
-    is linked into `directory` as `images` and stays where it is. celeba and image_folder are read
-    only from there; of the others, every image is verified, wherever they come from.
+    is linked into `directory` as `images` and stays where it is, as an image_array's file is.
+    celeba, image_folder and image_array are read only from there; of the others, every image is
+    verified, wherever they come from.
 
     timeout: seconds without an answer after which a transfer is given up. retries: further tries at
     a broken transfer. progress: show a bar on a terminal.
@@ -195,6 +196,10 @@ def _bring_images(
 
 def _digest(dataset: Dataset, path: Path) -> tuple[str, int]:
     """(SHA-256, bytes) of the images of a collection, by the names that count where it is known."""
+    if dataset.is_array:
+        if not path.is_file():
+            raise DatasetError(f"{path}: no file; expected arrays as np.savez writes them")
+        return sha256_of(path), path.stat().st_size
     if dataset.images is None:
         return collection_digest(path)
     try:

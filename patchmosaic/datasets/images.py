@@ -19,14 +19,12 @@ from patchmosaic.system.memory import require_memory
 if TYPE_CHECKING:
     import torch
 
-CHANNELS = (1, 3)
-
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Images:
     """Prepared images with what is known of them.
 
-    images: (N, C, size, size) uint8, C 1 or 3, values 0 to 255. labels: (N,) int64 or None. ids:
+    images: (N, C, size, size) uint8, values 0 to 255. labels: (N,) int64 or None. ids:
     (N,) int64 positions in the raw split, or file names. class_names: the name of each label, ()
     without labels. record: where they come from and how they were prepared.
 
@@ -45,10 +43,8 @@ class Images:
             raise DatasetError("images hold NaN or infinite values; expected uint8")
         if dtype != np.uint8:
             raise DatasetError(f"images are {dtype}, expected uint8 with values 0 to 255")
-        if len(shape) != 4 or 0 in shape or shape[1] not in CHANNELS or shape[2] != shape[3]:
-            raise DatasetError(
-                f"images have shape {shape}, expected (N, C, size, size) with C 1 or 3"
-            )
+        if len(shape) != 4 or 0 in shape or shape[2] != shape[3]:
+            raise DatasetError(f"images have shape {shape}, expected (N, C, size, size)")
         if self.ids.shape != shape[:1] or self.ids.dtype.kind not in "iU":
             raise DatasetError(
                 f"ids are {self.ids.dtype} of shape {self.ids.shape}, "

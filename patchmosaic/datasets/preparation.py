@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 
 from patchmosaic.datasets.content import DatasetError
 from patchmosaic.datasets.fetching import verified_record
-from patchmosaic.datasets.images import CHANNELS, Images
+from patchmosaic.datasets.images import Images
 from patchmosaic.datasets.pictures import REMARKS
 from patchmosaic.datasets.registry import find_dataset
 
@@ -41,8 +41,9 @@ def prepare(
     dataset's remark. For MNIST and Fashion-MNIST the crop does nothing and it is the paper's: 28 x
     28 resized to 32 x 32, bilinear. For CelebA the paper gives no more than the size.
 
-    channels: 1 (grayscale) or 3 (RGB), by default the dataset's own, 3 for image_folder. limit: the
-    first so many images; with class folders the order takes one image of each class in turn.
+    channels: 1 (grayscale) or 3 (RGB), by default the dataset's own, 3 for image_folder; an
+    image_array has any number, and neither channels nor size are changed. limit: the first
+    so many images; with class folders the order takes one image of each class in turn.
     background: the colour on which transparent pixels are composited, by name or as #rrggbb. say:
     is called with each line that tells what was understood of a collection of image files: its
     layout before an image is read, the pictures after; both are in the record.
@@ -51,7 +52,7 @@ def prepare(
     """
     dataset, directory = find_dataset(dataset_id), Path(directory)
     channels = dataset.channels if channels is None else channels
-    if channels not in CHANNELS:
+    if not dataset.takes(channels):
         raise DatasetError(f"channels is {channels!r}, allowed: 1 (grayscale), 3 (RGB)")
     if split not in SPLITS:
         raise DatasetError(f"split is {split!r}, allowed: {', '.join(SPLITS)}")
@@ -64,29 +65,29 @@ def prepare(
     for line in _understood_lines(raw.understood):
         say(f"{dataset_id}: {line}")
     count = len(raw.ids) if limit is None else min(limit, len(raw.ids))
-    sides: list[int] = []
-    pixels = np.empty((count, channels, size, size), np.uint8)
-    pictures = tqdm(
-        raw.pictures(count),
-        total=count,
-        desc=f"{dataset_id} {split}",
-        unit="image",
-        disable=None if progress else True,
-    )
-    for position, picture in pictures:
-        sides.append(min(picture.size))
-        prepared = np.asarray(prepared_picture(picture, size, channels, colour))
-        pixels[position] = prepared.reshape(size, size, channels).transpose(2, 0, 1)
-    seen = {kind: raw.remarks[kind] for kind in REMARKS if raw.remarks[kind]}
-    shortest = {
-        "smallest": min(sides),
-        "median": int(np.median(sides)),
-        "largest": max(sides),
-        "enlarged": sum(side < size for side in sides),
-    }
-    if raw.understood:
-        for line in _seen_lines(seen, shortest, size, background):
-            say(f"{dataset_id}: {line}")
+    about_pictures: dict[str, Any] = {}
+    if raw.pixels is None:
+        pixels = np.empty((count, channels, size, size), np.uint8)
+        sides: list[int] = []
+        pictures = tqdm(
+            raw.pictures(count),
+            total=count,
+            desc=f"{dataset_id} {split}",
+            unit="image",
+            disable=None if progress else True,
+        )
+        for position, picture in pictures:
+            sides.append(min(picture.size))
+            prepared = np.asarray(prepared_picture(picture, size, channels, colour))
+            pixels[position] = prepared.reshape(size, size, channels).transpose(2, 0, 1)
+        about_pictures = _about_pictures(sides, size, raw.remarks)
+        if raw.understood:
+            for line in _seen_lines(about_pictures, size, background):
+                say(f"{dataset_id}: {line}")
+        preparation = preparation_text(size, channels, background)
+    else:
+        pixels = _as_they_are(raw.pixels[:count], dataset_id, channels, size)
+        preparation = "pixels as they are"
     images = Images(
         pixels,
         None if raw.labels is None else raw.labels[:count],
@@ -102,11 +103,9 @@ def prepare(
             "channels": channels,
             "count": count,
             "licence": dataset.licence,
-            "preparation": "; ".join(
-                filter(None, (preparation_text(size, channels, background), dataset.remark))
-            ),
+            "preparation": "; ".join(filter(None, (preparation, dataset.remark))),
             **({"understood": raw.understood} if raw.understood else {}),
-            **({"pictures": {"shortest_side": shortest, **seen}} if raw.understood else {}),
+            **({"pictures": about_pictures} if raw.understood and about_pictures else {}),
             "pillow": PIL.__version__,
             "sources": provenance["files"],
         },
@@ -155,15 +154,43 @@ def _understood_lines(understood: Mapping[str, Any]) -> Iterator[str]:
         yield "passed over: " + ", ".join(f"{n} files {kind}" for kind, n in passed_over.items())
 
 
-def _seen_lines(
-    seen: Mapping[str, int], shortest: Mapping[str, int], size: int, background: str
-) -> Iterator[str]:
+def _as_they_are(pixels: np.ndarray, dataset_id: str, channels: int, size: int) -> np.ndarray:
+    for key, found, wanted in (
+        ("channels", pixels.shape[1], channels),
+        ("size", pixels.shape[2], size),
+    ):
+        if found != wanted:
+            raise DatasetError(
+                f"{dataset_id}: its images have {key} {found}, and {key} of the dataset is "
+                f"{wanted}: set it to {found}, for an array's images are taken as they are"
+            )
+    return np.ascontiguousarray(pixels)
+
+
+def _about_pictures(sides: list[int], size: int, remarks: Mapping[str, int]) -> dict[str, Any]:
+    """What is recorded of the pictures that were prepared: their sides, and REMARKS counted."""
+    shortest = {
+        "smallest": min(sides),
+        "median": int(np.median(sides)),
+        "largest": max(sides),
+        "enlarged": sum(side < size for side in sides),
+    }
+    return {
+        "shortest_side": shortest,
+        **{kind: remarks[kind] for kind in REMARKS if remarks.get(kind)},
+    }
+
+
+def _seen_lines(about: Mapping[str, Any], size: int, background: str) -> Iterator[str]:
+    shortest = about["shortest_side"]
     yield (
         f"shorter sides of {shortest['smallest']} to {shortest['largest']} pixels, median "
         f"{shortest['median']}"
     )
     if shortest["enlarged"]:
         yield f"{shortest['enlarged']} images are smaller than {size} pixels and were enlarged"
-    for kind, count in seen.items():
+    for kind in REMARKS:
+        if not (count := about.get(kind)):
+            continue
         on = f", composited on {background}" if kind == "transparent" else ""
         yield f"{count} images {REMARKS[kind]}{on}"

@@ -22,6 +22,7 @@ from patchmosaic.datasets.image_files import (
 )
 from patchmosaic.datasets.layout import understand
 from patchmosaic.datasets.pictures import PictureError, decode
+from patchmosaic.system.arrays import ArrayError, read_arrays
 
 IDX_UINT8 = 0x08
 IDX_MOST_DIMENSIONS = 4
@@ -54,7 +55,7 @@ class RawSplit:
     ids: (N,) int64 positions or names. labels: (N,) int64 or None. pictures(n) yields
     (position, picture) for the first n images, in any order. understood: how the folders of a
     collection were read, for the record. remarks: counts of pictures.REMARKS, filled as pictures
-    are read.
+    are read. pixels: (N, C, size, size) uint8 where there is nothing to prepare, else None.
     """
 
     ids: np.ndarray
@@ -63,6 +64,7 @@ class RawSplit:
     pictures: Callable[[int], Iterator[tuple[int, Image.Image]]]
     understood: Mapping[str, Any] = field(default_factory=dict)
     remarks: Counter[str] = field(default_factory=Counter)
+    pixels: np.ndarray | None = None
 
 
 Reader = Callable[[Path, str], RawSplit]
@@ -221,6 +223,78 @@ def read_image_folder(directory: Path, split: str) -> RawSplit:
     else:
         raw = _collected(path, split, chosen, None, ())
     return replace(raw, understood=understood)
+
+
+def read_image_array(directory: Path, split: str) -> RawSplit:
+    """Images of any number of channels, as they are: an npz file as np.savez writes it.
+
+    images: (N, C, size, size) uint8, to train with; test_images: held out, if there are. labels and
+    test_labels: int (N,), numbers of class_names; without these names classes go by their numbers.
+    """
+    path = _collection(directory)
+    try:
+        arrays = read_arrays(path)
+    except ArrayError as error:
+        raise DatasetError(str(error)) from None
+    for name, array in arrays.items():
+        if name not in ARRAYS or array.dtype.kind not in ARRAYS[name][0]:
+            what = "; ".join(f"{key}: {words}" for key, (_, words) in ARRAYS.items())
+            raise DatasetError(f"{path}: {name} is {array.dtype} {array.shape}; allowed: {what}")
+    counts = {s: len(arrays[k]) for s, k in ARRAY_SPLITS.items() if k in arrays}
+    if split not in counts:
+        raise DatasetError(
+            f"{path}: no {ARRAY_SPLITS[split]}, which the split {split!r} is read from; it has "
+            f"{', '.join(arrays)}"
+        )
+    pixels = arrays[ARRAY_SPLITS[split]]
+    labels, class_names = _array_labels(path, arrays, split)
+    if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[2] != pixels.shape[3]:
+        raise DatasetError(
+            f"{path}: {ARRAY_SPLITS[split]} is {pixels.dtype} of shape {pixels.shape}, expected "
+            "uint8 (N, C, size, size), values 0 to 255"
+        )
+    _, channels, size, _ = pixels.shape
+    parts = ", ".join(f"{count} images for {s}" for s, count in counts.items())
+    classes = f"{len(class_names)} classes" if class_names else "no classes"
+    layout = f"{parts}; {channels} channels of {size} x {size} pixels; {classes}"
+    understood = {"layout": layout, "splits": counts, "passed_over": {}}
+    ids = np.arange(len(pixels))
+    return RawSplit(ids, labels, class_names, lambda _: iter(()), understood, pixels=pixels)
+
+
+ARRAY_SPLITS = {"train": "images", "test": "test_images"}
+ARRAYS = {
+    "images": ("u", "uint8 (N, C, size, size)"),
+    "labels": ("iu", "integers (N,)"),
+    "test_images": ("u", "uint8 (N, C, size, size)"),
+    "test_labels": ("iu", "integers (N,)"),
+    "class_names": ("U", "text (classes,)"),
+}
+"""The arrays of read_image_array: kinds of numpy's types, and what each is in words."""
+
+
+def _array_labels(
+    path: Path, arrays: Mapping[str, np.ndarray], split: str
+) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """The labels of a split, and the names of classes, which all splits share."""
+    keys = {s: key.replace("images", "labels") for s, key in ARRAY_SPLITS.items()}
+    there = {s: arrays[key] for s, key in keys.items() if key in arrays}
+    if not there and "class_names" not in arrays:
+        return None, ()
+    for s, name in ARRAY_SPLITS.items():
+        if name in arrays and (s not in there or there[s].shape != arrays[name].shape[:1]):
+            found = f"of shape {there[s].shape}" if s in there else "missing"
+            raise DatasetError(
+                f"{path}: {keys[s]} is {found}, expected one for each of the {len(arrays[name])} "
+                f"{name}"
+            )
+    least, most = (int(f(f(v) for v in there.values() if len(v))) for f in (min, max))
+    names = tuple(map(str, arrays.get("class_names", np.arange(most + 1)).ravel()))
+    if least < 0 or most >= len(names):
+        raise DatasetError(
+            f"{path}: labels run from {least} to {most}, allowed: 0 to {len(names) - 1}"
+        )
+    return there[split].astype(np.int64), names
 
 
 def _labelled(

@@ -15,6 +15,7 @@ from patchmosaic.datasets.readers import (
     read_celeba,
     read_cifar10,
     read_cifar10_jpeg,
+    read_image_array,
     read_image_folder,
 )
 from patchmosaic.datasets.sources import DebianPackage, NpmPackage, Source, Web, WebArchive
@@ -31,7 +32,7 @@ class Dataset:
     words. files: the raw files with SHA-256 and size of their decompressed content. Where there are
     none it is a collection of image files, images telling which if they are known. sources: in the
     order in which they are tried; without any, the images are read only from the folder or archive
-    that the user names.
+    that the user names. is_array: whether that is one file of arrays, of any number of channels.
     """
 
     id: str
@@ -45,15 +46,25 @@ class Dataset:
     files: tuple[RawFile, ...] = ()
     images: RawImages | None = None
     sources: tuple[Source, ...] = ()
+    is_array: bool = False
 
     @property
     def only_local(self) -> bool:
         """Whether the images are read only from where the user says."""
         return not self.files and not self.sources
 
+    def takes(self, channels: int) -> bool:
+        """Whether its images can be prepared with so many channels."""
+        return channels in (1, 3) or (self.is_array and channels > 0)
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is whatever images the user has."""
+        return self.only_local and self.train_images is None
+
     @property
     def is_collection(self) -> bool:
-        """Whether it is a folder or an archive of image files, read in place."""
+        """Whether it is a folder or an archive of image files, or an array, read in place."""
         return not self.files
 
 
@@ -209,6 +220,14 @@ REGISTRY: dict[str, Dataset] = {
             channels=3,
             reader=read_image_folder,
             licence="the user's own to know",
+        ),
+        Dataset(
+            id="image_array",
+            title="Array of images",
+            channels=3,
+            reader=read_image_array,
+            licence="the user's own to know",
+            is_array=True,
         ),
     )
 }

@@ -46,10 +46,8 @@ def pairs(
     if not rows or n == 0:
         raise ValueError("there are no images or no seeds to draw")
     for name, images in rows.items():
-        if images.ndim != 4 or len(images) != n or images.shape[1] not in (1, 3):
-            raise ValueError(
-                f"images of {name} have shape {images.shape}: expected ({n}, 1 or 3, H, W)"
-            )
+        if images.ndim != 4 or len(images) != n:
+            raise ValueError(f"images of {name} have shape {images.shape}: expected ({n}, C, H, W)")
     if set(r_by_name) - set(rows) or any(len(r) != n for r in r_by_name.values()):
         raise ValueError("correlations need the name of a row and one value a seed")
 

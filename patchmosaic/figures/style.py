@@ -135,7 +135,11 @@ def save_animation(frames: Iterable[Figure], path: str | Path, *, dpi: int = 300
 
 
 def picture(image: np.ndarray) -> np.ndarray:
-    """(C, H, W) in [-1, 1] as (H, W, 3) in [0, 1]; values beyond are clipped, for display only."""
+    """(C, H, W) in [-1, 1] as (H, W, 3) in [0, 1], for display only.
+
+    Values beyond are clipped; of other numbers of channels than 1 and 3 the mean is shown in gray.
+    """
+    image = image if len(image) in (1, 3) else image.mean(axis=0, keepdims=True)
     shown = np.clip((np.moveaxis(image, 0, -1) + 1) / 2, 0, 1)
     return np.broadcast_to(shown, (*shown.shape[:2], 3))
 

@@ -137,7 +137,12 @@ def render_explorer(
 
 
 def _sheet(images: np.ndarray, columns: int) -> bytes:
-    """Images, uint8 (N, C, H, W), side by side in rows of so many, as a PNG file."""
+    """Images, uint8 (N, C, H, W), side by side in rows of so many, as a PNG file.
+
+    Of other numbers of channels than 1 and 3 the mean is shown in gray.
+    """
+    if images.shape[1] not in (1, 3):
+        images = images.mean(axis=1, keepdims=True).round().astype(np.uint8)
     n, channels, height, width = images.shape
     rows = -(-n // columns)
     sheet = np.zeros((rows * columns, channels, height, width), np.uint8)

@@ -55,7 +55,7 @@ def medians(**changes):
     return pd.DataFrame(rows).assign(**changes)
 
 
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("channels", [1, 2, 3, 5])
 def test_pairs_shows_every_image_clipped_in_its_place(channels):
     network, els = images(channels), -images(channels)
     figure = pairs({"network": network, "ELS": els}, range(N), columns=5)
@@ -63,6 +63,8 @@ def test_pairs_shows_every_image_clipped_in_its_place(channels):
     assert len(shown) == 2 * N
     for i, image in enumerate(shown):
         source = (network, els)[i % 2][i // 2]
+        if channels in (2, 5):  # in gray
+            source = source.mean(axis=0, keepdims=True)
         expected = (np.clip(source, -1, 1) + 1) / 2
         drawn = np.moveaxis(np.asarray(image.get_array()), -1, 0)
         np.testing.assert_allclose(drawn, np.broadcast_to(expected, drawn.shape))
