@@ -104,7 +104,7 @@ def test_pairs_writes_the_given_correlations_and_labels():
     [
         ({}, {}, "no images"),
         ({"ELS": images()[:3]}, {}, "images of ELS have shape"),
-        ({"ELS": images(2)}, {}, "1 or 3"),
+        ({"ELS": images()[:, 0]}, {}, r"expected \(12, C, H, W\)"),
         ({"ELS": images()}, {"els": np.zeros(N)}, "name of a row"),
         ({"ELS": images()}, {"ELS": np.zeros(3)}, "one value a seed"),
     ],
