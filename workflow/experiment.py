@@ -13,6 +13,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from patchmosaic.datasets.counting import TrainingImages, count_training
 from patchmosaic.datasets.image_files import collection_stamp
 from patchmosaic.datasets.registry import find_dataset
 from patchmosaic.machines.registry import MACHINES, SOURCES, label, ordered, seen_by_need
@@ -63,6 +64,7 @@ class Experiment:
         self.machines: list[str] = list(config["machines"])
         self.steps: list[int] = config["sampling"]["network_steps"]
         self.analyses: list[str] = config["analyses"]
+        self._counted: dict[str, TrainingImages | None] = {}
 
     # Networks.
 
@@ -200,6 +202,68 @@ class Experiment:
             return collection_stamp(Path(chosen["local"]))
         return None
 
+    def training_images(self, dataset: str) -> TrainingImages | None:
+        """How many training images a dataset has; None where that takes long to find.
+
+        Raises patchmosaic.datasets.content.DatasetError where the user's cannot be read.
+        """
+        if dataset not in self._counted:
+            chosen = self.config["datasets"][dataset]
+            source = find_dataset(chosen["source"])
+            if source.train_images is not None:
+                self._counted[dataset] = TrainingImages(source.train_images)
+            else:
+                self._counted[dataset] = count_training(source, Path(chosen["local"]))
+        return self._counted[dataset]
+
+    def most_images(self, name: str) -> int | None:
+        """The largest number that a bank of a network may ask for; None where nobody knows."""
+        there = self.training_images(self.dataset(name))
+        if there is None:
+            return None
+        return there.rarest if self.network(name)["conditional"] else there.total
+
+    @property
+    def notices(self) -> list[str]:
+        """What a run should say beforehand of images that the user brings."""
+        asked, found = self.config["calibration"]["bank_images"], {}
+        for name in self.networks:
+            most = self.most_images(name)
+            if isinstance(asked, int) and most is not None and asked > most:
+                found[self.dataset(name)] = (
+                    f"calibration.bank_images: {asked:,}, and {self._there(name)}: all are used"
+                )
+        return list(found.values())
+
+    def _there(self, name: str) -> str:
+        of_class = " of the rarest class" if self.network(name)["conditional"] else ""
+        return f"{self.dataset(name)} has {self.most_images(name):,} training images{of_class}"
+
+    @property
+    def unfit_images(self) -> str | None:
+        """Why a bank cannot be made of the images that there are, or None."""
+        for name in self.networks:
+            dataset, there = self.dataset(name), self.training_images(self.dataset(name))
+            is_own = find_dataset(self.config["datasets"][dataset]["source"]).is_own
+            if is_own and there and there.rarest is None and self.network(name)["conditional"]:
+                return (
+                    f"networks.{name}.conditional: true, and the images of {dataset} have no "
+                    "classes: put each class into a folder, or set it to false"
+                )
+            if there and there.total < 2:
+                return f"datasets.{dataset}: it has one training image, and 2 are the least"
+            asked = {"bank.images": self.config["bank"]["images"]}
+            asked |= {
+                f"variants.{variant}.bank_images": changes["bank_images"]
+                for variant, changes in self.variants[name].items()
+                if "bank_images" in changes and "bank_dataset" not in changes
+            }
+            most = self.most_images(name)
+            for key, images in asked.items():
+                if isinstance(images, int) and most is not None and images > most:
+                    return f"{key}: {images:,}, and {self._there(name)}: at most so many, or all"
+        return None
+
     def bank(self, name: str, images: int | str | None = None) -> Path:
         """The bank of a network, of bank.images unless said: with labels where it is told them,
         with mirror images where it was trained on them."""
@@ -212,8 +276,14 @@ class Experiment:
         return self.results / f"banks/{dataset}-{kind}-{images}.npz"
 
     def calibration_bank(self, name: str) -> Path:
-        """The smaller bank of a network, which calibration and analyses use."""
-        return self.bank(name, self.config["calibration"]["bank_images"])
+        """The smaller bank of a network, which calibration and analyses use; all where that is
+        no more than it asks for."""
+        return self.bank(name, self.calibration_images(name))
+
+    def calibration_images(self, name: str) -> int | str:
+        """calibration.bank_images, or "all" where there are fewer."""
+        images, most = self.config["calibration"]["bank_images"], self.most_images(name)
+        return "all" if most is not None and isinstance(images, int) and images > most else images
 
     @property
     def exact_engine(self) -> str:
@@ -500,7 +570,8 @@ class Experiment:
         A number that is of each class may come to all images.
         """
         dataset = self.config["datasets"][self.dataset(name)]
-        images = find_dataset(dataset["source"]).train_images
+        there = self.training_images(self.dataset(name))
+        images = None if there is None else there.total
         if isinstance(bank, int) and images and not self.network(name)["conditional"]:
             images = min(images, bank)
         if images and self.flips(name):
@@ -512,7 +583,8 @@ class Experiment:
         chosen, usual_mb = self.config["datasets"][dataset], 2000
         if not kind.endswith("-flips"):
             return usual_mb
-        images = find_dataset(chosen["source"]).train_images or 0
+        there = self.training_images(dataset)
+        images = 0 if there is None else there.total
         return memory_for(usual_mb, 2 * images, channels_of(chosen), chosen["size"])
 
     def bank_mb(self, name: str) -> int:
@@ -555,7 +627,7 @@ class Experiment:
 
     def calibration_mb(self, name: str) -> int:
         """MB for the calibration of a network."""
-        return self.memory(3000, name, self.config["calibration"]["bank_images"])
+        return self.memory(3000, name, self.calibration_images(name))
 
 
 def threads_each(jobs: int, mem_mb: int, cores: int, memory_mb: int) -> int:

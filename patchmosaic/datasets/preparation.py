@@ -62,7 +62,7 @@ def prepare(
     colour = background_colour(background)
     provenance = verified_record(dataset, directory)
     raw = dataset.reader(directory, split)
-    for line in _understood_lines(raw.understood):
+    for line in layout_lines(raw.understood):
         say(f"{dataset_id}: {line}")
     count = len(raw.ids) if limit is None else min(limit, len(raw.ids))
     about_pictures: dict[str, Any] = {}
@@ -80,9 +80,9 @@ def prepare(
             sides.append(min(picture.size))
             prepared = np.asarray(prepared_picture(picture, size, channels, colour))
             pixels[position] = prepared.reshape(size, size, channels).transpose(2, 0, 1)
-        about_pictures = _about_pictures(sides, size, raw.remarks)
+        about_pictures = _about_pictures(sides, size, raw.remarks, background)
         if raw.understood:
-            for line in _seen_lines(about_pictures, size, background):
+            for line in picture_lines(about_pictures, size):
                 say(f"{dataset_id}: {line}")
         preparation = preparation_text(size, channels, background)
     else:
@@ -147,7 +147,8 @@ def preparation_text(size: int, channels: int, background: str = "white") -> str
     )
 
 
-def _understood_lines(understood: Mapping[str, Any]) -> Iterator[str]:
+def layout_lines(understood: Mapping[str, Any]) -> Iterator[str]:
+    """What was understood of the folders of a collection, in words, from an images' record."""
     if understood:
         yield str(understood["layout"])
     if passed_over := understood.get("passed_over"):
@@ -167,7 +168,9 @@ def _as_they_are(pixels: np.ndarray, dataset_id: str, channels: int, size: int) 
     return np.ascontiguousarray(pixels)
 
 
-def _about_pictures(sides: list[int], size: int, remarks: Mapping[str, int]) -> dict[str, Any]:
+def _about_pictures(
+    sides: list[int], size: int, remarks: Mapping[str, int], background: str
+) -> dict[str, Any]:
     """What is recorded of the pictures that were prepared: their sides, and REMARKS counted."""
     shortest = {
         "smallest": min(sides),
@@ -177,11 +180,13 @@ def _about_pictures(sides: list[int], size: int, remarks: Mapping[str, int]) -> 
     }
     return {
         "shortest_side": shortest,
+        "background": background,
         **{kind: remarks[kind] for kind in REMARKS if remarks.get(kind)},
     }
 
 
-def _seen_lines(about: Mapping[str, Any], size: int, background: str) -> Iterator[str]:
+def picture_lines(about: Mapping[str, Any], size: int) -> Iterator[str]:
+    """What the pictures of a collection were like, in words, from the "pictures" of a record."""
     shortest = about["shortest_side"]
     yield (
         f"shorter sides of {shortest['smallest']} to {shortest['largest']} pixels, median "
@@ -192,5 +197,5 @@ def _seen_lines(about: Mapping[str, Any], size: int, background: str) -> Iterato
     for kind in REMARKS:
         if not (count := about.get(kind)):
             continue
-        on = f", composited on {background}" if kind == "transparent" else ""
+        on = f", composited on {about['background']}" if kind == "transparent" else ""
         yield f"{count} images {REMARKS[kind]}{on}"

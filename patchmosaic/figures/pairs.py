@@ -32,7 +32,7 @@ def pairs(
     """Images of networks and machines from the same noise (the paper's figures 1, 5 and 13 to 24).
 
     Args:
-        images_by_name: for each row, its name and its images (n, C, H, W), C 1 or 3, in [-1, 1];
+        images_by_name: for each row, its name and its images (n, C, H, W) in [-1, 1];
             values outside are clipped for display.
         seeds: (n,), the column heads.
         title: above the figure.

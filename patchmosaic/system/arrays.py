@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import struct
 import zipfile
+from collections.abc import Container
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,8 @@ class ArrayError(ValueError):
         self.reason = reason
 
 
-def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
-    """The arrays that ``np.savez`` wrote, by name.
+def read_arrays(path: str | Path, wanted: Container[str] | None = None) -> dict[str, np.ndarray]:
+    """The arrays that ``np.savez`` wrote, by name; all of them, or those that are wanted.
 
     Every member is read to its end, so that its CRC-32 is checked. Memory is taken only for as many
     bytes as the file holds: headers that promise more, and compressed members, are refused.
@@ -31,8 +32,10 @@ def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
     try:
         with zipfile.ZipFile(path) as archive:
             return {
-                member.filename.removesuffix(".npy"): _read(archive, member)
+                name: _read(archive, member)
                 for member in archive.infolist()
+                for name in [member.filename.removesuffix(".npy")]
+                if wanted is None or name in wanted
             }
     except (
         OSError,

@@ -7,6 +7,7 @@ import jinja2
 import pandas as pd
 
 from patchmosaic.datasets.images import load_images
+from patchmosaic.datasets.preparation import layout_lines, picture_lines
 from patchmosaic.publish.manifest import library_versions
 from patchmosaic.publish.report import Provenance, ReportFigure, render_report
 from patchmosaic.sampling.samples import load_samples
@@ -29,6 +30,15 @@ def source_of(images):
     return "; ".join(sorted({str(entry["source"]) for entry in images.record["sources"].values()}))
 
 
+def what_they_are(bank):
+    """What was understood of somebody's own images; nothing of known ones, but for flips."""
+    record = bank.record
+    lines = [*layout_lines(record.get("understood", {}))]
+    if "pictures" in record:
+        lines += picture_lines(record["pictures"], record["size"])
+    return "; ".join([*lines, *(["each with its mirror image"] if record["flips"] else [])])
+
+
 def described(bank):
     """A bank's line of the report; the images themselves are not kept."""
     dataset, source = bank.record["dataset"], source_of(bank)
@@ -38,6 +48,7 @@ def described(bank):
         "sha256": bank.digest,
         "source": source,
         "licence": bank.record["licence"],
+        "what they are": what_they_are(bank),
     }
 
 

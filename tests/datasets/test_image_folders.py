@@ -2,20 +2,24 @@
 
 import io
 import json
+import shutil
 import zipfile
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
 from patchmosaic.datasets.content import DatasetError
+from patchmosaic.datasets.counting import TrainingImages, count_training
 from patchmosaic.datasets.fetching import fetch
 from patchmosaic.datasets.image_files import OF_SYSTEMS, survey
 from patchmosaic.datasets.images import load_images, save_images
 from patchmosaic.datasets.layout import split_of, understand
 from patchmosaic.datasets.pictures import PictureError, decode
 from patchmosaic.datasets.preparation import prepare
+from patchmosaic.datasets.registry import REGISTRY
 
 
 def encoded(picture, kind="PNG", **settings):
@@ -381,3 +385,51 @@ def test_sizes_are_told(tmp_path):
     assert "shorter sides of 2 to 6 pixels, median 4" in lines[1]
     assert "1 images are smaller than 4 pixels and were enlarged" in lines[2]
     assert images.record["pictures"]["shortest_side"]["enlarged"] == 1
+
+
+# ---------------------------------------------------------------------------- how many there are
+
+SOME = ["train/cat/1.png", "train/cat/2.png", "train/dog/3.png", "test/dog/4.png"]
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip", "tar"])
+@pytest.mark.parametrize(
+    ("names", "total", "rarest"),
+    [
+        (SOME, 3, 1),
+        (["a/1.png", "a/2.png", "b/3.png", "b/4.png", "b/notes.txt"], 4, 2),
+        (["1.png", "2.png", ".DS_Store"], 2, None),
+        ([*SOME, "test/owl/5.png"], 3, 0),
+    ],
+)
+def test_training_images_are_counted_as_they_are_read(kind, names, total, rarest, tmp_path):
+    folder = lay_out(tmp_path / "images", names)
+    local = folder
+    if kind != "folder":
+        local = Path(shutil.make_archive(str(tmp_path / "a"), kind, folder))
+    assert count_training(REGISTRY["image_folder"], local) == TrainingImages(total, rarest)
+    images, _ = prepared(local, tmp_path / "raw", channels=1)
+    assert len(images) == total
+    if rarest is not None:
+        assert min(np.bincount(images.labels, minlength=len(images.class_names))) == rarest
+
+
+def test_images_of_a_compressed_tar_are_not_counted(tmp_path):
+    archive = shutil.make_archive(str(tmp_path / "a"), "gztar", lay_out(tmp_path / "images", SOME))
+    assert count_training(REGISTRY["image_folder"], Path(archive)) is None
+
+
+def test_what_could_not_be_prepared_is_not_counted(tmp_path):
+    with pytest.raises(DatasetError, match=r"2\.png lies beside class folders"):
+        count_training(REGISTRY["image_folder"], lay_out(tmp_path / "a", ["x/1.png", "2.png"]))
+
+
+def test_images_of_an_array_are_counted_by_its_header(tmp_path):
+    path, pixels = tmp_path / "a.npz", np.zeros((5, 2, 4, 4), np.uint8)
+    np.savez(path, images=pixels, labels=np.array([0, 1, 1, 0, 1]))
+    assert count_training(REGISTRY["image_array"], path) == TrainingImages(5, 2)
+    np.savez(path, images=pixels)
+    assert count_training(REGISTRY["image_array"], path) == TrainingImages(5)
+    np.savez(path, other=pixels)
+    with pytest.raises(DatasetError, match=r"a\.npz: no file of arrays with images"):
+        count_training(REGISTRY["image_array"], path)

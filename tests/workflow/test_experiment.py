@@ -48,6 +48,50 @@ def test_banks_have_labels_where_networks_are_told_them():
     assert e.calibration_bank("mnist-unet-zeros") == RESULTS / "banks/mnist-pooled-2000.npz"
 
 
+def own_images(folder, names, conditional=False, **override):
+    """An experiment about a folder of such files."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    mine = {"source": "image_folder", "size": 32, "local": str(folder)}
+    network = {**OWN["networks"]["mine"], "dataset": "mine", "conditional": conditional}
+    own = {"datasets": {"mine": mine}, "networks": {"mine": network}, "evaluate": ["mine"]}
+    return experiment(own, override)
+
+
+def test_defaults_fit_themselves_to_few_images(tmp_path):
+    """The calibration takes all there are, and says so; a bank of more is refused by its key."""
+    names = [f"{c}/{i}.png" for c, n in (("a", 4), ("b", 3)) for i in range(n)]
+    e = own_images(tmp_path, names)
+    assert e.calibration_bank("mine") == RESULTS / "banks/mine-pooled-all.npz"
+    said = "calibration.bank_images: 2,000, and mine has 7 training images: all are used"
+    assert e.notices == [said]
+    assert e.unfit_images is None
+    assert experiment().notices == []
+    told = own_images(tmp_path, [], True, calibration={"bank_images": 3}, bank={"images": 4})
+    assert told.calibration_bank("mine") == RESULTS / "banks/mine-classes-3.npz"
+    rarest = "mine has 3 training images of the rarest class: at most so many, or all"
+    assert told.unfit_images == f"bank.images: 4, and {rarest}"
+    variants = {"v": {"kind": "ablation", "bank_images": 8}}
+    varied = own_images(tmp_path, [], variants=variants)
+    assert varied.unfit_images.startswith("variants.v.bank_images: 8, and mine has 7 training")
+
+
+def test_images_without_what_a_network_needs_are_refused(tmp_path):
+    e = own_images(tmp_path, ["1.png", "2.png"], True)
+    assert "networks.mine.conditional: true, and the images of mine have no" in e.unfit_images
+    one = own_images(tmp_path / "one", ["1.png"])
+    assert one.unfit_images == "datasets.mine: it has one training image, and 2 are the least"
+
+
+def test_memory_is_planned_for_the_images_that_are_there(tmp_path):
+    e = own_images(tmp_path, [f"{i}.png" for i in range(1000)])
+    few = e.memory(4000, "mine")
+    e.config["datasets"]["mine"]["size"] = 256  # 1000 x 3 x 256^2 values, of which usual are less
+    assert few == 4000
+    assert e.memory(4000, "mine") == 4000 + (1000 * 3 * 256**2 - 60_000 * 32**2) * 8 // 2**20
+
+
 def test_networks_trained_with_flips_have_banks_of_their_own():
     """Twice as large, so with more memory; shared with networks that are told the same alone."""
     flipped = {"networks": {"other": {**OWN["networks"]["mine"], "flips": True}}}

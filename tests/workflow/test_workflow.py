@@ -225,6 +225,8 @@ def test_own_images_are_trained_calibrated_and_compared(own_results):
     record = json.loads((folder / "own results/networks/tiny-resnet-circular.json").read_text())
     assert record["images_seen"] == 2 * 8
     assert "nothing committed" in (folder / "own results/checks/headline.txt").read_text()
+    report = (folder / "own results/report/index.html").read_text()
+    assert "8 images, all for training, 2 classes (cats, dogs); shorter sides of 10 to 10" in report
 
 
 def test_leaderboard_is_added_to_a_report(own_run, tmp_path):
@@ -351,6 +353,24 @@ def test_network_is_packaged_with_rounded_weights(own_results):
 
 
 RAW = "own data/raw/tiny/provenance.json"
+
+
+def test_few_images_are_told_of_before_any_job(own_images):
+    """The tiny project has 4 images of each class."""
+    (own_images / "few.yaml").write_text("calibration: {bank_images: 2000}\n")
+    output = snakemake(own_images, "-n", "--configfile", "tiny.yaml", "few.yaml")
+    said = "calibration.bank_images: 2,000, and tiny has 4 training images of the rarest class: all"
+    assert output.count(said) == 1
+    (own_images / "more.yaml").write_text("bank: {images: 5}\n")
+    output = snakemake(own_images, "-n", "--configfile", "tiny.yaml", "more.yaml", check=False)
+    assert (
+        "bank.images: 5, and tiny has 4 training images of the rarest class: at most so" in output
+    )
+    (own_images / "pictures/dogs/train").mkdir()
+    shutil.copy(own_images / "pictures/dogs/1.png", own_images / "pictures/dogs/train/5.png")
+    output = snakemake(own_images, "-n", "--configfile", "tiny.yaml", check=False)
+    assert "the config cannot be run" in output
+    assert "lies in the split folder train" in output
 
 
 def test_cores_are_all_unless_said_otherwise(own_images):

@@ -20,7 +20,10 @@ rule calibrate:
     priority: 1
     conda:
         "../../envs/cpu.yaml"
-    threads: shared_cores(len(E.calibrated), mem_mb=max(map(E.calibration_mb, E.calibrated)))
+    threads:
+        lambda w: shared_cores(
+            len(E.calibrated), mem_mb=max(map(E.calibration_mb, E.calibrated))
+        )
     resources:
         mem_mb=lambda w: E.calibration_mb(w.network),
         runtime=240,

@@ -78,6 +78,16 @@ except ConfigError as error:
 E = Experiment(config, Path() if PROJECT == Path.cwd() else PROJECT)
 
 
+if workflow.is_main_process:
+    try:
+        if reason := E.unfit_images:
+            raise WorkflowError(f"the config cannot be run:\n{reason}")
+        for notice in E.notices:
+            print(notice, file=sys.stderr)
+    except DatasetError as error:
+        raise WorkflowError(f"the config cannot be run:\n{error}")
+
+
 # A cluster's machines may have more.
 if not workflow.remote_exec and workflow.resource_settings.nodes is None:
     if reason := E.too_large(psutil.virtual_memory().total // 2**20):

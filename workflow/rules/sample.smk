@@ -80,7 +80,10 @@ rule sample_machine:
     priority: 1
     conda:
         "../../envs/cpu.yaml"
-    threads: shared_cores(len(E.networks) * len(E.shards), mem_mb=max(map(E.bank_mb, E.networks)))
+    threads:
+        lambda w: shared_cores(
+            len(E.networks) * len(E.shards), mem_mb=max(map(E.bank_mb, E.networks))
+        )
     resources:
         mem_mb=lambda w: E.machine_mb(w.network, w.machine),
         runtime=720,
