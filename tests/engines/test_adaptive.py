@@ -401,20 +401,31 @@ def test_audited_rows_differ_with_what_a_call_is_made_of(monkeypatch):
     assert len({first, *others}) == 6
 
 
-@pytest.mark.parametrize("spread", [0.5, 1.0])
-@pytest.mark.parametrize("zeros", [0, 20], ids=["all off", "half exact"])
-def test_interval_covers_what_it_says(spread, zeros):
-    """Lognormal errors of 40 rows, some of which are known to be none."""
-    random, covered, highs = np.random.default_rng(0), [], []
-    true = math.exp(spread**2) * math.sqrt((40 - zeros) / 40)
-    for _ in range(400):
-        squares = np.exp(random.normal(0, spread, 40)) ** 2
-        squares[:zeros] = 0
-        low, high = interval(squares / 1e4)
-        covered.append(low <= true / 100 <= high)
-        highs.append(high)
-    assert np.mean(covered) >= 0.93
-    assert np.median(highs) < (1.4 if spread == 0.5 else 2.5) * true / 100
+ROWS = 40
+SQUARES = {  # how squared errors of rows may be drawn, and how far above the truth a bound may be
+    "lognormal": (lambda random: random.lognormal(0, 1, ROWS), 1.5),
+    "very skewed": (lambda random: random.lognormal(0, 2, ROWS), 2.2),
+    "half exact": (lambda random: random.lognormal(0, 1, ROWS) * (random.random(ROWS) < 0.5), 1.8),
+    "gamma": (lambda random: random.gamma(0.5, 2, ROWS), 1.8),
+    "where expected": (  # drawn half where errors are likely, so that weights even them out
+        lambda random: random.gamma(5, 0.2, ROWS) / (0.5 + 0.5 / random.lognormal(0, 2.5, ROWS)),
+        1.35,
+    ),
+    "two kinds": (
+        lambda random: np.where(random.random(ROWS) < 0.4, 1e-3, 1) * random.gamma(8, 1, ROWS),
+        1.4,
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", SQUARES)
+def test_interval_covers_what_it_says_and_is_not_far_above(kind):
+    draw, most = SQUARES[kind]
+    random = np.random.default_rng(0)
+    true = math.sqrt(np.mean([draw(random).mean() for _ in range(20_000)]))
+    found = np.array([interval(1e-4 * draw(random)) for _ in range(400)]) / (1e-2 * true)
+    assert ((found[:, 0] <= 1) & (found[:, 1] >= 1)).mean() >= 0.94
+    assert np.median(found[:, 1]) < most
 
 
 def test_error_of_one_step_is_found():
