@@ -105,8 +105,8 @@ def interval(squares: np.ndarray, confidence: float = 0.95) -> tuple[float, floa
     * the bootstrap of the mean in standard errors, after the transformation that takes its skewness
       away (Hall, 1992), at HALL of the confidence's complement;
     * that for a lognormal mean (Cox; Olsson, 2005) among squares that are not 0, times their share.
-      Squares far below the median say nothing of the mean, but look like a heavy tail above it: none
-      counts as farther below it, in logarithms, than the greatest is above it.
+      Squares far below the median say nothing of the mean, but look like a heavy tail above it:
+      none counts as farther below it, in logarithms, than the greatest is above it.
     """
     squares, tail = np.asarray(squares, float), (1 - confidence) / 2
     some = squares[squares > 0]
