@@ -65,6 +65,7 @@ SHORT_ROWS = 0.2  # of an image may have such pixels, and are computed exactly; 
 RAREST = 64  # a bank's share, 1 / RAREST, of images with the rarest blocks, which all subsets have
 SIDE_OF_BLOCK, BINS = 4, 8  # of which images are made, and of each of their features
 LEAST_TOLERANCE = 2e-4  # twice what the exact kernel's own rounding may come to
+HOPELESS = 8  # times what is worth it, by a pilot without the rarest images
 RARE, FEW = 30, 0.02  # few pixels may rest on a sum of weights below that of so many equal patches
 FIRST_DRAWS = (8192, 512)  # from the leaves, and of these, for each pixel of the first round
 MOST_DRAWS = (1 << 20, 1 << 17)
@@ -395,10 +396,16 @@ class _Search:
         images, rarest = self.bank.shuffled, self.bank.rarest
         others = len(images) - rarest
         begin = self.seed % others
+        surely: dict[int, PosteriorSums] = {}  # sums over the rarest images
+        none = PosteriorSums.empty(x[:1].double(), per_pixel=True)
         sums: dict[int, list[PosteriorSums]] = {}  # the groups of each image
-        surely = PosteriorSums(*self._exact(x, bank=images[:rarest]))
         taken, todo = 0, list(rest)
         worth = len(images) * (self.index_seconds / self.exact_seconds if self.indexable else 0.5)
+
+        def needed(ratio: float) -> float:
+            """Images that a subset needs whose error is ``ratio`` times what it may be."""
+            return max(ratio, 2) * taken
+
         while todo:
             size = PILOT if taken == 0 else taken  # images to add
             if taken + size > others // 2:
@@ -408,23 +415,43 @@ class _Search:
             starts = [(begin + taken + number * each) % others for number in range(GROUPS)]
             groups = self._groups(x[todo], starts, each)
             taken += size
-            again = []
             for k, i in enumerate(todo):
                 here = [group[k : k + 1] for group in groups]
-                if i in sums:
-                    here = [a.merge(b) for a, b in zip(sums[i], here, strict=True)]
-                sums[i] = here
-                whole, variances, bound = _between_groups(here, surely[i : i + 1], others / taken)
-                unseen = 1 - taken / others
-                # Few pixels may rest on few patches.
-                rare = float((whole.weight * taken / others < RARE).double().mean())
-                ratio = max(bound * unseen / (AIM * self.tolerance**2), rare / FEW)
+                before = sums.get(i, [none] * GROUPS)
+                sums[i] = [a.merge(b) for a, b in zip(before, here, strict=True)]
+            if taken == PILOT:  # the rarest images cost more: not for what is far from enough
+                ratios = (self._subset(sums[i], none, taken)[2] for i in todo)
+                todo = [
+                    i for i, r in zip(todo, ratios, strict=True) if needed(r) < HOPELESS * worth
+                ]
+                if todo:
+                    found_surely = PosteriorSums(*self._exact(x[todo], bank=images[:rarest]))
+                    surely = {i: found_surely[k : k + 1] for k, i in enumerate(todo)}
+            again = []
+            for i in todo:
+                whole, variances, ratio = self._subset(sums[i], surely[i], taken)
                 if ratio <= 1 and self._believed(x[i : i + 1], whole, begin, taken):
                     found[i], self.ways[i] = whole, "subset"
-                    self.risks[i] = variances.sum(1) * unseen
-                elif max(ratio, 2) * taken < worth:
+                    self.risks[i] = variances.sum(1)
+                elif needed(ratio) < worth:
                     again.append(i)
             todo = again
+
+    def _subset(
+        self, groups: list[PosteriorSums], surely: PosteriorSums, taken: int
+    ) -> tuple[PosteriorSums, Tensor, float]:
+        """What so many of the other images give, with the rarest ones' sums.
+
+        Returns:
+            the sums; the variances of the means, (H, W); by how much what speaks against them is
+            beyond what may: the upper bound of their error, or pixels that rest on few patches.
+        """
+        others = len(self.bank.shuffled) - self.bank.rarest
+        whole, variances, bound = _between_groups(groups, surely, others / taken)
+        unseen = 1 - taken / others
+        rare = float((whole.weight * taken / others < RARE).double().mean())
+        ratio = max(bound * unseen / (AIM * self.tolerance**2), rare / FEW)
+        return whole, variances * unseen, ratio
 
     def _believed(self, x: Tensor, whole: PosteriorSums, begin: int, taken: int) -> bool:
         """Whether noise, and the whole bank at a low resolution, agree with what a subset gave."""
