@@ -86,7 +86,7 @@ def test_documented_jobs_are_those_of_the_dry_run(planning):
 def test_train_config_trains_every_packaged_network(planning):
     jobs = planned(snakemake(planning, "-n", "--configfile", "config/train.yaml"))
     packaged = {path.stem for path in (ROOT / "checkpoints").glob("*.safetensors")}
-    configs = ("paper", "wide", "wide_mnist", "training_seeds")
+    configs = ("paper", "paper_networks", "wide", "wide_mnist", "training_seeds")
     others = [read(f"config/{name}.yaml")["networks"] for name in configs]
     elsewhere = {
         name
