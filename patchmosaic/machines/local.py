@@ -17,6 +17,7 @@ from patchmosaic.machines.audit import Audit, root_mean_square, rows_to_audit
 from patchmosaic.machines.base import CandidateMachine
 
 SAMPLED = 97  # one image of a bank in so many tells it from others
+IMAGES_A_ROW = 4  # of a call, for one row of pixels that is audited
 MORE_ROWS = 3  # times as many are audited again where the first were beyond the tolerance
 
 
@@ -66,7 +67,8 @@ class EquivariantLocalScoreMachine(LocalScoreMachine):
 
     equivariant = True
     audited_rows = 2
-    """Rows of pixels that each call of the adaptive engine also computes exactly."""
+    """Rows of pixels that each call of the adaptive engine also computes exactly, at least: one
+    for IMAGES_A_ROW images, so that the error of jobs of many images is known well enough."""
 
     def sums(self, x_t, alpha_bar, patch_size, label):
         sums = super().sums(x_t, alpha_bar, patch_size, label)
@@ -95,7 +97,8 @@ class EquivariantLocalScoreMachine(LocalScoreMachine):
         call.update(repr((label, *here, self._comparison())).encode())
         random = np.random.default_rng(list(call.digest()))
         audits: list[Audit] = []
-        for rows in (self.audited_rows, MORE_ROWS * self.audited_rows):
+        first = max(self.audited_rows, -(-len(x) // IMAGES_A_ROW))
+        for rows in (first, MORE_ROWS * first):
             for image, row, weight in rows_to_audit(sums.risks.numpy(), rows, random):
                 way, error = sums.ways[image], 0.0
                 if way != "exact":

@@ -379,6 +379,15 @@ def test_audits_are_unbiased():
     assert abs(drawn.mean() - float(squares.mean())) < 4 * error < 0.2 * float(squares.mean())
 
 
+@pytest.mark.usefixtures("small_banks_indexed")
+def test_calls_of_many_images_are_audited_in_more_rows():
+    machine = EquivariantLocalScoreMachine(discs(300), engine="adaptive", tolerance=0.02)
+    for images, rows in ((1, 2), (8, 2), (9, 3), (20, 5)):
+        machine.audits.clear()
+        machine.posterior_mean(noisy(discs(images, seed=2), 0.5), alpha_bar(0.5), 3)
+        assert len(machine.audits) == rows
+
+
 def test_audited_rows_differ_with_what_a_call_is_made_of(monkeypatch):
     images, rows = discs(1100), []
     draw = local.rows_to_audit
