@@ -405,8 +405,8 @@ def rules():
 
 @pytest.mark.parametrize("name", rules())
 def test_rules_say_what_their_jobs_need(name):
-    for need in ("threads: ", "mem_mb=", "runtime="):
-        assert re.search(rf"^ +{need}\S", rules()[name], re.M), f"rule {name} has no {need[:-1]}"
+    for need in (r"threads:\s", "mem_mb=", "runtime="):
+        assert re.search(rf"^ +{need}\s*\S", rules()[name], re.M), f"rule {name} has no {need}"
 
 
 def test_changed_local_images_are_prepared_anew(own_images):
