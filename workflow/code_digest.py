@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 PACKAGE = "patchmosaic"
 LOADER = Path("patchmosaic/system/lazy.py")
@@ -43,53 +44,30 @@ def closure(project: Path, *files: Path) -> list[Path]:
 
 @cache
 def _needs(project: Path, path: Path) -> tuple[Path, ...]:
-    text = (project / path).read_text(encoding="utf-8")
-    if path.suffix != ".py":
-        names = re.findall(r'"([\w.-]+)"', text)
-        return tuple(_beside(project, path, names))
-    tree = ast.parse(text)
-    strings = [
-        node.value
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Constant) and isinstance(node.value, str)
-    ]
-    imported = tuple(_imports(project, tree))
+    said = _read(project / path)
+    imported = [file for module in said.modules for file in _files_of(project, module)]
     named = [path, *imported] if LOADER in imported else []
-    lazy = (file for registry in named for file in _named(project, registry))
-    return (*imported, *lazy, *_beside(project, path, strings))
+    lazy = [file for registry in named for file in _named(project, registry)]
+    return (*imported, *lazy, *_beside(project, path, said.strings))
 
 
 def _named(project: Path, registry: Path) -> Iterator[Path]:
     """The files of all "module:name" that a file gives as text."""
-    text = (project / registry).read_text(encoding="utf-8")
-    for module in re.findall(rf'"({PACKAGE}(?:\.\w+)+):\w+"', text):
-        yield from _files_of(project, module)
+    for text in _read(project / registry).strings:
+        if found := re.fullmatch(rf"({PACKAGE}(?:\.\w+)+):\w+", text):
+            yield from _files_of(project, found[1])
 
 
-def _imports(project: Path, tree: ast.AST) -> Iterator[Path]:
-    """The files of the modules of the package that a file imports, and of the rooms above them."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        elif isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        else:
-            continue
-        for name in names:
-            if name.split(".")[0] == PACKAGE:
-                yield from _files_of(project, name)
-
-
-def _files_of(project: Path, module: str) -> Iterator[Path]:
+@cache
+def _files_of(project: Path, module: str) -> tuple[Path, ...]:
+    """The files of a module of the package, and of the rooms above it."""
     parts = module.split(".")
-    for end in range(1, len(parts) + 1):
-        path = Path(*parts[:end])
-        for file in (path.with_suffix(".py"), path / "__init__.py"):
-            if (project / file).is_file():
-                yield file
+    paths = [Path(*parts[:end]) for end in range(1, len(parts) + 1)]
+    files = (file for path in paths for file in (path.with_suffix(".py"), path / "__init__.py"))
+    return tuple(file for file in files if (project / file).is_file())
 
 
-def _beside(project: Path, path: Path, names: list[str]) -> Iterator[Path]:
+def _beside(project: Path, path: Path, names: tuple[str, ...]) -> Iterator[Path]:
     """Files in the folder of a module, not Python, that it names."""
     if path.parts[0] != PACKAGE:
         return
@@ -100,24 +78,43 @@ def _beside(project: Path, path: Path, names: list[str]) -> Iterator[Path]:
                 yield file
 
 
-@cache
 def _content(path: Path) -> str:
     """SHA-256 of what a file says to Python or to a compiler."""
+    return _read(path).digest
+
+
+class _Said(NamedTuple):
+    """What a file says: the digest of its code, modules of the package, and strings."""
+
+    digest: str
+    modules: tuple[str, ...]
+    strings: tuple[str, ...]
+
+
+@cache
+def _read(path: Path) -> _Said:
+    """Of a file, parsed once, for every start of snakemake reads them all."""
     text = path.read_text(encoding="utf-8")
+    modules: list[str] = []
+    strings: list[str] = []
     if path.suffix == ".py":
-        text = ast.dump(_without_docstrings(ast.parse(text)))
-    elif path.suffix == ".c":
-        text = re.sub(r"//[^\n]*|/\*.*?\*/", "", text, flags=re.DOTALL)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _without_docstrings(tree: ast.Module) -> ast.Module:
-    """A syntax tree in which no string stands alone: docstrings of all kinds are such."""
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list):
-            body[:] = [child for child in body if not _is_text(child)]
-    return tree
+        tree = ast.parse(text)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                strings.append(node.value)
+            elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+                modules += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            elif isinstance(node, ast.Import):
+                modules += [alias.name for alias in node.names]
+            elif isinstance(body := getattr(node, "body", None), list):
+                body[:] = [child for child in body if not _is_text(child)]  # docstrings
+        text = ast.dump(tree)
+    else:
+        strings = re.findall(r'"([\w.-]+)"', text)
+        if path.suffix == ".c":
+            text = re.sub(r"//[^\n]*|/\*.*?\*/", "", text, flags=re.DOTALL)
+    ours = (name for name in modules if name.split(".")[0] == PACKAGE)
+    return _Said(hashlib.sha256(text.encode()).hexdigest(), tuple(ours), tuple(strings))
 
 
 def _is_text(node: ast.stmt) -> bool:

@@ -45,7 +45,7 @@ def contents(tmp_path_factory):
     def of(path, more):
         changed = folder / path.name
         changed.write_text(path.read_text(encoding="utf-8") + more, encoding="utf-8")
-        return code_digest._content.__wrapped__(changed)
+        return code_digest._read.__wrapped__(changed).digest
 
     found = {}
     for path in sorted({path for files in rules().values() for path in closure(ROOT, *files)}):
