@@ -1,4 +1,4 @@
-"""How numbers are judged, decided before they were looked at: numbers/protocol.yaml."""
+"""How numbers are judged: numbers/protocol.yaml."""
 
 from __future__ import annotations
 
