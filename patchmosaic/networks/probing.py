@@ -8,8 +8,9 @@ smallest error of x_0.
 from __future__ import annotations
 
 import math
+import platform
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 
@@ -73,21 +74,35 @@ class Declaration:
         )
 
 
-def examine_prepared(
-    network: ExternalNetwork, images: Images, conditional: str | None
+def examined_record(
+    network: ExternalNetwork,
+    images: Images,
+    conditional: str | None,
+    dataset: str,
+    source: Mapping[str, object],
+    **versions: str,
 ) -> dict[str, object]:
-    """What :func:`examine` finds on the first PROBE_IMAGES, with the digest of all images.
+    """The record of an external network: what it is, and what :func:`examine` finds.
 
     Args:
         network: any external network.
-        images: prepared training images.
+        images: prepared training images, of which it is asked about the first PROBE_IMAGES.
         conditional: for a class-conditional network, what to call it where classes are missing.
+        dataset: the images' name in the config.
+        source: what brings the network back, beside `predicts` and `running`, for its record.
+        versions: of libraries, beside Python's and torch's.
     """
     labels = None
     if conditional is not None:
         labels = torch.from_numpy(require_classes(images, conditional)[:PROBE_IMAGES])
-    found = examine(network, to_float(images.images[:PROBE_IMAGES]), labels)
-    return {"probed_images_sha256": images.digest, **found}
+    return {
+        "external": {**source, "predicts": network.predicts, "running": asdict(network.running)},
+        "dataset": dataset,
+        "probed_images_sha256": images.digest,
+        **examine(network, to_float(images.images[:PROBE_IMAGES]), labels),
+        "images_seen": None,
+        "versions": {"python": platform.python_version(), "torch": torch.__version__} | versions,
+    }
 
 
 def examine(network: ExternalNetwork, images: Tensor, labels: Tensor | None) -> dict[str, object]:

@@ -1,7 +1,5 @@
 """Read a network of the diffusers library, verify it by asking it, and bring it to the results."""
 
-import platform
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -17,7 +15,7 @@ from patchmosaic.networks.diffusers import (
 )
 from patchmosaic.networks.external import Running
 from patchmosaic.networks.model_files import find_files
-from patchmosaic.networks.probing import examine_prepared
+from patchmosaic.networks.probing import examined_record
 from patchmosaic.system.console import logged
 
 if __name__ == "__main__":
@@ -33,23 +31,19 @@ if __name__ == "__main__":
         classes = len(images.class_names) if settings.conditional else 0
         check_images(files["unet"], unet_config, images.images.shape[1:], classes)
         network = build_diffusers(files["scheduler"], unet_config, scheduler_config, unet, running)
-        record = {
-            "external": {
-                "model": settings.model if settings.revision else folder.name,
-                "revision": settings.revision,
-                "predicts": network.predicts,
-                "unet": unet_config,
-                "scheduler": scheduler_config,
-                "running": asdict(running),
-            },
-            "dataset": settings.dataset,
-            **examine_prepared(network, images, where if settings.conditional else None),
-            "images_seen": None,
-            "versions": {
-                "python": platform.python_version(),
-                "torch": torch.__version__,
-                "diffusers": library().__version__,
-            },
+        source = {
+            "model": settings.model if settings.revision else folder.name,
+            "revision": settings.revision,
+            "unet": unet_config,
+            "scheduler": scheduler_config,
         }
+        record = examined_record(
+            network,
+            images,
+            where if settings.conditional else None,
+            settings.dataset,
+            source,
+            diffusers=library().__version__,
+        )
         weights = {k: v.contiguous().cpu() for k, v in unet.state_dict().items()}
         save_checkpoint(Path(made.weights), weights, record)

@@ -1,15 +1,13 @@
 """Verify an external network by asking it, and bring weights, Python file and record here."""
 
-import platform
 import shutil
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
 from patchmosaic.datasets.images import load_images
 from patchmosaic.networks.external import Running, load_external
-from patchmosaic.networks.probing import examine_prepared
+from patchmosaic.networks.probing import examined_record
 from patchmosaic.system.console import logged
 from patchmosaic.system.files import sha256_of
 from patchmosaic.system.records import save_record
@@ -31,18 +29,17 @@ if __name__ == "__main__":
             running,
         )
         where = f"networks.{snakemake.wildcards.network}.conditional"
-        record = {
-            "external": {
-                "module": Path(given.module).name,
-                "module_sha256": digest,
-                "predicts": settings.predicts,
-                "direction": settings.direction,
-                "running": asdict(running),
-            },
-            "dataset": settings.dataset,
-            **examine_prepared(network, images, where if settings.conditional else None),
-            "images_seen": None,
-            "weights_sha256": sha256_of(Path(made.weights)),
-            "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        source = {
+            "module": Path(given.module).name,
+            "module_sha256": digest,
+            "direction": settings.direction,
         }
+        record = examined_record(
+            network,
+            images,
+            where if settings.conditional else None,
+            settings.dataset,
+            source,
+        )
+        record["weights_sha256"] = sha256_of(Path(made.weights))
         save_record(Path(made.record), record)
