@@ -24,7 +24,7 @@ reproduce: .venv/ready
 	$(BIN)/python tools/show_headline.py && exit $$status
 
 demo: .venv/ready
-	$(BIN)/snakemake --cores all $(DEMO)/figures/pairs-mnist-resnet-zeros-20.png --configfile config/demo.yaml
+	$(BIN)/python -m snakemake --cores all $(DEMO)/figures/pairs-mnist-resnet-zeros-20.png --configfile config/demo.yaml
 	@$(BIN)/python tools/show_demo.py $(DEMO)
 
 test: .venv/triton lint

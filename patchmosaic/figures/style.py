@@ -112,6 +112,8 @@ def save_figure(figure: Figure, path: str | Path) -> None:
     suffix = Path(path).suffix
     if suffix not in undated:
         raise ValueError(f"{path}: a figure is saved as one of {', '.join(undated)}")
+    for part in figure.subfigs:  # an empty ground, at 0 or -0 by what lies where in memory
+        part.patch.set_visible(False)
     with style():
         figure.savefig(path, metadata=undated[suffix])
 

@@ -290,6 +290,18 @@ def test_files_are_the_same_every_time_and_undated(tmp_path, suffix):
         assert b"/Type3" not in contents[0]
 
 
+def test_a_file_is_free_of_the_last_bits_of_a_layout(tmp_path):
+    """Its solver puts a part of a figure at 0 or just below, by what lies where in memory."""
+    contents = []
+    for bottom in (0, -1e-17):
+        figure = Figure()
+        _, below = figure.subfigures(2, 1)
+        below.bbox_relative.y0 = bottom
+        save_figure(figure, tmp_path / "a.pdf")
+        contents.append((tmp_path / "a.pdf").read_bytes())
+    assert contents[0] == contents[1]
+
+
 def test_siblings_stand_beside_els():
     row = {"a": "mnist-resnet-zeros", "b": "mnist-unet-zeros", "network_steps": 150, "seeds": 20}
     for i, prefix in enumerate(("", "els_a_", "els_b_")):
