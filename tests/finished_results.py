@@ -21,11 +21,13 @@ from patchmosaic.tables.orderings import orderings
 from patchmosaic.tables.paper import load_paper
 from patchmosaic.tables.paper_tables import beside_paper
 from patchmosaic.tables.protocol import load_protocol
+from patchmosaic.tables.tails import tails
 from workflow.config_files import completed
 
 ROOT = Path(__file__).parent.parent
 NUMBERS = ROOT / "numbers"
 WHOLE_PAPER = load_paper(NUMBERS / "paper.yaml")
+PROTOCOL = load_protocol(NUMBERS / "protocol.yaml")
 PAPER = WHOLE_PAPER.rows
 NETWORKS = ("mnist-resnet-zeros", "fashion_mnist-unet-zeros")
 LONG = "a_network_of_ones_own_whose_name_leaves_little_room-resnet-zeros"
@@ -54,8 +56,9 @@ def write_tables(folder, rows):
             rows,
             WHOLE_PAPER,
             pd.read_csv(NUMBERS / "tables/training_seeds.csv"),
-            load_protocol(NUMBERS / "protocol.yaml"),
+            PROTOCOL,
         ),
+        "tails": tails(rows, PROTOCOL.low),
         "paper": beside_paper(medians, PAPER),
         "scales": pd.DataFrame(
             {"network": name, "t": t, "patch_size": p, "trajectories": 3}

@@ -37,6 +37,7 @@ from patchmosaic.tables.headline import headline  # noqa: E402
 from patchmosaic.tables.leaderboard import ALL  # noqa: E402
 from patchmosaic.tables.paper import Paper, load_paper  # noqa: E402
 from patchmosaic.tables.protocol import load_protocol  # noqa: E402
+from patchmosaic.tables.tails import tails  # noqa: E402
 from patchmosaic.tables.text import format_interval, listed, span  # noqa: E402
 from workflow.config_files import completed  # noqa: E402
 
@@ -349,6 +350,24 @@ def equivalence_table(numbers: Numbers) -> str:
         ["all rows", "", *(_verdicts_in_words(row) for row in tally(found).to_dict("records"))]
     ]
     return markdown(["network", "network steps", *map(str.upper, COMPARED)], rows + counts)
+
+
+def tails_table(numbers: Numbers) -> str:
+    """How often r of each machine is low, and the least r of ELS."""
+    low = load_protocol(NUMBERS / "protocol.yaml").low
+    rows = numbers.agreement[numbers.agreement["network"].isin(networks_of("paper"))]
+    found = []
+    for (network, steps), group in tails(rows, low).groupby(["network", "network_steps"]):
+        by_machine = group.set_index("machine")
+        els = by_machine.loc["els"]
+        shares = by_machine.loc[list(COMPARED), ["share", "share_low", "share_high"]]
+        cells = [f"{share:.2f} [{a:.2f}, {b:.2f}]" for share, a, b in shares.to_numpy()]
+        least = f"{els['lowest']:.2f} (seed {els['lowest_seed']})"
+        found.append([network, steps, *cells, f"{els['lower_decile']:.2f}", least])
+    heads = [f"{machine.upper()} below {low}" for machine in COMPARED]
+    return markdown(
+        ["network", "network steps", *heads, "lower decile of ELS", "lowest of ELS"], found
+    )
 
 
 def _verdicts_in_words(counts: dict | pd.Series) -> str:
@@ -782,6 +801,7 @@ BLOCKS = (
     Block("docs/results.md", "short answer", short_answer),
     Block("docs/results.md", "paper", paper_table),
     Block("docs/results.md", "equivalence", equivalence_table),
+    Block("docs/results.md", "tails", tails_table),
     Block("docs/results.md", "els and ls", els_and_ls),
     Block("docs/results.md", "sign tests", sign_tests),
     Block("docs/results.md", "audits", audits),

@@ -90,6 +90,18 @@ def _pair(e: Experiment, w: Any) -> Inputs:
     }
 
 
+def _worst(e: Experiment, w: Any) -> Inputs:
+    return {
+        **_all_shards(e, w),
+        "agreement": e.results / f"agreement/{w.network}-{w.steps}.csv",
+    }
+
+
+def _runs_that_fall(e: Experiment) -> list[dict]:
+    """Of each network the run of the most steps, where ELS is there to fall short."""
+    return [run for run in e.runs if run["steps"] == max(e.steps) and _if_els(e)]
+
+
 def _architectures(e: Experiment, w: Any) -> Inputs:
     """First shards of a dataset's ResNet and UNet, and of the local machines of each."""
     kinds = [f"network-{w.steps}", *e.local_machines]
@@ -97,7 +109,7 @@ def _architectures(e: Experiment, w: Any) -> Inputs:
     return {a: [e.samples(name, kind)[0] for kind in kinds] for a, name in names.items()}
 
 
-def _garments(e: Experiment, w: Any) -> Inputs:
+def _all_shards(e: Experiment, w: Any) -> Inputs:
     samples = {machine: e.samples(w.network, machine) for machine in e.machines}
     network = e.samples(w.network, f"network-{w.steps}")
     return samples | {"network": network, "bank": e.bank(w.network)}
@@ -157,6 +169,14 @@ FIGURES: dict[str, Figure] = {
         settings=lambda e, w: {"title": w.network, "steps": w.steps},
         wildcards=("network", "steps"),
     ),
+    "worst": Figure(
+        "Where ELS and {network} agree least, {steps} network steps",
+        "Pairs",
+        _worst,
+        each=_runs_that_fall,
+        settings=lambda e, w: {"title": w.network, "steps": w.steps},
+        wildcards=("network", "steps"),
+    ),
     "architectures": Figure(  # the paper's figure 7
         "{dataset}, ResNet and UNet, {steps} network steps",
         "Pairs",
@@ -171,7 +191,7 @@ FIGURES: dict[str, Figure] = {
     "garments": Figure(  # the paper's figure 5c
         "Inconsistent garments of {network}, {steps} network steps",
         "Pairs",
-        _garments,
+        _all_shards,
         each=_runs_with_garments,
         settings=lambda e, w: {"title": f"{w.network}, {w.steps} steps"},
         wildcards=("network", "steps"),

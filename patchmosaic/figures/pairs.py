@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from patchmosaic.datasets.images import load_images
 from patchmosaic.figures.style import PAGE_INCHES, picture, style
 from patchmosaic.machines.registry import label
-from patchmosaic.sampling.samples import load_samples
+from patchmosaic.sampling.samples import Samples, load_samples
 
 MOST_COLUMNS = 10  # seeds that are drawn
 
@@ -90,20 +90,47 @@ def pairs(
     return figure
 
 
+def drawn_pairs(
+    network: Samples,
+    machines: Mapping[str, np.ndarray],
+    table: pd.DataFrame,
+    class_names: Sequence[str],
+    title: str,
+    steps: str,
+) -> Figure:
+    """The figure of a network's samples and the machines' images of the same seeds.
+
+    Args:
+        network: its samples, in the order in which they are drawn.
+        machines: by name, images (n, C, H, W); the last one comes below the network.
+        table: the rows of the network and these steps in tables/agreement.csv.
+        class_names: of the labels, where the samples have some.
+        title: above the figure.
+        steps: of the network.
+    """
+    rows = {f"network, {steps} steps": network.images}
+    correlations = {}
+    for name, images in reversed(list(machines.items())):
+        rows[label(name)] = images
+        of_machine = table[table["machine"] == name].set_index("seed")
+        correlations[label(name)] = of_machine.loc[network.seeds, "pearson_r"].to_numpy()
+    labels = None if network.labels is None else [class_names[k] for k in network.labels]
+    return pairs(rows, network.seeds.tolist(), title, correlations=correlations, labels=labels)
+
+
 def draw(
     *, network: str, agreement: str, bank: str, title: str, steps: str, **machines: str
 ) -> Figure:
     """The figure of a network and the machines, from the files of their samples and agreement."""
-    samples = load_samples(Path(network)).part(0, MOST_COLUMNS)
-    rows = {f"network, {steps} steps": samples.images}
-    table, correlations = pd.read_csv(agreement), {}
-    for name, path in reversed(machines.items()):
-        rows[label(name)] = load_samples(Path(path)).part(0, MOST_COLUMNS).images
-        of_machine = table[table["machine"] == name].set_index("seed")
-        correlations[label(name)] = of_machine.loc[samples.seeds, "pearson_r"].to_numpy()
-    labels = None
-    if samples.labels is not None:
-        names = load_images(bank).class_names
-        labels = [names[label] for label in samples.labels]
-    seeds = samples.seeds.tolist()
-    return pairs(rows, seeds, title, correlations=correlations, labels=labels)
+
+    def first(path: str) -> Samples:
+        return load_samples(Path(path)).part(0, MOST_COLUMNS)
+
+    return drawn_pairs(
+        first(network),
+        {name: first(path).images for name, path in machines.items()},
+        pd.read_csv(agreement),
+        load_images(bank).class_names,
+        title,
+        steps,
+    )

@@ -94,6 +94,7 @@ def render_report(
     paired: pd.DataFrame,
     orderings: pd.DataFrame,
     equivalence: pd.DataFrame,
+    tails: pd.DataFrame,
     comparison: pd.DataFrame,
     figures: Sequence[ReportFigure],
     provenance: Provenance,
@@ -109,6 +110,7 @@ def render_report(
         paired: as :func:`patchmosaic.analysis.agreement.paired_differences` makes it.
         orderings: as :func:`patchmosaic.tables.orderings.orderings` makes it.
         equivalence: as :func:`patchmosaic.tables.equivalence.equivalence` makes it.
+        tails: as :func:`patchmosaic.tables.tails.tails` makes it.
         comparison: with the committed numbers, from :func:`patchmosaic.tables.committed.compare`.
         figures: in the order in which they appear.
         provenance: where the numbers come from.
@@ -129,6 +131,8 @@ def render_report(
         paired=paired.to_dict("records"),
         orderings=tally(orderings).to_dict("records"),
         equivalence=equivalence.to_dict("records"),
+        tails=tails.to_dict("records"),
+        low=tails["low"].iloc[0],
         equivalent=equivalences.tally(equivalence).to_dict("records"),
         undefined=int(headline["undefined"].sum()),
         comparison=comparison.to_dict("records"),

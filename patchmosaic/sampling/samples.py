@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from patchmosaic.system.arrays import ArrayError, read_arrays
 from patchmosaic.system.files import written_whole
@@ -55,6 +56,13 @@ class Samples:
         """The images, seeds and labels from ``first`` up to, not including, ``last``."""
         labels = None if self.labels is None else self.labels[first:last]
         return Samples(self.images[first:last], self.seeds[first:last], labels, self.record)
+
+    def of_seeds(self, seeds: ArrayLike) -> Samples:
+        """The images and labels of these seeds, each of which must be there, in this order."""
+        place = {int(seed): i for i, seed in enumerate(self.seeds)}
+        chosen = [place[int(seed)] for seed in np.asarray(seeds)]
+        labels = None if self.labels is None else self.labels[chosen]
+        return Samples(self.images[chosen], self.seeds[chosen], labels, self.record)
 
 
 def save_samples(path: Path, samples: Samples) -> None:

@@ -60,7 +60,8 @@ def equivalence(
         [*DESCRIPTION, "network_steps"]
     )
     found = []
-    rows["machine"] = pd.Categorical(rows["machine"], COMPARED)  # in this order, without others
+    rows = rows[rows["machine"].isin(COMPARED)]
+    rows = rows.assign(machine=pd.Categorical(rows["machine"], COMPARED))  # in this order
     runs = rows.groupby(["group", "network_steps", "machine"], observed=True)
     for (name, steps, machine), group in runs:
         about = group[DESCRIPTION].iloc[0]

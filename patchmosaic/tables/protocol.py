@@ -7,12 +7,16 @@ from pathlib import Path
 
 from patchmosaic.tables.rows import Field, check_fields, content_of, number
 
-_FILE: dict[str, Field] = {
-    "equivalence": (lambda v: isinstance(v, dict), "the keys margin and significance")
+_SECTIONS: dict[str, dict[str, Field]] = {
+    "equivalence": {
+        "margin": number(0, 1, above=True),
+        "significance": number(0, 0.5, above=True),
+    },
+    "tails": {"low": number(0, 1, above=True)},
 }
-_EQUIVALENCE: dict[str, Field] = {
-    "margin": number(0, 1, above=True),
-    "significance": number(0, 0.5, above=True),
+_FILE: dict[str, Field] = {
+    name: (lambda v: isinstance(v, dict), f"the keys {', '.join(keys)}")
+    for name, keys in _SECTIONS.items()
 }
 
 
@@ -21,11 +25,12 @@ class Protocol:
     """The content of numbers/protocol.yaml.
 
     margin: medians of Pearson's r that differ by less are equivalent. significance: of each of the
-    two one-sided tests of that.
+    two one-sided tests of that. low: r of a seed below that counts as low.
     """
 
     margin: float
     significance: float
+    low: float
 
 
 def load_protocol(path: str | Path) -> Protocol:
@@ -36,5 +41,6 @@ def load_protocol(path: str | Path) -> Protocol:
     """
     with content_of(path) as content:
         check_fields("the file", content, _FILE)
-        check_fields("equivalence", content["equivalence"], _EQUIVALENCE)
-        return Protocol(**content["equivalence"])
+        for name, keys in _SECTIONS.items():
+            check_fields(name, content[name], keys)
+        return Protocol(**content["equivalence"], **content["tails"])

@@ -108,6 +108,7 @@ if __name__ == "__main__":
             paired=pd.read_csv(given.paired),
             orderings=pd.read_csv(given.orderings),
             equivalence=pd.read_csv(given.equivalence),
+            tails=pd.read_csv(given.tails),
             comparison=compare(headline, load_committed(given.committed), settings.experiment),
             figures=[report_figure(figure) for figure in settings.figures],
             provenance=provenance,
@@ -118,6 +119,7 @@ if __name__ == "__main__":
                 "../tables/paired.csv": "differences between machines, seed by seed",
                 "../tables/orderings.csv": "the paper's orderings, asked of our numbers",
                 "../tables/equivalence.csv": "whether our medians are the paper's",
+                "../tables/tails.csv": "how often and how far agreement falls",
                 "../tables/paper.html": "the paper's tables 1 and 2 with ours; also as paper.csv "
                 "and, for LaTeX, paper.tex",
             }

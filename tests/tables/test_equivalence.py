@@ -20,7 +20,7 @@ from patchmosaic.tables.protocol import Protocol, load_protocol
 
 NUMBERS = Path(__file__).parents[2] / "numbers"
 PAPER = load_paper(NUMBERS / "paper.yaml")
-RULE = Protocol(margin=0.05, significance=0.05)
+RULE = Protocol(margin=0.05, significance=0.05, low=0.8)
 PAPER_ELS, PAPER_LS, PAPER_IS = 0.94, 0.82, 0.61  # of the MNIST ResNet in 150 steps
 
 
@@ -159,11 +159,13 @@ def test_intervals_cover_and_equivalence_is_rarely_claimed_at_the_margin():
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ("equivalence: {margin: 0, significance: 0.05}", "margin is 0"),
-        ("equivalence: {margin: 0.05}", "'significance' is missing"),
-        ("equivalence: {margin: 0.05, significance: 0.6}", "significance is 0.6"),
+        ("equivalence: {margin: 0, significance: 0.05}\ntails: {low: 0.8}", "margin is 0"),
+        ("equivalence: {margin: 0.05}\ntails: {low: 0.8}", "'significance' is missing"),
+        ("equivalence: {margin: 0.05, significance: 0.6}\ntails: {low: 1}", "significance is 0.6"),
+        ("equivalence: {margin: 0.05, significance: 0.05}\ntails: {low: 2}", "low is 2"),
+        ("equivalence: {margin: 0.05, significance: 0.05}", "'tails' is missing"),
         ("margin: 0.05", "unknown key 'margin'"),
-        ("equivalence: 0.05", "equivalence is 0.05"),
+        ("equivalence: 0.05\ntails: {low: 0.8}", "equivalence is 0.05"),
     ],
 )
 def test_a_protocol_that_is_none_is_named(tmp_path, text, named):

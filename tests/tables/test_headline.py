@@ -18,6 +18,7 @@ from patchmosaic.tables.leaderboard import COSTS, FACTS, leaderboard
 from patchmosaic.tables.orderings import orderings, tally
 from patchmosaic.tables.paper import load_paper
 from patchmosaic.tables.protocol import Protocol
+from patchmosaic.tables.tails import tails
 from patchmosaic.tables.text import format_comparison, format_headline
 
 PAPER = load_paper(Path(__file__).parents[2] / "numbers/paper.yaml")
@@ -323,8 +324,9 @@ def arguments(table):
             pd.DataFrame(
                 [{"network": "a", "network_steps": 20, "machine": "els", "sd_training": 0.01}]
             ),
-            Protocol(0.05, 0.05),
+            Protocol(margin=0.05, significance=0.05, low=0.8),
         ),
+        "tails": tails(table, 0.8),
         "comparison": compare(medians, committed(), "default"),
         "figures": [
             ReportFigure("Scales", "n = 3 < 4 trajectories", PNG, "figures/scales.pdf", "Scales"),

@@ -265,10 +265,10 @@ def test_figures_come_with_what_they_show():
         e = experiment(*overrides)
         return {name for name, figure in FIGURES.items() if figure.each(e)}
 
-    always = {"siblings", "measures", "garments", "denoising", "patch_origins", "architectures"}
+    of_els = {"siblings", "measures", "garments", "denoising", "patch_origins", "worst"}
     assert set(FIGURES) - names() == {"training_seeds", "variants", "leaderboard"}
     without_els = {"machines": ["is", "ls"]}
-    assert names() - names(without_els) == always - {"architectures"}
+    assert names() - names(without_els) == of_els
     assert names() - names({"analyses": []}) == {"learning", "nearest_patches", "consistency"}
     assert "training_seeds" in names(read("config/training_seeds.yaml"))
     assert "variants" in names(read("config/ablations.yaml"))

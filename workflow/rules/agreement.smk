@@ -34,7 +34,7 @@ rule agreement:
 
 
 rule tables:
-    """Gather all seeds in one table, and take the medians with their intervals."""
+    """Gather all seeds in one table; take their medians with intervals, and their tails."""
     input:
         agreement=expand(
             E.results / "agreement/{network}-{steps}.csv",
@@ -42,6 +42,7 @@ rule tables:
             steps=E.steps,
         ),
         paper=E.paper,
+        protocol=E.protocol,
     output:
         agreement=E.results / "tables/agreement.csv",
         headline=report(
@@ -49,6 +50,12 @@ rule tables:
             category="Headline",
             caption="../report/headline.rst",
             labels={"table": "median agreement"},
+        ),
+        tails=report(
+            E.results / "tables/tails.csv",
+            category="Headline",
+            caption="../report/tails.rst",
+            labels={"table": "seeds of low agreement"},
         ),
     log:
         E.results / "logs/tables.log",

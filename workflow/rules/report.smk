@@ -64,6 +64,7 @@ rule report:
         paired=E.results / "tables/paired.csv",
         orderings=E.results / "tables/orderings.csv",
         equivalence=E.results / "tables/equivalence.csv",
+        tails=E.results / "tables/tails.csv",
         tables=E.results / "tables/paper.html",
         leaderboard=[E.results / "tables/leaderboard.csv"] if E.has_leaderboard else [],
         paper=E.paper,
