@@ -84,6 +84,7 @@ def draw(folder, names):
 
 def finish(folder, config):
     """The manifest of whatever lies in the folder."""
+    (folder / NAME).unlink(missing_ok=True)
     names = [p.relative_to(folder).as_posix() for p in sorted(folder.rglob("*")) if p.is_file()]
     rules = {name: f"rule_of_{Path(name).stem.split('-')[0]}" for name in names}
     content = {
@@ -97,7 +98,6 @@ def finish(folder, config):
             folder, {n: rule for n, rule in rules.items() if not n.startswith("benchmarks/")}
         ),
     }
-    (folder / NAME).unlink(missing_ok=True)
     write_manifest(folder / NAME, content)
 
 

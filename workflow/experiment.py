@@ -21,6 +21,7 @@ from patchmosaic.networks.authors import Published, load_published
 from patchmosaic.networks.config import NetworkConfig, row_of_paper
 from patchmosaic.networks.model_files import find_files
 from patchmosaic.networks.records import snapshots_path
+from patchmosaic.publish.names import PAGES
 from patchmosaic.sampling.registry import PUBLISHED_STEPS
 
 # Keys of a variant that change the samples of the machine, and of the network.
@@ -538,9 +539,13 @@ class Experiment:
     # The report.
 
     @property
-    def explorer_page(self) -> list[Path]:
-        """The explorer's page, where there is an ELS machine to explore."""
-        return [self.results / "explorer/index.html"] if "els" in self.machines else []
+    def pages(self) -> dict[str, Path]:
+        """The pages that are made of the experiment, by their keys in PAGES."""
+        left_out = {
+            "leaderboard": not self.has_leaderboard,
+            "explorer": "els" not in self.machines,  # there is no ELS machine to explore
+        }
+        return {page: self.results / file for page, file in PAGES.items() if not left_out.get(page)}
 
     @property
     def more_tables(self) -> dict[str, str]:

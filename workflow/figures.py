@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from patchmosaic.publish.names import NAMES
 from workflow.experiment import UNCHANGED, Experiment
 
 ANIMATED_SEEDS = 3  # seeds that the animations show, at most
@@ -22,9 +23,10 @@ Inputs = Mapping[str, Path | str | Sequence[Path | str]]
 class Figure:
     """How a figure is made, and when.
 
-    title: its wildcards in braces. category: of the reports. inputs: by name, from the experiment
-    and the wildcards of a job. each: the wildcards of every drawing of an experiment; [] where it
-    does not apply. settings: what ``draw`` is told beside its inputs. wildcards: their names.
+    title: its wildcards in braces. category: its section of the reports. inputs: by name, from the
+    experiment and the wildcards of a job. each: the wildcards of every drawing of an experiment; []
+    where it does not apply. settings: what ``draw`` is told beside its inputs. wildcards: their
+    names.
     second: the suffix of the file beside .png. mem_mb: of a job.
     """
 
@@ -120,7 +122,7 @@ def _calibration(e: Experiment, kind: str) -> list[Path]:
 
 
 FIGURES: dict[str, Figure] = {
-    "headline": Figure("Median agreement", "Headline", _table("headline")),
+    "headline": Figure("Median agreement", NAMES["headline"], _table("headline")),
     "leaderboard": Figure(
         "Leaderboard", "Agreement", _table("leaderboard"), each=_if(lambda e: e.has_leaderboard)
     ),
@@ -163,7 +165,7 @@ FIGURES: dict[str, Figure] = {
     ),
     "pairs": Figure(  # the paper's figures 5, 13 to 24
         "{network}, {steps} network steps",
-        "Pairs",
+        NAMES["pairs"],
         _pair,
         each=lambda e: e.runs,
         settings=lambda e, w: {"title": w.network, "steps": w.steps},
@@ -171,7 +173,7 @@ FIGURES: dict[str, Figure] = {
     ),
     "worst": Figure(
         "Where ELS and {network} agree least, {steps} network steps",
-        "Pairs",
+        NAMES["pairs"],
         _worst,
         each=_runs_that_fall,
         settings=lambda e, w: {"title": w.network, "steps": w.steps},
@@ -179,7 +181,7 @@ FIGURES: dict[str, Figure] = {
     ),
     "architectures": Figure(  # the paper's figure 7
         "{dataset}, ResNet and UNet, {steps} network steps",
-        "Pairs",
+        NAMES["pairs"],
         _architectures,
         each=lambda e: [{"dataset": d, "steps": n} for d in e.side_by_side for n in e.steps],
         settings=lambda e, w: {
@@ -190,7 +192,7 @@ FIGURES: dict[str, Figure] = {
     ),
     "garments": Figure(  # the paper's figure 5c
         "Inconsistent garments of {network}, {steps} network steps",
-        "Pairs",
+        NAMES["pairs"],
         _all_shards,
         each=_runs_with_garments,
         settings=lambda e, w: {"title": f"{w.network}, {w.steps} steps"},
@@ -198,7 +200,7 @@ FIGURES: dict[str, Figure] = {
     ),
     "denoising": Figure(
         "{network} and ELS, from noise to image",
-        "Pairs",
+        NAMES["pairs"],
         lambda e, w: {"trajectories": e.results / f"trajectories/{w.network}.npz"},
         each=_networks_with_els,
         settings=lambda e, w: {
@@ -208,10 +210,10 @@ FIGURES: dict[str, Figure] = {
         wildcards=("network",),
         second="gif",
     ),
-    "novelty": Figure("How new the samples are", "Creativity", _of_networks("novelty")),
+    "novelty": Figure("How new the samples are", NAMES["creativity"], _of_networks("novelty")),
     "nearest_patches": Figure(
         "What the samples are made of",
-        "Creativity",
+        NAMES["creativity"],
         lambda e, w: {
             "patches": [e.results / f"nearest_patches/{name}.csv" for name in e.networks],
             "images": [e.results / f"novelty/{name}.csv" for name in e.networks],
@@ -220,7 +222,7 @@ FIGURES: dict[str, Figure] = {
     ),
     "patch_origins": Figure(
         "Where the pixels of {network} come from",
-        "Creativity",
+        NAMES["creativity"],
         lambda e, w: {
             "bank": e.bank(w.network),
             "noise": e.noise(w.network),
@@ -243,14 +245,14 @@ FIGURES: dict[str, Figure] = {
     ),
     "variants": Figure(
         "Controls and ablations",
-        "Controls",
+        NAMES["controls"],
         _table("variants"),
         each=_if(lambda e: e.varied),
         settings=lambda e, w: {"unchanged": UNCHANGED},
     ),
     "learning": Figure(
         "Agreement during the training",
-        "Controls",
+        NAMES["controls"],
         lambda e, w: {"tables": [e.results / f"learning/{name}.csv" for name in e.with_snapshots]},
         each=_if(lambda e: e.with_snapshots and "learning" in e.analyses),
     ),

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from patchmosaic.publish.article_content import ArticleError
 
+ARTICLE, CONTENT = "article/article.pdf", "article/content.json"
 TEMPLATE, LAYOUT, BIBLIOGRAPHY = "article.typ", "article_layout.typ", "article.bib"
 
 # Digits that prose may have: names that are looked up, citations and labels, equations of single
@@ -68,13 +69,12 @@ def typeset(content: Mapping, results: Path, folder: Path | None = None) -> byte
 
 def article_of(results: Path, manifest: Mapping) -> list[str]:
     """The article's files, relative to the results; none where it is of another manifest."""
-    names = ["article/article.pdf", "article/content.json"]
     try:
-        content = json.loads((results / names[1]).read_text(encoding="utf-8"))
+        content = json.loads((results / CONTENT).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return []
     is_current = isinstance(content, dict) and content.get("manifest_sha256") == manifest["sha256"]
-    return names if is_current and (results / names[0]).is_file() else []
+    return [ARTICLE, CONTENT] if is_current and (results / ARTICLE).is_file() else []
 
 
 def typed_numbers(text: str) -> list[tuple[int, str]]:

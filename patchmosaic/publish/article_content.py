@@ -14,16 +14,16 @@ import pandas as pd
 
 from patchmosaic.analysis.intervals import bootstrap_median, with_undefined_as_zero
 from patchmosaic.datasets.registry import REGISTRY
-from patchmosaic.figures.colours import COLOURS
 from patchmosaic.machines.registry import MACHINES, label
 from patchmosaic.networks.config import row_of_paper
 from patchmosaic.networks.registry import ARCHITECTURES
 from patchmosaic.publish.manifest import NAME, content_digest, read_manifest
-from patchmosaic.publish.pages import QUESTION
+from patchmosaic.publish.names import NAMES
+from patchmosaic.publish.pages import CLAIM, COLOURS, QUESTION, opening
 from patchmosaic.system.files import sha256_of
 from patchmosaic.tables import equivalence as equivalences
 from patchmosaic.tables.committed import compare, load_committed
-from patchmosaic.tables.headline import DESCRIPTION, count_verdicts, summary, verdicts
+from patchmosaic.tables.headline import DESCRIPTION, count_verdicts, verdicts
 from patchmosaic.tables.orderings import tally
 from patchmosaic.tables.paper import Paper, load_paper
 from patchmosaic.tables.paper_tables import REPORTED
@@ -177,6 +177,8 @@ class Content:
             "files": self.files,
             "lacking": lacking,
             "question": QUESTION,
+            "claim": CLAIM,
+            "names": NAMES,
             "colours": COLOURS,
             "manifest_sha256": self.manifest["sha256"],
         }
@@ -192,7 +194,7 @@ def gather(results: Path, project: Path, figures: Iterable[Mapping[str, str]]) -
 
     Returns:
         values, tables and figures by name, each with its files; files with rule and SHA-256;
-        lacking: what the experiment has not, and how to have it; question; colours;
+        lacking: what the experiment has not, and how to have it; question, claim; names; colours;
         manifest_sha256.
 
     Raises:
@@ -366,8 +368,9 @@ def _agreement(c: Content) -> None:
     files = ("tables/headline.csv", "tables/paired.csv")
     rows = verdicts(head, paired)
     compared, above, below = count_verdicts(rows)
-    c.value("verdict", verdict(compared, above, below), *files)
-    c.value("summary", summary(head, paired), *files)
+    statement = opening(head, paired)
+    c.value("verdict", statement.verdict, *files)
+    c.value("summary", statement.summary, *files)
     c.value("compared", _count(compared, "comparison"), *files)
     c.value("above", above, *files)
     c.value("below", below, *files)
@@ -434,26 +437,6 @@ def _agreement(c: Content) -> None:
         "those committed with the project.",
         *(COMMITTED, "tables/headline.csv"),
     )
-
-
-def verdict(compared: int, above: int, below: int) -> str:
-    """The answer in words: whether ELS agrees with networks better than IS.
-
-    Args:
-        compared: networks and numbers of steps in which there are both.
-        above, below: in how many of them ELS is clearly better, and worse.
-    """
-    if compared == 0:
-        return "could not be asked here"
-    if above == compared:
-        return "holds in every comparison"
-    if below == 0 and above > compared / 2:
-        return "holds in most comparisons and is contradicted by none"
-    if above > compared / 2:
-        return "holds in most comparisons, not in all"
-    if below > compared / 2:
-        return "does not hold"
-    return "is neither confirmed nor refuted"
 
 
 def _beside_paper(c: Content) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from patchmosaic.analysis.agreement import pearson_r
-from patchmosaic.publish.pages import template
+from patchmosaic.publish.pages import Opening, links, template
 from patchmosaic.system.arrays import read_arrays
 
 COLUMNS = 32  # of the sheet of training images
@@ -80,6 +80,8 @@ def render_explorer(
     experiment: str,
     explorations: Mapping[str, Sequence[Exploration]],
     boundaries: Mapping[str, str],
+    statement: Opening,
+    pages: Collection[str] = (),
 ) -> str:
     """The page as HTML.
 
@@ -87,6 +89,8 @@ def render_explorer(
         experiment: its name.
         explorations: of each evaluated network, a seed each.
         boundaries: "zeros" or "circular" for each of them.
+        statement: as :func:`patchmosaic.publish.pages.opening` makes it.
+        pages: of the results folder, keys of :data:`patchmosaic.publish.names.PAGES`.
     """
     sheets: dict[bytes, int] = {}  # of training images: networks may share one
     networks = []
@@ -133,7 +137,9 @@ def render_explorer(
         "sheets": [_base64(sheet) for sheet in sheets],
         "networks": networks,
     }
-    return template("explorer.html.j2").render(experiment=experiment, data=data)
+    return template("explorer.html.j2").render(
+        experiment=experiment, data=data, opening=statement, links=links("explorer", pages)
+    )
 
 
 def _sheet(images: np.ndarray, columns: int) -> bytes:

@@ -1,23 +1,32 @@
-"""The report: one HTML page that leads from the headline to where each number comes from.
+"""The report: one HTML page that leads from the verdict to where each number comes from.
 
-It needs no other file: styles and figures are inside, and nothing is asked of the network.
+After the verdict come leaderboard and pairs, then all tables and figures. It needs no other file:
+styles and figures are inside, and nothing is asked of the network.
 """
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import pandas as pd
 
 from patchmosaic.machines.registry import label
-from patchmosaic.publish.pages import QUESTION, template
+from patchmosaic.publish.names import NAMES
+from patchmosaic.publish.pages import links, opening, template
 from patchmosaic.tables import equivalence as equivalences
-from patchmosaic.tables.headline import ABOVE, BELOW, describe_network, summary, verdicts
+from patchmosaic.tables.headline import ABOVE, BELOW, describe_network, verdicts
 from patchmosaic.tables.leaderboard import TITLES, blocks
 from patchmosaic.tables.orderings import tally
 from patchmosaic.tables.text import format_interval, format_number
+
+FIRST = (
+    *("leaderboard", "pairs", "verdicts", "headline", "tails"),
+    *("equivalence", "orderings", "paired"),
+)
+LAST = ("committed", "provenance", "tables")
+"""Sections of the report before and after those of figures."""
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -28,7 +37,8 @@ class ReportFigure:
 
     title: short. caption: what it shows, how it was made, and n. png: the bytes of a PNG file.
     file: where the figure is on disk, relative to the report. category: figures of one category
-    stand together, in the order in which categories first occur.
+    stand together, in the order in which categories first occur, those of the headline and pairs
+    of images before all others.
     """
 
     title: str
@@ -101,6 +111,7 @@ def render_report(
     tables: Mapping[str, str],
     paper_source: str,
     leaderboard: pd.DataFrame | None = None,
+    pages: Collection[str] = (),
 ) -> str:
     """The report as HTML.
 
@@ -117,15 +128,29 @@ def render_report(
         tables: for each csv, its path relative to the report and what it holds.
         paper_source: where the paper's numbers stand.
         leaderboard: as :func:`patchmosaic.tables.leaderboard.leaderboard` makes it.
+        pages: of the results folder, keys of :data:`patchmosaic.publish.names.PAGES`.
     """
     categories: dict[str, list[ReportFigure]] = {}
     for figure in figures:
         categories.setdefault(figure.category, []).append(figure)
+    drawn = {key: categories.pop(NAMES[key], []) for key in ("headline", "pairs")}
+    here = {
+        "leaderboard": leaderboard is not None,
+        "pairs": bool(drawn["pairs"]),
+        "equivalence": not equivalence.empty,
+        "orderings": not orderings.empty,
+        "paired": not paired.empty,
+    }
+    before, after = (
+        {key: NAMES[key] for key in keys if here.get(key, True)} for keys in (FIRST, LAST)
+    )
+    of_figures = {f"category-{i}": name for i, name in enumerate(categories, start=1)}
     return template("report.html.j2").render(
         experiment=experiment,
-        question=QUESTION,
+        opening=opening(headline, paired),
+        links=links("report", pages),
+        contents=before | of_figures | after,
         looks={ABOVE: "good", BELOW: "bad"},
-        summary=summary(headline, paired),
         verdicts=verdicts(headline, paired).to_dict("records"),
         headline=headline.to_dict("records"),
         paired=paired.to_dict("records"),
@@ -137,6 +162,7 @@ def render_report(
         undefined=int(headline["undefined"].sum()),
         comparison=comparison.to_dict("records"),
         nothing_committed=comparison["committed"].isna().all(),
+        drawn=drawn,
         categories=categories,
         provenance={
             field.name: getattr(provenance, field.name).astype(object)

@@ -13,12 +13,12 @@ from urllib.parse import unquote, urlsplit
 
 import pandas as pd
 
-from patchmosaic.publish.article import article_of
+from patchmosaic.publish.article import ARTICLE, article_of
 from patchmosaic.publish.manifest import NAME, read_manifest
-from patchmosaic.publish.pages import QUESTION, template
-from patchmosaic.tables.headline import summary
+from patchmosaic.publish.names import NAMES, PAGES
+from patchmosaic.publish.pages import opening, template
 
-PAGES = ("*.md", "docs/*.md", "benchmarks/*.md", "config/*.md", "numbers/*.md")
+DOCUMENTATION = ("*.md", "docs/*.md", "benchmarks/*.md", "config/*.md", "numbers/*.md")
 SHOWN = ("report/*", "explorer/*.html", "tables/*", "figures/*")  # of the results
 MOST_BYTES = 1_000_000  # of a file of the project that a page links to, for it to be copied
 NOT_OF_ANCHORS = re.compile(r"[^\w\- ]")
@@ -52,17 +52,17 @@ def write_site(results: Path, project: Path, folder: Path) -> None:
     article = article_of(results, manifest)
     for name in (*names, *article, NAME):
         _copy(results / name, folder / "results" / name)
-    pages = sorted({path for pattern in PAGES for path in project.glob(pattern)})
+    pages = sorted({path for pattern in DOCUMENTATION for path in project.glob(pattern)})
     for page in pages:
         _write_page(page, project, folder, set(pages))
     pairs = [name for name in names if re.match(r"figures/pairs-.*\.png$", name)]
     headline, paired = (pd.read_csv(results / f"tables/{n}.csv") for n in ("headline", "paired"))
     text = template("site.html.j2").render(
         generator=GENERATOR,
-        title=QUESTION,
         root="",
         experiment=manifest["experiment"],
-        summary=summary(headline, paired),
+        opening=opening(headline, paired),
+        links={},
         parts=_parts({*names, *article}),
         pairs=[f"results/{name}" for name in pairs[:1]],
     )
@@ -73,16 +73,21 @@ def write_site(results: Path, project: Path, folder: Path) -> None:
 
 def _parts(names: set[str]) -> dict[str, tuple[str, str]]:
     """What the first page leads to: path, title and a few words, of what there is."""
-    parts = {
-        "report/index.html": ("Report", "verdicts, every table and figure, provenance"),
-        "tables/leaderboard.html": ("Leaderboard", "every predictor beside every network"),
-        "explorer/index.html": ("Mosaic explorer", "the training patches that made a pixel"),
-        "article/article.pdf": ("Article", "the same as a paper, a PDF"),
+    words = {
+        "report": "verdicts, every table and figure, provenance",
+        "leaderboard": "every predictor beside every network",
+        "explorer": "the training patches that made a pixel",
+        "paper": "every row of tables 1 and 2, and what we found",
+        "article": "the same as a paper, a PDF",
     }
-    found = {f"results/{name}": words for name, words in parts.items() if name in names}
-    return found | {
-        f"results/{NAME}": ("Manifest", "digest and origin of every file"),
-        "docs/README.html": ("Documentation", "method, controls, how to run and extend it"),
+    files = PAGES | {"article": ARTICLE}
+    return {
+        f"results/{files[part]}": (NAMES[part], text)
+        for part, text in words.items()
+        if files[part] in names
+    } | {
+        f"results/{NAME}": (NAMES["manifest"], "digest and origin of every file"),
+        "docs/README.html": (NAMES["documentation"], "method, controls, how to run and extend it"),
     }
 
 

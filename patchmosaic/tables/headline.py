@@ -2,6 +2,7 @@
 
 headline(agreement, paper.rows)  # one row a network, number of steps and machine
 verdicts(headline, paired)       # is ELS clearly above IS?
+answer(*count_verdicts(...))     # so what of the paper's claim?
 summary(headline, paired)        # all of it in a few sentences
 """
 
@@ -214,6 +215,26 @@ def count_verdicts(verdicts: pd.DataFrame) -> tuple[int, int, int]:
     compared = int(verdicts[["els", "is"]].notna().all(axis=1).sum())
     above, below = (int((verdicts["verdict"] == word).sum()) for word in (ABOVE, BELOW))
     return compared, above, below
+
+
+def answer(compared: int, above: int, below: int) -> str:
+    """The verdict on the paper's claim, a sentence: whether ELS agrees better than IS.
+
+    Args:
+        compared: networks and numbers of steps in which there are both.
+        above, below: in how many of them ELS is clearly better, and worse.
+    """
+    if compared == 0:
+        return "The claim could not be asked here."
+    if above == compared:
+        return "The claim holds in every comparison."
+    if below == 0 and above > compared / 2:
+        return "The claim holds in most comparisons and is contradicted by none."
+    if above > compared / 2:
+        return "The claim holds in most comparisons, not in all."
+    if below > compared / 2:
+        return "The claim does not hold."
+    return "The claim is neither confirmed nor refuted."
 
 
 def summary(headline: pd.DataFrame, paired: pd.DataFrame) -> str:

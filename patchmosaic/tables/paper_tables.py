@@ -1,8 +1,6 @@
-"""The paper's tables 1 and 2 with our numbers beside theirs, as csv, LaTeX and HTML."""
+"""The paper's tables 1 and 2 with our numbers beside theirs, as csv, LaTeX and text for pages."""
 
 from __future__ import annotations
-
-import html
 
 import pandas as pd
 
@@ -60,7 +58,7 @@ def beside_paper(headline: pd.DataFrame, paper: pd.DataFrame) -> pd.DataFrame:
     return table[columns].astype({"table": "Int64", "seeds": "Int64"})
 
 
-def _cells(table: pd.DataFrame) -> list[tuple[str, list[list[str]]]]:
+def blocks(table: pd.DataFrame) -> list[tuple[str, list[list[str]]]]:
     """For each of the paper's tables, and for rows of ours only, a title and lines of text."""
     blocks = []
     for number, rows in table.groupby(table["table"].fillna(0), sort=False):
@@ -97,8 +95,8 @@ def _seeds(row: dict) -> str:
     return "bring the images" if dataset is not None and dataset.only_local else ""
 
 
-_FIRST = ["dataset", "network", "padding", "condition", "steps"]
-_GROUPS = [*(m.upper() for m in REPORTED), "ELS better than IS"]
+FIRST = ["dataset", "network", "padding", "condition", "steps"]
+GROUPS = [*(m.upper() for m in REPORTED), "ELS better than IS"]
 
 
 def to_latex(table: pd.DataFrame) -> str:
@@ -107,18 +105,18 @@ def to_latex(table: pd.DataFrame) -> str:
     def line(words: list[str]) -> str:
         return " & ".join(word.replace("_", r"\_") for word in words) + r" \\"
 
-    count = len(_FIRST) + 2 * len(_GROUPS) + 1
-    groups = "".join(rf" & \multicolumn{{2}}{{c}}{{{group}}}" for group in _GROUPS)
+    count = len(FIRST) + 2 * len(GROUPS) + 1
+    groups = "".join(rf" & \multicolumn{{2}}{{c}}{{{group}}}" for group in GROUPS)
     text = ["% median Pearson r with its 95% bootstrap interval; share of seeds, Wilson; n seeds"]
     copies = originals(table["dataset"])
     text += [f"% {copy}: the paper's numbers are for {name}" for copy, name in copies.items()]
-    for title, lines in _cells(table):
+    for title, lines in blocks(table):
         text += [
             f"% {title}",
-            rf"\begin{{tabular}}{{{'l' * len(_FIRST)}{'r' * (count - len(_FIRST))}}}",
+            rf"\begin{{tabular}}{{{'l' * len(FIRST)}{'r' * (count - len(FIRST))}}}",
             r"\toprule",
-            " &" * (len(_FIRST) - 1) + groups + r" & \\",
-            line([*_FIRST, *["ours", "paper"] * len(_GROUPS), "n"]),
+            " &" * (len(FIRST) - 1) + groups + r" & \\",
+            line([*FIRST, *["ours", "paper"] * len(GROUPS), "n"]),
             r"\midrule",
             *map(line, lines),
             r"\bottomrule",
@@ -126,44 +124,3 @@ def to_latex(table: pd.DataFrame) -> str:
             "",
         ]
     return "\n".join(text)
-
-
-def to_html(table: pd.DataFrame) -> str:
-    """A page of its own with the tables, which needs no other file."""
-    head = "".join(f'<th rowspan="2">{word}</th>' for word in _FIRST)
-    head += "".join(f'<th colspan="2">{group}</th>' for group in _GROUPS)
-    head = f'<tr>{head}<th rowspan="2">seeds</th></tr>'
-    head += "<tr>" + "<th>ours</th><th>paper</th>" * len(_GROUPS) + "</tr>"
-    blocks = []
-    for title, lines in _cells(table):
-        rows = "\n".join(
-            "<tr>" + "".join(f"<td>{html.escape(word)}</td>" for word in words) + "</tr>"
-            for words in lines
-        )
-        blocks.append(
-            f"<h2>{title}</h2>\n<table>\n<thead>{head}</thead>\n<tbody>\n{rows}\n</tbody>\n</table>"
-        )
-    tables = "\n".join(blocks)
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<title>The paper's tables, with ours</title>
-<style>
-body {{ font: 14px/1.4 system-ui, sans-serif; margin: 2rem; color: #1c1e21; background: #fff; }}
-table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; }}
-th, td {{ padding: .25rem .6rem; border-bottom: 1px solid #d3d7dd; white-space: nowrap; }}
-th {{ background: #f4f5f7; }}
-td:nth-child(n+5) {{ text-align: right; }}
-</style>
-</head>
-<body>
-<h1>The paper's tables 1 and 2, with ours</h1>
-<p>Median Pearson r over noise seeds between machine and network, ours with a 95% bootstrap
-interval, and the share of seeds where ELS agrees better than IS, ours with a 95% Wilson interval.
-Empty: not run here, or not in the paper. Beside altered copies of a dataset, such as cifar10_jpeg,
-are the paper's numbers for the original.</p>
-{tables}
-</body>
-</html>
-"""

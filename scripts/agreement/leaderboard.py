@@ -64,5 +64,5 @@ if __name__ == "__main__":
         table = leaderboard(pd.concat(tables), pd.DataFrame(facts))
         table.to_csv(snakemake.output.csv, index=False)
         Path(snakemake.output.latex).write_text(to_latex(table), encoding="utf-8")
-        page = render_leaderboard(table, snakemake.params.experiment)
+        page = render_leaderboard(table, snakemake.params.experiment, snakemake.params.pages)
         Path(snakemake.output.html).write_text(page, encoding="utf-8")

@@ -120,16 +120,12 @@ if __name__ == "__main__":
                 "../tables/orderings.csv": "the paper's orderings, asked of our numbers",
                 "../tables/equivalence.csv": "whether our medians are the paper's",
                 "../tables/tails.csv": "how often and how far agreement falls",
-                "../tables/paper.html": "the paper's tables 1 and 2 with ours; also as paper.csv "
-                "and, for LaTeX, paper.tex",
+                "../tables/paper.csv": "the paper's tables 1 and 2 with ours; also, for LaTeX, "
+                "paper.tex",
             }
-            | settings.tables
-            | (
-                {"../explorer/index.html": "which training patches made a pixel: point at it"}
-                if settings.explorer
-                else {}
-            ),
+            | settings.tables,
             paper_source=load_paper(given.paper).source,
             leaderboard=pd.read_csv(given.leaderboard[0]) if given.leaderboard else None,
+            pages=settings.pages,
         )
         Path(snakemake.output[0]).write_text(html, encoding="utf-8")

@@ -16,8 +16,9 @@ import yaml
 from finished_results import DRAWN, bare, full
 
 from patchmosaic.publish import article
-from patchmosaic.publish.article_content import ArticleError, gather, verdict
+from patchmosaic.publish.article_content import ArticleError, gather
 from patchmosaic.publish.manifest import NAME, ManifestError, compare_files, read_manifest
+from patchmosaic.publish.pages import opening
 
 ROOT = Path(__file__).parents[2]
 TEXT_MM, PAGE_MM = (25, 185), (210, 297)
@@ -127,6 +128,18 @@ def test_values_of_the_results_are_said(made):
         assert "controls and ablations" in lacking
         for words in (*lacking, "No times were kept", "Nothing is committed"):
             assert words in text
+
+
+def test_article_opens_with_the_statement_of_all_pages(made):
+    headline, paired = (
+        pd.read_csv(made.folder / f"tables/{name}.csv") for name in ("headline", "paired")
+    )
+    statement = opening(headline, paired)
+    text = text_of(made.pdf).replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
+    parts = (statement.question, statement.claim, statement.verdict, statement.summary)
+    found = [text.index(part.removesuffix(".")) for part in parts]
+    assert found == sorted(found)
+    assert found[-1] < text.index("What was claimed")
 
 
 def test_drawings_are_vectors_with_words(made):
@@ -249,22 +262,6 @@ def test_article_is_beside_what_the_manifest_lists(results):
     (folder / "unlisted.txt").touch()
     found = {each.subject for each in compare_files(folder, read_manifest(folder))}
     assert found & listed == {"unlisted.txt"}
-
-
-@pytest.mark.parametrize(
-    ("counts", "words"),
-    [
-        ((0, 0, 0), "could not be asked"),
-        ((8, 8, 0), "holds in every"),
-        ((8, 5, 0), "contradicted by none"),
-        ((8, 5, 1), "not in all"),
-        ((8, 4, 0), "neither"),
-        ((8, 1, 5), "does not hold"),
-        ((8, 4, 4), "neither"),
-    ],
-)
-def test_verdict_follows_from_counts(counts, words):
-    assert words in verdict(*counts)
 
 
 def test_every_table_and_figure_that_there_is_is_shown(results):

@@ -5,37 +5,20 @@ import json
 import chromium
 import numpy as np
 import pytest
-import torch
 from damage import empty, flip_bit, truncate
+from made_pages import SIZE, STATEMENT, TOP, exploration
 from origins import brute_force
 
 from patchmosaic.machines import brute_force as reference
-from patchmosaic.machines.local import EquivariantLocalScoreMachine
-from patchmosaic.publish.explorer import explore, random_part
+from patchmosaic.publish.explorer import random_part
 from patchmosaic.publish.explorer_page import (
     Exploration,
     load_explorations,
     render_explorer,
     save_explorations,
 )
-from patchmosaic.sampling.schedule import alpha_bar, reverse_times
+from patchmosaic.sampling.schedule import alpha_bar
 from patchmosaic.system.arrays import ArrayError
-
-SIZE, TOP = 6, 4
-TIMES = reverse_times(5)
-SCALES = {1.0: 5, 0.8: 5, 0.6: 3, 0.4: 3, 0.2: 3}
-
-
-def exploration(seed, boundary="zeros", channels=1, label="", images=7):
-    random = np.random.default_rng(seed)
-    part = random.integers(0, 256, (images, channels, SIZE, SIZE), np.uint8)
-    machine = EquivariantLocalScoreMachine(
-        torch.from_numpy(part / 127.5 - 1), boundary=boundary, engine="dense"
-    )
-    noise = torch.from_numpy(random.standard_normal((1, channels, SIZE, SIZE)))
-    found = explore(machine, lambda x, _: 0.5 * x, noise, TIMES, SCALES, 3, TOP)
-    ids = 100 + np.arange(images)
-    return Exploration(seed=seed, label=label, part=part, ids=ids, bank_images=70_000, **found)
 
 
 @pytest.mark.parametrize(("boundary", "channels"), [("zeros", 1), ("circular", 3)])
@@ -122,7 +105,8 @@ def test_largest_page_is_below_20_megabytes():
 
     names = [f"network-{i}" for i in range(5)]
     pages = {name: [a_seed(), a_seed()] for name in names}
-    assert 10e6 < len(render_explorer("default", pages, dict.fromkeys(names, "zeros"))) < 20e6
+    page = render_explorer("default", pages, dict.fromkeys(names, "zeros"), STATEMENT)
+    assert 10e6 < len(page) < 20e6
 
 
 FIRST = [exploration(0, label="Coat"), exploration(1, label="Sandal & <b>")]
@@ -138,6 +122,7 @@ def page(tmp_path_factory):
         "a <test>",
         {"a-zeros": FIRST, "b-circular": SECOND},
         {"a-zeros": "zeros", "b-circular": "circular"},
+        STATEMENT,
     )
     path.write_text(found, encoding="utf-8")
     with chromium.chromium() as page:

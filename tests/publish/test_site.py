@@ -5,14 +5,17 @@ import subprocess
 import sys
 
 import chromium
+import pandas as pd
 import pytest
 import yaml
 from finished_results import FULL, ROOT, full
+from made_pages import write_pages
 
 from patchmosaic.publish.article import article_of, typeset
 from patchmosaic.publish.article_content import gather
 from patchmosaic.publish.manifest import read_manifest
-from patchmosaic.publish.pages import QUESTION
+from patchmosaic.publish.names import NAMES, PAGES
+from patchmosaic.publish.pages import opening
 from patchmosaic.publish.site import SiteError, broken_links, write_site
 
 REPORT = '<!doctype html><html lang="en"><body><a href="../tables/headline.csv">x</a></body></html>'
@@ -20,9 +23,9 @@ REPORT = '<!doctype html><html lang="en"><body><a href="../tables/headline.csv">
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
-    """Made results with a report and an article."""
+    """Made results with all pages and an article."""
     folder = tmp_path_factory.mktemp("résultats")
-    figures = full(folder, {"report/index.html": REPORT})
+    figures = write_pages(folder)
     content = gather(folder, ROOT, figures)
     (folder / "article").mkdir()
     (folder / "article/article.pdf").write_bytes(typeset(content, folder))
@@ -40,11 +43,9 @@ def site(results, tmp_path_factory):
 
 def test_first_page_leads_to_all(site):
     text = (site / "index.html").read_text()
-    assert QUESTION in text
-    assert "In 4 of 4 comparisons the ELS machine" in text
-    for link in ("results/report/index.html", "results/article/article.pdf", "docs/README.html"):
-        assert f'href="{link}"' in text
-    assert "leaderboard.html" not in text  # which these results do not have
+    for page, file in {**PAGES, "article": "article/article.pdf"}.items():
+        assert f'<a href="results/{file}">{NAMES[page]}</a>' in text
+    assert 'href="docs/README.html"' in text
     assert (site / "results/article/article.pdf").read_bytes().startswith(b"%PDF-")
 
 
@@ -71,6 +72,30 @@ def test_links_lead_somewhere(site, tmp_path):
     assert list(broken_links(tmp_path)) == [
         f"a.html: {link} leads nowhere" for link in ("#gone", "b.html", "c.png")
     ]
+
+
+def test_pages_open_with_the_same_statement(site):
+    """So does the article, whose test has the words of its PDF."""
+    headline, paired = (
+        pd.read_csv(site / f"results/tables/{name}.csv") for name in ("headline", "paired")
+    )
+    statement = opening(headline, paired)
+    both = f"{statement.claim}. <strong>{statement.verdict}</strong>"
+    for page in ("index.html", *(f"results/{PAGES[name]}" for name in ("report", "explorer"))):
+        text = (site / page).read_text()
+        assert both in text
+        assert (statement.summary in text) == ("explorer" not in page)
+
+
+def test_page_that_is_not_there_is_no_part(tmp_path):
+    folder = tmp_path / "results"
+    folder.mkdir()
+    full(folder, {"report/index.html": REPORT})
+    write_site(folder, ROOT, tmp_path / "site")
+    text = (tmp_path / "site/index.html").read_text()
+    assert NAMES["report"] in text
+    for page in ("leaderboard", "explorer", "article"):
+        assert NAMES[page] not in text
 
 
 def test_link_that_leads_nowhere_stops_it(tmp_path):

@@ -7,13 +7,23 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from made_pages import PROVENANCE
 
 from patchmosaic.analysis.agreement import paired_differences
 from patchmosaic.analysis.intervals import bootstrap_median, proportion
+from patchmosaic.publish.names import NAMES, PAGES
+from patchmosaic.publish.pages import opening
 from patchmosaic.publish.report import Provenance, ReportFigure, render_report
 from patchmosaic.tables.committed import compare
 from patchmosaic.tables.equivalence import equivalence
-from patchmosaic.tables.headline import COLUMNS, describe_network, headline, summary, verdicts
+from patchmosaic.tables.headline import (
+    COLUMNS,
+    answer,
+    describe_network,
+    headline,
+    summary,
+    verdicts,
+)
 from patchmosaic.tables.leaderboard import COSTS, FACTS, leaderboard
 from patchmosaic.tables.orderings import orderings, tally
 from patchmosaic.tables.paper import load_paper
@@ -21,7 +31,8 @@ from patchmosaic.tables.protocol import Protocol
 from patchmosaic.tables.tails import tails
 from patchmosaic.tables.text import format_comparison, format_headline
 
-PAPER = load_paper(Path(__file__).parents[2] / "numbers/paper.yaml")
+NUMBERS = Path(__file__).parents[2] / "numbers"
+PAPER = load_paper(NUMBERS / "paper.yaml")
 
 
 def per_seed(machine, r, is_r, steps=150, dataset="mnist", network=None):
@@ -283,6 +294,22 @@ def test_format_headline_reads_as_the_table_does(table, tmp_path):
     assert "cifar10_jpeg-resnet-zeros (cifar10_jpeg, resnet, zeros padding, unconditional)" in lines
 
 
+@pytest.mark.parametrize(
+    ("counts", "words"),
+    [
+        ((0, 0, 0), "could not be asked"),
+        ((8, 8, 0), "holds in every"),
+        ((8, 5, 0), "contradicted by none"),
+        ((8, 5, 1), "not in all"),
+        ((8, 4, 0), "neither"),
+        ((8, 1, 5), "does not hold"),
+        ((8, 4, 4), "neither"),
+    ],
+)
+def test_answer_follows_from_counts(counts, words):
+    assert words in answer(*counts)
+
+
 class Page(HTMLParser):
     """Collects what a page fetches or runs, whether its tags match, and its anchors."""
 
@@ -332,35 +359,7 @@ def arguments(table):
             ReportFigure("Scales", "n = 3 < 4 trajectories", PNG, "figures/scales.pdf", "Scales"),
             ReportFigure("<script>alert(1)</script>", "pairs", PNG, "figures/a b.pdf", "Pairs"),
         ],
-        "provenance": Provenance(
-            datasets=pd.DataFrame(
-                [
-                    {
-                        "dataset": "mnist",
-                        "images": 60000,
-                        "sha256": "ab" * 32,
-                        "source": "here",
-                        "licence": "free",
-                    }
-                ]
-            ),
-            checkpoints=pd.DataFrame(
-                [{"network": "n", "sha256": "cd" * 32, "images_seen": 9, "source": "packaged"}]
-            ),
-            scales=pd.DataFrame([{"network": "n", "trajectories": 10, "source": "computed"}]),
-            machines=pd.DataFrame(
-                [
-                    {
-                        "machine": "els",
-                        "network": "n",
-                        "engine": "exact",
-                        "audited_error": "nothing estimated",
-                    }
-                ]
-            ),
-            seeds=pd.DataFrame([{"first": 0, "last": 20, "seeds": 21}]),
-            versions=pd.DataFrame([{"package": "torch", "version": "2"}]),
-        ),
+        "provenance": PROVENANCE,
         "tables": {"tables/headline.csv": "medians"},
         "paper_source": PAPER.source,
     }
@@ -423,6 +422,24 @@ def test_report_has_a_leaderboard_where_there_is_one(arguments):
     assert "leaderboard" in page.ids
     assert "mnist-resnet-zeros, 150 network steps" in html
     assert all(a.startswith(("#", "data:", "tables/", "figures/")) for _, a in page.addresses)
+
+
+def test_report_opens_with_what_a_visitor_wants_first(arguments):
+    """Question, verdict in a sentence, the numbers behind it, leaderboard, pairs; then the rest."""
+    board = pd.read_csv(NUMBERS / "tables/leaderboard.csv")
+    statement = opening(arguments["headline"], arguments["paired"])
+    html = render_report(**arguments, leaderboard=board, pages=PAGES)
+    assert statement.verdict == "The claim holds in every comparison."
+    named = ["leaderboard", "pairs", "verdicts", "headline", "category-1", "tables"]
+    parts = [*vars(statement).values(), *(f'<section id="{name}">' for name in named)]
+    order = [parts[i] for i in (2, 3, 0, 1, *range(4, len(parts)))]
+    found = [html.index(part) for part in order]
+    assert found == sorted(found)
+    contents = re.search(r"<nav.*?</nav>", html, re.DOTALL)[0]
+    sections = re.findall(r'<section id="([\w-]+)">', html)
+    assert re.findall(r'href="#([\w-]+)"', contents) == sections
+    for page, file in PAGES.items():
+        assert (f'<a href="../{file}">{NAMES[page]}</a>' in html) == (page != "report")
 
 
 def test_report_refuses_what_lacks_its_origin(arguments):

@@ -11,9 +11,10 @@ import scipy.stats
 
 from patchmosaic.analysis.agreement import paired_differences
 from patchmosaic.analysis.intervals import paired_difference
+from patchmosaic.publish.paper_page import render_paper
 from patchmosaic.tables.headline import DESCRIPTION, headline
 from patchmosaic.tables.paper import load_paper
-from patchmosaic.tables.paper_tables import beside_paper, to_html, to_latex
+from patchmosaic.tables.paper_tables import beside_paper, to_latex
 
 PAPER = load_paper(Path(__file__).parents[2] / "numbers/paper.yaml").rows
 N = 9
@@ -111,8 +112,10 @@ def test_networks_of_one_row_are_told_apart():
     again = AGREEMENT[AGREEMENT["dataset"] == "mnist"].assign(network="mnist-resnet-zeros-1")
     table = beside_paper(headline(pd.concat([AGREEMENT, again]), PAPER), PAPER)
     for name in ("mnist-resnet-zeros", "mnist-resnet-zeros-1"):
-        assert f"<td>{name}</td>" in to_html(table)
-    assert "mnist-resnet-zeros" not in to_html(beside_paper(headline(AGREEMENT, PAPER), PAPER))
+        assert f"<td>{name}</td>" in render_paper(table, "e")
+    assert "mnist-resnet-zeros" not in render_paper(
+        beside_paper(headline(AGREEMENT, PAPER), PAPER), "e"
+    )
 
 
 class Cells(HTMLParser):
@@ -138,7 +141,7 @@ def test_latex_and_html_hold_the_same_cells():
     mine = AGREEMENT[AGREEMENT["dataset"] == "mnist"].assign(dataset="mine", network="mine")
     table = beside_paper(headline(pd.concat([AGREEMENT, mine]), PAPER), PAPER)
     reader = Cells()
-    reader.feed(to_html(table))
+    reader.feed(render_paper(table, "e"))
     assert len(reader.rows) == 22 + 2
     latex = to_latex(table)
     body = [

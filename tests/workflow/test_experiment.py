@@ -273,7 +273,7 @@ def test_figures_come_with_what_they_show():
     assert "training_seeds" in names(read("config/training_seeds.yaml"))
     assert "variants" in names(read("config/ablations.yaml"))
     assert "leaderboard" in names({"analyses": ["leaderboard"]})
-    assert experiment(without_els).explorer_page == []
+    assert [*experiment(without_els).pages] == ["report", "paper"]
 
 
 @pytest.mark.parametrize(

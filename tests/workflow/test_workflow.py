@@ -127,6 +127,7 @@ def test_report_shows_everything_in_a_browser(finished, width):
         page.open(path.as_uri(), width)
         page.wait("document.readyState === 'complete'")
         page.wait("[...document.images].every(image => image.complete)")
+        page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
         links = page.evaluate("[...document.querySelectorAll('nav a')].map(a => a.hash)")
         assert len(links) >= 9
         for link in links:  # as a click: it is followed, and what it names comes into view

@@ -47,7 +47,7 @@ rule tables:
         agreement=E.results / "tables/agreement.csv",
         headline=report(
             E.results / "tables/headline.csv",
-            category="Headline",
+            category=NAMES["headline"],
             caption="../report/headline.rst",
             labels={"table": "median agreement"},
         ),
@@ -82,7 +82,7 @@ rule paired:
     output:
         report(
             E.results / "tables/paired.csv",
-            category="Headline",
+            category=NAMES["headline"],
             caption="../report/paired.rst",
             labels={"table": "paired comparisons"},
         ),
@@ -113,7 +113,7 @@ rule orderings:
     output:
         report(
             E.results / "tables/orderings.csv",
-            category="Headline",
+            category=NAMES["headline"],
             caption="../report/orderings.rst",
             labels={"table": "the paper's orderings"},
         ),
@@ -146,7 +146,7 @@ rule equivalence:
     output:
         report(
             E.results / "tables/equivalence.csv",
-            category="Headline",
+            category=NAMES["headline"],
             caption="../report/equivalence.rst",
             labels={"table": "equivalence with the paper"},
         ),
@@ -222,7 +222,7 @@ rule leaderboard:
         latex=E.results / "tables/leaderboard.tex",
         html=report(
             E.results / "tables/leaderboard.html",
-            category="Headline",
+            category=NAMES["headline"],
             caption="../report/leaderboard.rst",
             labels={"table": "leaderboard"},
         ),
@@ -248,6 +248,7 @@ rule leaderboard:
             }
             for run in E.runs
         ],
+        pages=[*E.pages],
         code=code("agreement/leaderboard.py"),
     message:
         "Ranking the predictors"
@@ -295,7 +296,7 @@ rule paper_tables:
         latex=E.results / "tables/paper.tex",
         html=report(
             E.results / "tables/paper.html",
-            category="Headline",
+            category=NAMES["headline"],
             caption="../report/paper.rst",
             labels={"table": "the paper's tables, with ours"},
         ),
@@ -310,6 +311,8 @@ rule paper_tables:
         mem_mb=500,
         runtime=5,
     params:
+        experiment=config["experiment"],
+        pages=[*E.pages],
         code=code("agreement/paper_tables.py"),
     message:
         "Putting our medians into the paper's tables"

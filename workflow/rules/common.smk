@@ -35,6 +35,7 @@ if sys.path[0] != str(PROJECT):
 os.environ.update(MPLBACKEND="agg")
 
 from patchmosaic.datasets.content import DatasetError
+from patchmosaic.publish.names import NAMES
 from patchmosaic.publish.manifest import (
     content_digest,
     git_state,

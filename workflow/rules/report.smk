@@ -6,7 +6,9 @@ DRAWINGS = drawings(E)
 rule explorer:
     """Write a page that shows which training patches made each pixel of the ELS machine."""
     input:
-        expand(E.results / "explorer/{network}.npz", network=E.networks),
+        explorations=expand(E.results / "explorer/{network}.npz", network=E.networks),
+        headline=E.results / "tables/headline.csv",
+        paired=E.results / "tables/paired.csv",
     output:
         E.results / "explorer/index.html",
     log:
@@ -23,6 +25,7 @@ rule explorer:
         experiment=config["experiment"],
         networks=E.networks,
         boundaries=[E.network(n)["padding"] for n in E.networks],
+        pages=[*E.pages],
         most_bytes=20_000_000,
         code=code("report/explorer.py"),
     message:
@@ -97,7 +100,7 @@ rule report:
         scales=config["calibration"]["source"],
         figures=DRAWINGS,
         tables=E.more_tables,
-        explorer=bool(E.explorer_page),
+        pages=[*E.pages],
         code=code("report/report.py"),
     message:
         "Writing the report"
@@ -112,9 +115,8 @@ rule manifest:
             E.results / "tables/headline.csv",
             E.results / "tables/agreement.csv",
             E.results / "checks/headline.txt",
-            E.results / "report/index.html",
             E.results / "figures/rulegraph.mmd",
-            *E.explorer_page,
+            *E.pages.values(),
         ],
         snakefile=E.project / "Snakefile",
     output:

@@ -113,7 +113,7 @@ rule variants_table:
     output:
         report(
             E.results / "tables/variants.csv",
-            category="Controls",
+            category=NAMES["controls"],
             caption="../report/variants.rst",
             labels={"table": "controls and ablations"},
         ),
