@@ -1,11 +1,13 @@
-"""Pack verified results for publication: one zip file, an RO-Crate.
+"""Pack verified results for publication: one zip file, an RO-Crate with article and site.
 
 python tools/pack.py results dist/results.zip
 """
 
 import mimetypes
 import sys
+import tempfile
 from pathlib import Path
+from urllib.parse import quote
 
 import yaml
 from rocrate.model import ContextEntity
@@ -14,6 +16,7 @@ from verify import ROOT, results_parser, verified
 
 from patchmosaic.publish.article import article_of
 from patchmosaic.publish.manifest import NAME, ManifestError
+from patchmosaic.publish.site import SiteError, write_site
 from patchmosaic.system.files import sha256_of, written_whole
 
 LICENCES = "https://spdx.org/licenses/"
@@ -33,23 +36,25 @@ def entry(path: Path, description: str) -> dict:
     }
 
 
-def build_crate(results: Path, manifest: dict, citation: dict) -> ROCrate:
+def build_crate(results: Path, manifest: dict, citation: dict, site: Path) -> ROCrate:
     """The crate of verified results.
 
     Under results/ are the files of the manifest, and the manifest, but for patch banks and weights,
     of which the manifest has the digests, and the article where it was set from this manifest;
-    beside it are the workflow and its sources.
+    beside it are the workflow and its sources, and the pages of the site, whose first is
+    index.html. What the site shows of the results is there already.
 
     Args:
         results: the folder.
         manifest: its manifest.
         citation: title, licence and authors, as CITATION.cff gives them.
+        site: as :func:`patchmosaic.publish.site.write_site` wrote it of these results.
     """
     crate = ROCrate()
     crate.name = f"{citation['title']}: results of the experiment {manifest['experiment']}"
     crate.description = (
         "Samples that analytic score machines and trained diffusion networks drew from the same "
-        "noise, with tables, figures and a report of how they agree. "
+        "noise, with tables, figures and a report of how they agree; index.html leads to all. "
         f"results/{NAME} has config, seeds, versions, and the digest and origin of every file."
     )
     licence = LICENCES + citation["license"]
@@ -83,6 +88,11 @@ def build_crate(results: Path, manifest: dict, citation: dict) -> ROCrate:
     for name in article_of(results, manifest):
         properties = entry(results / name, "made by rule article, from this manifest")
         crate.add_file(results / name, f"results/{name}", properties=properties)
+    packed = {entity.id for entity in crate.data_entities}
+    for path in sorted(site.rglob("*")):
+        name = path.relative_to(site).as_posix()
+        if path.is_file() and quote(name) not in packed:
+            crate.add_file(path, name, properties=entry(path, "of the site"))
     return crate
 
 
@@ -93,9 +103,10 @@ if __name__ == "__main__":
     try:
         manifest = verified(arguments.results, arguments.configfile)
         citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
-        crate = build_crate(arguments.results, manifest, citation)
-        with written_whole(arguments.crate) as temporary:
-            crate.write_zip(temporary)
-    except (ManifestError, OSError) as error:
+        with tempfile.TemporaryDirectory() as folder, written_whole(arguments.crate) as temporary:
+            site = Path(folder, "site")
+            write_site(arguments.results, ROOT, site)
+            build_crate(arguments.results, manifest, citation, site).write_zip(temporary)
+    except (ManifestError, SiteError, OSError) as error:
         sys.exit(f"error: {error}")
     print(f"{arguments.crate}: {arguments.crate.stat().st_size / 1e6:.1f} MB")

@@ -1,5 +1,6 @@
 """Dependencies: ranges in pyproject.toml, one lock in constraints.txt."""
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -70,10 +71,12 @@ def test_conda_environments_are_written_from_the_dependencies(kind):
     assert ({"pip": [f"typst=={PINS['typst']}"]} in needed) == (kind == "article")
 
 
-def test_version_is_that_of_the_citation_and_known_to_the_package():
+def test_version_is_that_of_citation_and_changes_and_known_to_the_package():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert citation["version"] == PROJECT["version"]
     assert patchmosaic.__version__.count(".") == 2
+    newest = re.search(r"^## \[(.*?)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert newest[1] == PROJECT["version"]
 
 
 def test_make_takes_the_python_that_the_project_asks_for():

@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 import yaml
 from damage import flip_bit, truncate
+from finished_results import NETWORKS, agreement
 from rocrate.rocrate import ROCrate
 
+from patchmosaic.analysis.agreement import paired_differences
 from patchmosaic.publish.manifest import (
     NAME,
     Difference,
@@ -31,12 +33,20 @@ from patchmosaic.publish.manifest import (
     source_digests,
     write_manifest,
 )
+from patchmosaic.publish.site import broken_links, write_site
+from patchmosaic.tables.headline import headline
 from workflow.config_files import completed
 
 ROOT = Path(__file__).parents[2]
 CONFIG = {"experiment": "made", "seeds": {"first": 0, "count": 8}, "machines": ["is", "els"]}
+ROWS = agreement(NETWORKS[:1], (20,), 10)
 FILES = {
-    "tables/headline.csv": (b"machine,r\nels,0.9\n", "tables"),
+    "tables/headline.csv": (headline(ROWS).to_csv().encode(), "tables"),
+    "tables/paired.csv": (paired_differences(ROWS, [("els", "is")]).to_csv().encode(), "paired"),
+    "report/index.html": (
+        b'<a href="../figures/d%C3%A9j%C3%A0%20vu%20%E5%9B%BE.png">x</a>',
+        "report",
+    ),
     "figures/déjà vu 图.png": (b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "figure_pairs"),
     "samples/a network/els/000.npz": (bytes(3000), "sample_machine"),
     "networks/n.json": (b"{}\n", "train"),
@@ -406,12 +416,20 @@ def test_crate_holds_what_the_manifest_says(results, capsys):
         name: (ROOT / name).read_bytes()
         for name in (*manifest["sources"], "LICENSE", "CITATION.cff", "config.yaml")
     }
+    write_site(results, ROOT, Path("site"))
+    site = {p.relative_to("site").as_posix(): p.read_bytes() for p in Path("site").rglob("*.*")}
+    assert {name: site[name] for name in site.keys() & packed} == {
+        name: packed[name] for name in site.keys() & packed
+    }
+    packed |= site
     with zipfile.ZipFile("out/crate.zip") as archive:
         assert archive.testzip() is None
         metadata = {n for n in archive.namelist() if n.startswith("ro-crate-")}
         assert {*archive.namelist()} - metadata == {*packed}
         assert {name: archive.read(name) for name in packed} == packed
         archive.extractall("unpacked")
+    assert list(broken_links(Path("unpacked"))) == []
+    assert "claim holds" in Path("unpacked/index.html").read_text()
     crate = ROCrate("unpacked")
     listed = {e.id: e for e in crate.data_entities}
     assert len(listed) == len(packed)
