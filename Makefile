@@ -27,7 +27,7 @@ demo: .venv/ready
 	$(BIN)/python -m snakemake --cores all $(DEMO)/figures/pairs-mnist-resnet-zeros-20.png --configfile config/demo.yaml
 	@$(BIN)/python tools/show_demo.py $(DEMO)
 
-test: .venv/triton lint
+test: .venv/triton .venv/axe lint
 	$(BIN)/python -m pytest --numprocesses auto
 
 # What needs no run of the workflow, and takes no more than some seconds.
@@ -80,6 +80,11 @@ readme: .venv/ready
 .venv/triton: .venv/ready
 	@$(BIN)/python -c 'import triton' 2>/dev/null || $(BIN)/python -m pip install --quiet --no-deps triton==3.9.0 \
 		|| echo 'no Triton for this machine: tests/engines/test_fused.py will be skipped'
+	@touch $@
+
+# The accessibility checker of tests: a script in this package, of whose dependency, which drives browsers, none is used.
+.venv/axe: .venv/ready
+	$(BIN)/python -m pip install --quiet --no-deps --constraint constraints.txt axe-playwright-python
 	@touch $@
 
 .venv/slurm: .venv/ready

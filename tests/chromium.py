@@ -12,10 +12,21 @@ import tempfile
 import time
 from pathlib import Path
 
+import pytest
+
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
 START = """import os, sys
 os.dup2(int(sys.argv[1]), 3), os.dup2(int(sys.argv[2]), 4)
 os.execv(sys.argv[3], sys.argv[3:])"""  # Chromium reads commands from 3 and writes answers to 4
+KEYS = {  # code and text
+    "Tab": (9, ""),
+    "Enter": (13, "\r"),
+    "Space": (32, " "),
+    "ArrowLeft": (37, ""),
+    "ArrowUp": (38, ""),
+    "ArrowRight": (39, ""),
+    "ArrowDown": (40, ""),
+}
 SECONDS = 60  # that a busy machine may take to answer
 
 
@@ -83,8 +94,10 @@ class Page:
         self.call("Emulation.setDeviceMetricsOverride", **size)
 
     def evaluate(self, expression: str) -> object:
-        """The value of a JavaScript expression."""
-        answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
+        """The value of a JavaScript expression; a promise is waited for."""
+        answer = self.call(
+            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
+        )
         if "exceptionDetails" in answer:
             raise RuntimeError(answer["exceptionDetails"]["exception"]["description"])
         return answer["result"].get("value")
@@ -107,10 +120,12 @@ class Page:
             self.mouse(kind, x, y)
 
     def key(self, name: str, modifiers: int = 0) -> None:
-        """Press a key, such as Tab or ArrowLeft; modifiers: 8 for Shift."""
-        code = {"Tab": 9, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40}[name]
-        given = {"key": name, "code": name, "windowsVirtualKeyCode": code, "modifiers": modifiers}
-        self.call("Input.dispatchKeyEvent", type="rawKeyDown", **given)
+        """Press a key, one of KEYS; modifiers: 8 for Shift."""
+        code, text = KEYS[name]
+        given = {"key": text or name, "code": name, "windowsVirtualKeyCode": code}
+        given["modifiers"] = modifiers
+        down = {"type": "keyDown", "text": text} if text else {"type": "rawKeyDown"}
+        self.call("Input.dispatchKeyEvent", **down, **given)
         self.call("Input.dispatchKeyEvent", type="keyUp", **given)
 
 
@@ -141,6 +156,18 @@ def chromium():
             process.wait(SECONDS)
             os.close(from_browser[0])
             os.close(to_browser[1])
+
+
+@contextlib.contextmanager
+def opened(path: Path, width: int):
+    """A file in a window of that width, once all of it is there; skipped without Chromium."""
+    if BROWSER is None:
+        pytest.skip("Chromium is not installed: the page is not opened")
+    with chromium() as page:
+        page.open(path.as_uri(), width)
+        page.wait("document.readyState === 'complete'")
+        page.wait("[...document.images].every(image => image.complete)")
+        yield page
 
 
 def screenshot(page: Page, path: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
+from html import escape
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -120,12 +121,16 @@ def _write_page(page: Path, project: Path, folder: Path, pages: set[Path]) -> No
 
     markdown = MarkdownIt("commonmark").enable("table")
     tokens = markdown.parse(page.read_text(encoding="utf-8"))
-    title = page.stem
+    title = heading = page.stem
+    tables: list[str] = []  # what they are called: by the heading above them
     for token, content in pairwise(tokens):
         if token.type == "heading_open":
-            title = content.content if token.tag == "h1" else title
-            words = NOT_OF_ANCHORS.sub("", content.content.lower())
+            heading = content.content
+            title = heading if token.tag == "h1" else title
+            words = NOT_OF_ANCHORS.sub("", heading.lower())
             token.attrSet("id", words.replace(" ", "-"))
+        elif token.type == "table_open":
+            tables.append(f"Table {len(tables) + 1}: {heading}")
     for token in tokens:
         children = token.children or []
         dropped = False
@@ -139,8 +144,11 @@ def _write_page(page: Path, project: Path, folder: Path, pages: set[Path]) -> No
             if dropped and child.type in ("link_open", "link_close"):
                 dropped, child.type = child.type == "link_open", "text"
     body = markdown.renderer.render(tokens, markdown.options, {})
-    region = '<div class="scroll" tabindex="0" role="region" aria-label="Table">'
-    body = body.replace("<table>", f"{region}<table>").replace("</table>", "</table></div>")
+    region = '<div class="scroll" tabindex="0" role="region" aria-label="{}"><table>'
+    names = map(escape, tables)
+    body = re.sub("<table>", lambda _: region.format(next(names)), body)
+    body = re.sub(r"<th\b", '<th scope="col"', body.replace("</table>", "</table></div>"))
+    body = body.replace("<pre>", '<pre tabindex="0">')
     place = folder / page.relative_to(project).with_suffix(".html")
     root = "../" * len(page.relative_to(project).parts[:-1])
     place.parent.mkdir(parents=True, exist_ok=True)

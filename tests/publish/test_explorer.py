@@ -257,6 +257,56 @@ def test_keys_move_through_time_and_over_pixels(fresh):
     assert_shows(fresh, FIRST[0], 2, 2, 5)
 
 
+def test_all_is_reached_and_done_by_keys_alone(fresh):
+    """From the top of the page, by real keys; every stop shows that it has the focus."""
+
+    def reach(name, modifiers=0):
+        for _ in range(12):
+            fresh.key("Tab", modifiers)
+            if fresh.evaluate("document.activeElement.id") == name:
+                look = "getComputedStyle(document.activeElement).outlineStyle"
+                assert fresh.evaluate(look) == "solid"
+                return
+        raise AssertionError(f"{name} is not reached")
+
+    reach("evaluated")
+    fresh.key("ArrowDown")
+    assert_shows(fresh, SECOND[0], 2, 3, 3, "circular")
+    fresh.key("ArrowUp")
+    reach("seed")
+    fresh.key("ArrowDown")
+    assert_shows(fresh, FIRST[1], 2, 3, 3)
+    reach("view")
+    fresh.key("ArrowDown")
+    fresh.wait(f"{drawn('machine')} === {levels(FIRST[1].machine[2, 0, :, 0, 0])[0]:.0f}")
+    fresh.key("ArrowUp")
+    reach("earlier")
+    fresh.key("Enter")
+    fresh.key("Space")
+    shown(fresh, moment=0)
+    reach("time")
+    fresh.key("ArrowRight")
+    shown(fresh, moment=1)
+    assert "step 3 of 5" in fresh.evaluate("$('time').getAttribute('aria-valuetext')")
+    reach("later")
+    fresh.key("Enter")
+    shown(fresh, moment=2)
+    reach("machine")
+    fresh.key("ArrowUp")
+    fresh.key("ArrowLeft", modifiers=8)
+    assert_shows(fresh, FIRST[1], 2, 2, 0)
+    fresh.key("Tab")  # no key is kept
+    assert fresh.evaluate("document.activeElement.id") != "machine"
+    reach("machine", modifiers=8)
+    reach("later", modifiers=8)
+    reach("evaluated", modifiers=8)
+
+
+def drawn(canvas):
+    """The level of the first pixel of a canvas."""
+    return f"$('{canvas}').getContext('2d').getImageData(0, 0, 1, 1).data[0]"
+
+
 def test_buttons_and_choices(fresh):
     def click(name):
         centre = (
@@ -282,9 +332,7 @@ def test_buttons_and_choices(fresh):
     fresh.evaluate("$('view').focus()")
     fresh.key("ArrowDown")
     noisy = levels(SECOND[0].machine[2, 0])
-    fresh.wait(
-        f"$('machine').getContext('2d').getImageData(0, 0, 1, 1).data[0] === {noisy[0, 0, 0]:.0f}"
-    )
+    fresh.wait(f"{drawn('machine')} === {noisy[0, 0, 0]:.0f}")
     np.testing.assert_allclose(pixels(fresh, "#machine"), noisy)
 
 

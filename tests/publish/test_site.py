@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import accessibility
 import chromium
 import pandas as pd
 import pytest
@@ -139,24 +140,66 @@ def test_only_a_site_is_written_over(results, site, tmp_path):
     assert (other / "index.html").read_text() == "<html></html>"
 
 
+CHECKED = [
+    *("index.html", "README.html", "docs/method.html", "docs/workflow.html"),
+    *(f"results/{file}" for file in PAGES.values()),
+]
+
+
 @pytest.mark.parametrize("width", [1200, 400])
-@pytest.mark.parametrize("page", ["index.html", "README.html", "docs/method.html"])
+@pytest.mark.parametrize("page", CHECKED)
 def test_pages_are_seen_whole_in_a_browser(site, page, width):
-    """Nothing is wider than the window, images have words, tables can be scrolled by key."""
-    if chromium.BROWSER is None:
-        pytest.skip("Chromium is not installed: the site is not opened")
-    path = site / page
-    with chromium.chromium() as opened:
-        opened.open(path.as_uri(), width)
-        opened.wait("document.readyState === 'complete'")
-        opened.wait("[...document.images].every(image => image.complete)")
-        assert opened.evaluate("document.documentElement.scrollWidth") <= width
-        assert opened.evaluate("[...document.images].every(i => i.naturalWidth > 0 && i.alt)")
+    """Nothing is wider than the window, images have words, tables heads; keys can scroll them."""
+    with chromium.opened(site / page, width) as found:
+        assert found.evaluate("document.documentElement.scrollWidth") <= width
+        assert found.evaluate("[...document.images].every(i => i.naturalWidth > 0 && i.alt)")
         tables = "[...document.querySelectorAll('table')]"
-        assert opened.evaluate(
+        assert found.evaluate(
             f"{tables}.every(t => t.closest('[tabindex=\"0\"][role=region][aria-label]'))"
         )
-        assert opened.evaluate("document.querySelectorAll('h1').length") == 1
-        assert opened.evaluate("document.querySelectorAll('main, nav[aria-label]').length") == 2
-        assert opened.errors == []
-        assert all(request.startswith("file:") for request in opened.requests)
+        assert found.evaluate(f"{tables}.every(t => t.querySelector('thead th[scope=col]'))")
+        assert found.evaluate("document.querySelectorAll('th:not([scope])').length") == 0
+        assert found.evaluate("document.querySelectorAll('h1').length") == 1
+        assert found.evaluate("document.querySelectorAll('main').length") == 1
+        assert found.errors == []
+        assert all(request.startswith("file:") for request in found.requests)
+
+
+@pytest.mark.parametrize("width", [1200, 400])
+@pytest.mark.parametrize("page", CHECKED)
+def test_accessibility_checker_finds_nothing(site, page, width):
+    with chromium.opened(site / page, width) as found:
+        found.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+        assert accessibility.violations(found) == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "page", "change"),
+    [
+        ("select-name", "explorer", "$('seed').parentNode.replaceWith($('seed'))"),
+        ("image-alt", "report", "document.images[0].removeAttribute('alt')"),
+        ("color-contrast", "leaderboard", "document.body.style.color = '#999'"),
+        ("region", "paper", "document.body.append(document.querySelector('main p'))"),
+        (
+            "scrollable-region-focusable",
+            "paper",
+            "document.querySelector('.scroll').removeAttribute('tabindex')",
+        ),
+        ("button-name", "explorer", "$('later').ariaLabel = $('later').textContent = ''"),
+        ("html-has-lang", "report", "document.documentElement.removeAttribute('lang')"),
+    ],
+)
+def test_accessibility_checker_finds_what_is_broken(site, rule, page, change):
+    with chromium.opened(site / "results" / PAGES[page], 400) as found:
+        found.evaluate(change)
+        faults = accessibility.violations(found)
+        assert {fault.split(": ")[1] for fault in faults} == {rule}
+
+
+def test_accessibility_checker_looks_at_dark_colours_too(site):
+    darkened = "@media (prefers-color-scheme: dark) { main { color: #444 } }"
+    with chromium.opened(site / "results" / PAGES["paper"], 400) as found:
+        found.evaluate(f"document.querySelector('style').append({darkened!r})")
+        faults = accessibility.violations(found)
+        assert faults
+        assert all(fault.startswith("dark: color-contrast: ") for fault in faults)

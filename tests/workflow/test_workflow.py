@@ -10,6 +10,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import accessibility
 import chromium
 import numpy as np
 import pandas as pd
@@ -24,6 +25,7 @@ from safetensors.torch import load_file
 from snakemake.utils import available_cpu_count
 
 from patchmosaic.networks.checkpoints import load_checkpoint
+from patchmosaic.publish.names import PAGES
 from patchmosaic.publish.site import write_site
 from patchmosaic.sampling.samples import join_shards, load_samples, save_samples
 from patchmosaic.sampling.trajectories import load_trajectories
@@ -120,13 +122,8 @@ def test_ci_config_runs_and_agrees(finished):
 @pytest.mark.parametrize("width", [1200, 400])
 def test_report_shows_everything_in_a_browser(finished, width):
     """No error, nothing asked of the network, every category reached, every figure seen whole."""
-    if chromium.BROWSER is None:
-        pytest.skip("Chromium is not installed: the report is not opened")
     path = finished[0] / "results/ci/report/index.html"
-    with chromium.chromium() as page:
-        page.open(path.as_uri(), width)
-        page.wait("document.readyState === 'complete'")
-        page.wait("[...document.images].every(image => image.complete)")
+    with chromium.opened(path, width) as page:
         page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
         links = page.evaluate("[...document.querySelectorAll('nav a')].map(a => a.hash)")
         assert len(links) >= 9
@@ -154,6 +151,14 @@ def test_report_shows_everything_in_a_browser(finished, width):
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.errors == []
         assert page.requests == [path.as_uri()]
+
+
+@pytest.mark.parametrize("width", [1200, 400])
+@pytest.mark.parametrize("page", ["report", "explorer", "paper"])
+def test_accessibility_checker_finds_nothing(finished, page, width):
+    with chromium.opened(finished[0] / "results/ci" / PAGES[page], width) as found:
+        found.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+        assert accessibility.violations(found) == []
 
 
 CATEGORIES = {"Agreement", "Controls", "Creativity", "Headline", "Locality", "Pairs", "Theory"}
