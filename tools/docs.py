@@ -47,6 +47,7 @@ KEPT = {  # experiment: folder of numbers/agreement
     "paper": "",
     "wide": "",
     "wide_mnist": "",
+    "paper_networks": "",
     "interior": "interior",
 }
 SEEDS = 20  # the fewest that are kept
@@ -493,6 +494,24 @@ def wide_and_narrow(numbers: Numbers) -> str:
     return markdown(titles, rows)
 
 
+def layers_of_the_paper(numbers: Numbers) -> str:
+    """Networks of the paper's layers beside ours of the same images and padding, seed by seed."""
+    rows = []
+    kept = set(numbers.agreement["network"])
+    for name in networks_of("paper_networks"):
+        ours = name.replace("_paper", "")
+        for steps in (20, 150) if {name, ours} <= kept else ():
+            theirs = numbers.els(name, steps)
+            change = paired_difference(theirs, numbers.els(ours, steps)[theirs.index])
+            text = format_interval(change.estimate, change.low, change.high, 3)
+            rows.append([name, steps, text, f"{change.positive} of {len(theirs)}"])
+    titles = [
+        *("network of the paper's layers", "network steps", "median of it - ours"),
+        "seeds with it above",
+    ]
+    return markdown(titles, rows)
+
+
 def default_headline(numbers: Numbers) -> str:
     """The headline of the default experiment."""
     return headline_table(numbers.table("headline"))
@@ -809,6 +828,12 @@ BLOCKS = (
         "docs/results.md", "wide", lambda n: headline_table(n.medians("wide", "wide_mnist"), True)
     ),
     Block("docs/results.md", "wide and narrow", wide_and_narrow),
+    Block(
+        "docs/results.md",
+        "paper networks",
+        lambda n: headline_table(n.medians("paper_networks"), True),
+    ),
+    Block("docs/results.md", "layers of the paper", layers_of_the_paper),
     Block("docs/results.md", "headline", default_headline),
     Block("docs/results.md", "first seeds", first_seeds),
     Block("docs/controls.md", "variants", variants_table),

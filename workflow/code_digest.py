@@ -1,20 +1,27 @@
 """What code a script rests on: itself and all that it imports of the project, as one digest.
 
-Docstrings and comments are left out: touching them changes no result, so nothing runs again.
+Docstrings and comments are left out: touching them changes no result, so nothing runs again. What a
+file says is kept by its content beside Snakemake's own records: every start would parse them all.
 """
 
 from __future__ import annotations
 
 import ast
+import atexit
 import hashlib
+import json
 import re
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from patchmosaic.system.files import written_whole
+
 PACKAGE = "patchmosaic"
 LOADER = Path("patchmosaic/system/lazy.py")
+KEPT = Path(".snakemake").absolute() / "code.json"
 
 
 def code_digest(project: Path, *files: Path) -> str:
@@ -84,7 +91,7 @@ def _content(path: Path) -> str:
 
 
 class _Said(NamedTuple):
-    """What a file says: the digest of its code, modules of the package, and strings."""
+    """What a file says: the digest of its code, modules of the package, and strings of one word."""
 
     digest: str
     modules: tuple[str, ...]
@@ -93,11 +100,18 @@ class _Said(NamedTuple):
 
 @cache
 def _read(path: Path) -> _Said:
-    """Of a file, parsed once, for every start of snakemake reads them all."""
-    text = path.read_text(encoding="utf-8")
+    """Of a file, read once; parsed where an earlier start has not kept what it says."""
+    content = path.read_bytes()
+    key = hashlib.sha256(path.suffix.encode() + b"\0" + content).hexdigest()
+    said = _kept().get(key) or _parsed(content.decode(), path.suffix)
+    _used[key] = said
+    return said
+
+
+def _parsed(text: str, suffix: str) -> _Said:
     modules: list[str] = []
     strings: list[str] = []
-    if path.suffix == ".py":
+    if suffix == ".py":
         tree = ast.parse(text)
         for node in ast.walk(tree):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
@@ -111,10 +125,41 @@ def _read(path: Path) -> _Said:
         text = ast.dump(tree)
     else:
         strings = re.findall(r'"([\w.-]+)"', text)
-        if path.suffix == ".c":
+        if suffix == ".c":
             text = re.sub(r"//[^\n]*|/\*.*?\*/", "", text, flags=re.DOTALL)
     ours = (name for name in modules if name.split(".")[0] == PACKAGE)
-    return _Said(hashlib.sha256(text.encode()).hexdigest(), tuple(ours), tuple(strings))
+    names = (name for name in strings if re.fullmatch(r"[\w.:-]+", name))
+    return _Said(hashlib.sha256(text.encode()).hexdigest(), tuple(ours), tuple(names))
+
+
+_used: dict[str, _Said] = {}
+
+
+@cache
+def _kept() -> dict[str, _Said]:
+    """What files say, by their content, from an earlier start of this version; empty if damaged."""
+    try:
+        maker, files = json.loads(KEPT.read_text(encoding="utf-8"))
+        if maker != _maker():
+            return {}
+        return {k: _Said(digest, tuple(ms), tuple(ss)) for k, (digest, ms, ss) in files.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def _maker() -> str:
+    return f"{sys.version} {hashlib.sha256(Path(__file__).read_bytes()).hexdigest()}"
+
+
+@atexit.register
+def _keep() -> None:
+    """Keep what was read, where Snakemake keeps its records and they may be written."""
+    if _used and _used != _kept() and KEPT.parent.is_dir():
+        try:
+            with written_whole(KEPT) as temporary:
+                temporary.write_text(json.dumps([_maker(), _used]), encoding="utf-8")
+        except OSError:
+            pass
 
 
 def _is_text(node: ast.stmt) -> bool:

@@ -110,3 +110,63 @@ def test_snakemake_reruns_what_rests_on_a_module(own_run, tmp_path):
     resting = {name for name, files in rules().items() if rests in closure(ROOT, *files)}
     assert {"tables", "figure_scatter", "figure_trajectories"} <= resting & found
     assert not {"sample_machine", "train", "calibrate"} & (resting | found)
+
+
+@pytest.fixture
+def start(tmp_path, monkeypatch):
+    """A start of snakemake in a folder: the digest of a rule, and how many files were parsed."""
+    kept = tmp_path / ".snakemake/code.json"
+    kept.parent.mkdir()
+    monkeypatch.setattr(code_digest, "KEPT", kept)
+    parse = code_digest._parsed
+
+    def begin(project=ROOT):
+        parsed = []
+
+        def counted(*given):
+            parsed.append(given)
+            return parse(*given)
+
+        monkeypatch.setattr(code_digest, "_parsed", counted)
+        code_digest._used.clear()
+        for each in (code_digest._read, code_digest._needs, code_digest._kept):
+            each.cache_clear()
+        found = code_digest.code_digest(project, *rules()["tables"])
+        code_digest._keep()
+        return found, len(parsed)
+
+    yield begin
+    for each in (code_digest._read, code_digest._needs, code_digest._kept):
+        each.cache_clear()
+    code_digest._used.clear()
+
+
+def test_what_a_file_says_is_kept_by_its_content(start, tmp_path):
+    project = tmp_path / "project"
+    for part in ("scripts", "patchmosaic"):
+        ignored = shutil.ignore_patterns("__pycache__", "*.so")
+        shutil.copytree(ROOT / part, project / part, ignore=ignored)
+    first, parsed = start(project)
+    assert parsed > 10
+    assert start(project) == (first, 0)
+    module = project / "patchmosaic/analysis/intervals.py"
+    original = module.read_text()
+    module.write_text(original + "\nCHANGED = True\n")
+    changed, parsed = start(project)
+    assert (changed != first, parsed) == (True, 1)
+    module.write_text(original)
+    assert start(project) == (first, 1)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", '["another version", {}]', '[1, {"a": 2}]'])
+def test_a_file_of_what_is_kept_that_is_none_counts_for_nothing(start, text):
+    first, parsed = start()
+    code_digest.KEPT.write_text(text)
+    assert start() == (first, parsed)
+
+
+def test_nothing_is_kept_where_snakemake_keeps_nothing(start):
+    code_digest.KEPT.parent.rmdir()
+    first, parsed = start()
+    assert start() == (first, parsed)
+    assert not code_digest.KEPT.parent.exists()
