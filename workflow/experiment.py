@@ -34,6 +34,7 @@ UNCHANGED = "unchanged"  # name of the chain as it is, among variants
 MOST_THREADS = 8  # more are seldom worth their waiting for each other
 USUAL_VALUES = 60_000 * 32 * 32  # of MNIST and Fashion-MNIST, for which rules state their memory
 BYTES_A_VALUE = 8  # as read, as float32, as two orders of an engine's bank, and a byte to spare
+BYTES_READ = 5  # of each value of images, at least, where they are computed with: read, and float32
 
 KEPT_TRAJECTORIES = 10  # seeds whose trajectories are kept, at most
 
@@ -617,8 +618,10 @@ class Experiment:
         return self.bank_mb(name) + self.matrices_mb(name, machine)
 
     def too_large(self, memory_mb: int) -> str | None:
-        """Why a machine cannot be run with so much memory, or None."""
+        """Why something cannot be run with so much memory, or None."""
         for name in self.networks:
+            if reason := self._images_too_large(name, memory_mb * 2**20):
+                return reason
             for machine in self.machines:
                 needed, values = self.matrices_mb(name, machine), self.values(name)
                 if needed > memory_mb:
@@ -629,6 +632,34 @@ class Experiment:
                         f"{int((memory_mb / needed) ** 0.5 * values):,} values would fit"
                     )
         return None
+
+    def _images_too_large(self, name: str, memory: int) -> str | None:
+        """Why the images of a network do not fit into so many bytes of memory, or None."""
+        dataset, asked, values = (
+            self.dataset(name),
+            self.config["bank"]["images"],
+            self.values(name),
+        )
+        if not (there := self.training_images(dataset)):
+            return None
+        trained = self.network(name)["checkpoint"] == "trained"
+        key, chosen = f"networks.{name}.checkpoint: trained, on", there.total
+        if not trained:
+            chosen = min(there.total, asked) if isinstance(asked, int) else there.total
+            chosen *= 2 if self.flips(name) else 1
+            key = f"bank.images: {asked};"
+        if (needed := chosen * values * BYTES_READ) <= memory:
+            return None
+        cure = (
+            ""
+            if trained
+            else f"set bank.images to at most {memory // (values * BYTES_READ):,}, or "
+        )
+        return (
+            f"{key} {chosen:,} images of {dataset} of {values:,} values take {needed:,} bytes of "
+            f"memory, and this computer has {memory:,}: {cure}lower datasets.{dataset}.size, or "
+            "take a computer with more"
+        )
 
     def calibration_mb(self, name: str) -> int:
         """MB for the calibration of a network."""

@@ -22,6 +22,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
 from patchmosaic.system.files import sha256_of, written_whole
+from patchmosaic.system.processor import processor_name
 
 NAME = "manifest.json"
 FORMAT = 2
@@ -131,7 +132,7 @@ def hardware() -> dict[str, object]:
 
     found: dict[str, object] = {
         "architecture": platform.machine(),
-        "cpu": _processor(),
+        "cpu": processor_name(),
         "cores": os.cpu_count(),
     }
     if torch.cuda.is_available():
@@ -313,15 +314,6 @@ def format_differences(differences: Sequence[Difference]) -> str:
     rows += [(d.state, d.subject, d.reason) for d in differences]
     widths = [max(len(row[column]) for row in rows) for column in range(2)]
     return "\n".join(f"{a:{widths[0]}}  {b:{widths[1]}}  {c}" for a, b, c in rows)
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return models[0] if models else platform.processor() or platform.machine()
 
 
 def _check(path: Path, manifest: Any) -> None:

@@ -9,7 +9,14 @@ from configs import DEFAULT, OWN, ROOT, merged, read
 
 from patchmosaic.datasets.registry import find_dataset
 from patchmosaic.machines.registry import MACHINES
-from workflow.experiment import MOST_THREADS, UNCHANGED, Experiment, memory_for, threads_each
+from workflow.experiment import (
+    BYTES_READ,
+    MOST_THREADS,
+    UNCHANGED,
+    Experiment,
+    memory_for,
+    threads_each,
+)
 from workflow.figures import FIGURES, drawings
 
 RESULTS = Path("results")
@@ -196,7 +203,7 @@ def test_shipped_leaderboard_has_every_machine_but_one():
 
 
 def test_covariances_that_fit_no_memory_are_refused_with_their_bytes():
-    e = experiment({"machines": ["is", "wiener"]})
+    e = experiment({"machines": ["is", "wiener"], "bank": {"images": 1024}})
     name = e.networks[0]
     assert e.matrices_mb(name, "is") == 0
     assert e.matrices_mb(name, "wiener") == 5 * 8 * 1024**2 / 2**20 == 40
@@ -208,6 +215,24 @@ def test_covariances_that_fit_no_memory_are_refused_with_their_bytes():
     assert message.endswith("512 values would fit")
     few = experiment({"machines": ["is", "wiener"], "bank": {"images": 128}})
     assert few.matrices_mb(name, "wiener") == 5
+
+
+def test_images_that_fit_no_memory_are_refused_with_their_bytes():
+    e = experiment()
+    needed = 60_000 * 1024 * BYTES_READ
+    assert e.too_large(needed // 2**20 + 1) is None
+    message = e.too_large(100)
+    assert message.startswith(
+        f"bank.images: all; 60,000 images of mnist of 1,024 values take {needed:,} bytes of memory"
+    )
+    most = 100 * 2**20 // (1024 * BYTES_READ)
+    assert f"this computer has 104,857,600: set bank.images to at most {most:,}, or" in message
+    assert experiment({"bank": {"images": most}}).too_large(100) is None
+    trained = experiment({"networks": {"mnist-resnet-zeros": {"checkpoint": "trained"}}})
+    message = trained.too_large(100)
+    assert message.startswith("networks.mnist-resnet-zeros.checkpoint: trained, on 60,000 images")
+    assert "lower datasets.mnist.size" in message
+    assert "bank.images" not in message
 
 
 def test_folders_of_images_have_no_test_images():

@@ -45,6 +45,7 @@ from patchmosaic.publish.manifest import (
 from workflow.checks import ConfigError, validate_config
 from workflow.code_digest import code_digest
 from workflow.config_files import completed
+from workflow.estimate import first_lines, plan_of
 from workflow.experiment import (
     MOST_THREADS,
     UNCHANGED,
@@ -172,3 +173,14 @@ def ask_own_machines():
             if lines
             else f"machines: one of one's own exits ({result.returncode})"
         )
+
+
+def tell_estimate():
+    """Say what the jobs take on this machine, where that is more than a minute."""
+    settings = workflow.resource_settings
+    elsewhere = workflow.remote_exec or settings.nodes is not None
+    if not workflow.is_main_process or elsewhere or settings.cores is None:
+        return
+    memory = psutil.virtual_memory().total
+    if said := first_lines(E, plan_of(workflow.dag), PROJECT, settings.cores, memory):
+        print(said, file=sys.stderr)

@@ -3,6 +3,7 @@
 
 onstart:
     ask_own_machines()
+    tell_estimate()
 
 
 rule noise:
