@@ -166,8 +166,8 @@ Cell = tuple[str, float | str]
 TITLES = {
     "rank": "rank",
     "label": "predictor",
-    "sees": "sees of the network",
     "pearson_r": "Pearson r [95% interval]",
+    "sees": "sees of the network",
     "r_squared": "r²",
     "r2_determination": "R², median",
     f"{MEAN}_mean": "R², mean",
@@ -282,7 +282,7 @@ def to_latex(table: pd.DataFrame) -> str:
     for network, steps, rows in blocks(table):
         text += [
             f"% {network}, {steps} network steps",
-            rf"\begin{{tabular}}{{rll{'r' * (len(shown) - 3)}}}",
+            rf"\begin{{tabular}}{{rlrl{'r' * (len(shown) - 4)}}}",
             r"\toprule",
             line(TITLES[name] for name in shown),
             r"\midrule",
