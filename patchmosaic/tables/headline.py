@@ -246,8 +246,8 @@ def summary(headline: pd.DataFrame, paired: pd.DataFrame) -> str:
     return (
         f"In {above} of {compared} comparisons the ELS machine, which has no trained weights, "
         "agrees with the trained network clearly better than IS, the memorising baseline; in "
-        f"{below or 'none'} clearly worse (95% interval of the median difference, seed by seed, on one side "
-        "of 0, and exact sign test below .05). "
+        f"{below or 'none'} clearly worse (95% interval of the median difference, seed by seed, on "
+        "one side of 0, and exact sign test below .05). "
         f"Median Pearson r with the network: ELS {_range(rows['els'])}, IS {_range(rows['is'])}."
         + _coverage_note(int(headline["seeds"].min()))
         + _copies_note(headline)
