@@ -537,7 +537,7 @@ def variants_table(numbers: Numbers) -> str:
                 indexed.loc[(variant, *r)] if (variant, *r) in indexed.index else None for r in runs
             )
             rows.append([variant.replace("_", " "), *map(_with_difference, each)])
-    return markdown(["", *(f"{network}, {steps} steps" for network, steps in runs)], rows)
+    return markdown(["change", *(f"{network}, {steps} steps" for network, steps in runs)], rows)
 
 
 def _with_difference(row: pd.Series | None) -> str:

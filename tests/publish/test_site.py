@@ -1,6 +1,7 @@
 """The site holds report, article and pages; its links lead somewhere; it is seen whole."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -57,6 +58,7 @@ def test_every_page_of_the_project_is_there(site):
         text = (site / page.relative_to(ROOT).with_suffix(".html")).read_text()
         assert "<h1 id=" in text
         assert "](" not in text.replace("`](", "")
+        assert not re.search(r"<th[^>]*></th>", text), "a heading of a table is empty"
     method = (site / "docs/method.html").read_text()
     assert 'href="controls.html#the-bank-of-circular-networks"' in method
     assert "<table>" in method
