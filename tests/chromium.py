@@ -164,7 +164,7 @@ def opened(path: Path, width: int):
     if BROWSER is None:
         pytest.skip("Chromium is not installed: the page is not opened")
     with chromium() as page:
-        page.open(path.as_uri(), width)
+        page.open(path.resolve(strict=True).as_uri(), width)
         page.wait("document.readyState === 'complete'")
         page.wait("[...document.images].every(image => image.complete)")
         yield page
