@@ -21,6 +21,7 @@ from snakemake.settings.types import (
     ResourceSettings,
 )
 
+BUSY = 1.5  # times the cores, of the load of a computer
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))  # the package and the workflow beside this file
 
@@ -77,6 +78,12 @@ def estimate(
     path, here = experiment.data / KEPT, measured_here(ROOT)
     answers = {} if again else kept_costs(path, here)
     if missing := found.missing(answers):
+        if (load := os.getloadavg()[0]) > BUSY * len(os.sched_getaffinity(0)):
+            print(
+                f"note: the load of this computer is {load:.1f}, and costs measured now are more "
+                "than those of a run alone; --again measures anew",
+                file=sys.stderr,
+            )
         answers |= measured(missing, ROOT)
         keep_costs(path, here, answers)
     return found.total(answers, cores)

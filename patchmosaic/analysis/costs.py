@@ -43,20 +43,23 @@ from patchmosaic.machines.own import OwnMachine
 from patchmosaic.networks.build import build_network
 from patchmosaic.networks.checkpoints import load_checkpoint
 from patchmosaic.networks.config import NetworkConfig
-from patchmosaic.networks.training import CPU_IMAGES, measure_precisions
+from patchmosaic.networks.training import measure_precisions
 from patchmosaic.sampling.schedule import alpha_bar
 from patchmosaic.system.records import RecordError
 
 LEAST_SECONDS = 0.02  # that a measurement takes: below, it is of more images, or repeated
-MOST_SECONDS = 1.0  # beyond, it is not repeated
+LONG_SECONDS = 0.1  # beyond, it is not repeated
 QUERIES = 2
-BANKS = (16, 256, 2048)  # images, the first so many that take long enough
+BANKS = (16, 256, 2048)  # images, until they take long enough, which of the first says little
+PILOT_PAIRS, LEAST_PILOT = 2e8, 128  # pairs of patches for one query; 8 groups of 16 images
 PILOTS = 1024  # images that the adaptive engine's plan is made from
 INDEX_IMAGES = (192, 1536)  # of which indices are built, to tell what each further patch takes
 INDEX_PATCH, INDEX_PIXELS = 7, 64  # and drawn from
 MIDDLE = 0.3  # t of what is asked about once
-ORIGINS = (4, 20)  # images of which patches are looked for
+ORIGINS = (2, 6)  # images of which patches are looked for, or so many times as many small ones
+UNSEEN_IMAGES = 32
 PICTURES = 8
+TRAINED = 16  # images of a step of training
 PRODUCT = 768  # side of square matrices
 IMPORTS = {
     "seconds": "import torch, pandas",
@@ -142,11 +145,15 @@ def network(
 def training(settings: Mapping[str, Any], precision: str, batch: int) -> dict[str, float]:
     """Seconds of a training step for one image; "auto" is the faster precision."""
     config = NetworkConfig(**settings)
-    images = torch.zeros(min(batch, CPU_IMAGES), config.image_channels, config.size, config.size)
+    images = torch.zeros(min(batch, TRAINED), config.image_channels, config.size, config.size)
     labels = torch.zeros(len(images), dtype=torch.long) if config.classes else None
     module = build_network(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    began = time.perf_counter()
+    of_processor = -time.process_time()
     rates = measure_precisions(module, images, labels)
-    return {"seconds": 1 / (max(rates.values()) if precision == "auto" else rates[precision])}
+    of_processor = (of_processor + time.process_time()) / (time.perf_counter() - began)
+    rate = max(rates.values()) if precision == "auto" else rates[precision]
+    return {"seconds": of_processor / rate}
 
 
 def machine(
@@ -187,21 +194,18 @@ def machine(
                 some = _images(images, tuple(shape), n + QUERIES)
                 bank, x = some[:-QUERIES], _noisy(some[-QUERIES:], t)
                 made = _machine(machine, bank, engine, boundary, candidates, own)
-                began = time.process_time()
-                made.posterior_mean(x, alpha_bar(t), size)
-                first = time.process_time() - began
-                there = len(bank)
-                seconds = first
-                if first < MOST_SECONDS:
-                    began = time.process_time()
-                    made.posterior_mean(x, alpha_bar(t), size)
-                    seconds = time.process_time() - began
+                answer = partial(made.posterior_mean, x, alpha_bar(t), size)
+                first, there = _taken(answer), len(bank)
+                prepares = not isinstance(made, CandidateMachine)
+                again = prepares or first < LONG_SECONDS
+                seconds = min(_taken(answer), first) if again else first
                 measured.append((there, seconds / QUERIES))
                 if there > count:
                     once, count = max(first - seconds, 0.0), there
                 if isinstance(made, CandidateMachine):
                     bytes_a_value = made._engine.bytes_a_value
-                if seconds > LEAST_SECONDS or there < n:
+                enough = LONG_SECONDS if n == BANKS[0] else LEAST_SECONDS
+                if seconds > enough or there < n:
                     break
             row.append(_line(measured))
         rows.append(row)
@@ -223,7 +227,8 @@ def origins(
         images, shape, boundary, candidates: as of :func:`machine`.
         sizes: odd P, which seconds is of.
     """
-    few, more = (_images(images, tuple(shape), n) for n in ORIGINS)
+    times = max(1024 // math.prod(shape[1:]), 1)
+    few, more = (_images(images, tuple(shape), times * n) for n in ORIGINS)
     question = _noisy(few[:1], MIDDLE)[0]
 
     def seconds(bank: Tensor, size: int) -> float:
@@ -289,14 +294,20 @@ def plan(
         return None
     there = _images(images, tuple(shape), min(bank, PILOTS) + QUERIES)
     some, questions = there[:-QUERIES], there[-QUERIES:]
+    imagined = _Imagined(bank, some)
     seconds, builds, ways, most = [], [], [], 0
     for t, size in points:
-        imagined = _Imagined(bank, some)
         settings = (boundary, candidates, tolerance, 1)
         search = adaptive._Search(cast(Any, imagined), alpha_bar(t), size, *settings)
-        x = _noisy(questions, t)
+        few = search.pairs * LEAST_PILOT > PILOT_PAIRS  # pairs enough of one query
+        x = _noisy(questions[: 1 if few else QUERIES], t)
         here = {"subset": 0.0, "index": 0.0, "exact": 0.0}
-        each, ratios = _pilot(x, imagined, search)  # seconds of an image, for one query
+        # Seconds of an image for one query, in a large part of the bank and in groups of a few.
+        part = imagined.part.native[: _pilot_size(search)]
+        each = _seconds(partial(_sums, x, part, search)) / (len(part) * len(x))
+        in_groups, ratios = each, [math.inf]
+        if bank >= 4 * adaptive.PILOT:  # as in the engine; below, no subset is tried
+            in_groups, ratios = _pilot(x, imagined, search)
         slower = each * bank / search.exact_seconds
         exact, draws, build = each * bank, 0.0, 0.0
         if search.indexable:
@@ -311,18 +322,18 @@ def plan(
         taken, rarest = adaptive.PILOT, bank // adaptive.RAREST
         total = 0.0
         for ratio in ratios:
-            if bank < 4 * adaptive.PILOT:
-                here["exact"] += 1 / len(ratios)
-                total += exact
+            if ratio == math.inf:
+                here["index" if by_index else "exact"] += 1
+                total += draws if by_index else exact
                 continue
             needed = max(ratio, 2) * taken if ratio > 1 else taken
-            total += each * taken
+            total += in_groups * taken
             if needed < adaptive.HOPELESS * worth:
                 total += each * rarest
             doubled = taken * 2 ** math.ceil(math.log2(needed / taken))
             if needed < worth and doubled <= (bank - rarest) // 2:
                 here["subset"] += 1 / len(ratios)
-                total += each * (doubled - taken)
+                total += in_groups * (doubled - taken)
             else:
                 here["index" if by_index else "exact"] += 1 / len(ratios)
                 total += draws if by_index else exact
@@ -330,7 +341,7 @@ def plan(
         if here["exact"] < 1:
             rows = max(EquivariantLocalScoreMachine.audited_rows, -(-queries // IMAGES_A_ROW))
             total += rows * _row(x[:1], imagined, search) * bank
-        seconds.append(total)
+        seconds.append(float(total))
         builds.append(build if here["index"] else 0.0)
         ways.append(here)
     return {
@@ -346,7 +357,7 @@ class _Imagined:
     """What the adaptive engine's plan asks of a bank, for one of so many images like some."""
 
     def __init__(self, count: int, some: Tensor) -> None:
-        self.count, self.part = count, adaptive.AdaptiveBank(some)
+        self.count, self.some, self.part = count, some, adaptive.AdaptiveBank(some)
         self.native = self
 
     def __len__(self) -> int:
@@ -359,13 +370,23 @@ class _Imagined:
         return torch.zeros((), dtype=torch.uint8).expand(self.count, *shape)
 
     def unseen(self, patch_size: int) -> float:
-        return self.part.unseen(patch_size)
+        """As of the engine, from fewer patches, and their leading components alone."""
+        columns = functional.unfold(self.some[:UNSEEN_IMAGES], patch_size)  # (n, C P P, places)
+        places = torch.randint(columns.shape[2], (adaptive.UNSEEN_PATCHES[1],), generator=_seeded())
+        patches = columns[:, :, places].movedim(1, 2).flatten(0, 1)
+        kept = min(adaptive.COMPONENTS, *patches.shape)
+        _, leading, _ = torch.svd_lowrank(patches, kept)
+        beyond = patches.square().sum() - leading.square().sum()
+        return max(float(beyond) / len(patches), 0.0)
 
 
 def _pilot(x: Tensor, bank: _Imagined, search: adaptive._Search) -> tuple[float, list[float]]:
-    """Seconds of one image for one query; by how much a pilot's error is beyond what may be."""
+    """Seconds of one image for one query; by how much a pilot's error is beyond what may be.
+
+    The pilot is smaller than the engine's where pairs of patches are many.
+    """
     part = bank.part.shuffled[bank.part.rarest :]
-    size = min(adaptive.PILOT, len(part)) // adaptive.GROUPS
+    size = min(_pilot_size(search), len(part)) // adaptive.GROUPS
     groups: list[PosteriorSums] = []
 
     def compare() -> None:
@@ -380,8 +401,13 @@ def _pilot(x: Tensor, bank: _Imagined, search: adaptive._Search) -> tuple[float,
         whole, _, bound = adaptive._between_groups(here, none, others / taken)
         rare = float((whole.weight * taken / others < adaptive.RARE).double().mean())
         error = bound * (1 - taken / others) / (adaptive.AIM * search.tolerance**2)
+        error *= taken / adaptive.PILOT
         ratios.append(max(error, rare / adaptive.FEW))
     return seconds, ratios
+
+
+def _pilot_size(search: adaptive._Search) -> int:
+    return min(adaptive.PILOT, max(int(PILOT_PAIRS / search.pairs), LEAST_PILOT))
 
 
 def _row(x: Tensor, bank: _Imagined, search: adaptive._Search) -> float:
@@ -473,15 +499,20 @@ def _seeded() -> torch.Generator:
 
 
 def _seconds(call: Callable[[], object]) -> float:
-    """Processor time of a call that was made before: the least of those that fit in a moment."""
-    call()
-    best, total = math.inf, 0.0
+    """Processor time of a call: of the first where it is long, else the least of some after it."""
+    best, total = _taken(call), 0.0
+    if best > LONG_SECONDS:
+        return best
     while total < LEAST_SECONDS:
-        began = time.process_time()
-        call()
-        taken = max(time.process_time() - began, 1e-7)
+        taken = _taken(call)
         best, total = min(best, taken), total + taken
     return best
+
+
+def _taken(call: Callable[[], object]) -> float:
+    began = time.process_time()
+    call()
+    return max(time.process_time() - began, 1e-7)
 
 
 ASKED: tuple[Callable[..., Any], ...] = (
