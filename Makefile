@@ -71,7 +71,7 @@ readme: .venv/ready
 	@echo 'Setting up .venv: packages, then the native engine (half a minute of processor time)'
 	$(PYTHON) -m venv .venv
 	@began=$$(date +%s); \
-	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[workflow,dev]' && \
+	$(BIN)/python -m pip install --no-compile --constraint constraints.txt --editable '.[workflow,dev]' && \
 	echo "Set up in $$(($$(date +%s) - began)) s"
 	@$(BIN)/python tools/check_engine.py
 	@touch $@

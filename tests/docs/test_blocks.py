@@ -223,6 +223,23 @@ def test_kept_seeds_make_the_committed_numbers(path, experiments):
     assert not expected
 
 
+def test_networks_of_the_paper_s_layers_are_as_kept():
+    """The table's medians and numbers of seeds, from the agreement of every seed."""
+    networks = merged(DEFAULT, read("config/paper_networks.yaml"))["networks"]
+    rows = table("paper networks")
+    files = sorted((ROOT / "numbers/agreement/paper_networks").glob("*.csv"))
+    assert len(rows) == len(files) > 0
+    for path in files:
+        name, steps = path.stem.rsplit("-", 1)
+        network = networks[name] | {"network_steps": steps}
+        network["architecture"] = network["architecture"].removesuffix("_paper")
+        shown = rows[place(network, network)]
+        for machine, each in pd.read_csv(path).groupby("machine"):
+            assert sorted(each["seed"]) == list(range(int(shown["seeds"])))
+            median = each["pearson_r"].fillna(0).median()
+            assert shown[machine.upper()].split()[0] == f"{median:.2f}"
+
+
 def test_short_answer_is_that_of_the_table():
     """The highest machine of each row, and how far the medians are from the paper's."""
     config = merged(DEFAULT, read("config/paper.yaml"))["networks"]
