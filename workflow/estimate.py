@@ -109,7 +109,8 @@ class Total:
         """The whole in one line."""
         jobs = sum(row.jobs for row in self.rows)
         text = (
-            f"estimate: {jobs} jobs, {in_words(self.seconds)} on {self.cores} cores, "
+            f"estimate: {counted(jobs, 'job')}, {in_words(self.seconds)} on "
+            f"{counted(self.cores, 'core')}, "
             f"{self.bytes:,} bytes of memory at the most"
         )
         return text + (f"; not known: {', '.join(self.unknown)}" if self.unknown else "")
@@ -152,6 +153,11 @@ def _together(name: str, rows: Sequence[Row]) -> Row:
         max((row.longest for row in rows), default=0),
         max((row.bytes for row in rows), default=0),
     )
+
+
+def counted(number: int, what: str) -> str:
+    """So many of them."""
+    return f"{number} {what}" + ("" if number == 1 else "s")
 
 
 def in_words(seconds: float) -> str:
@@ -304,8 +310,8 @@ def first_lines(
     answers = kept_costs(experiment.data / KEPT, measured_here(project))
     if any(key_of(question) not in answers for question in found.questions if len(question) > 1):
         return (
-            f"estimate: what {len(jobs)} jobs take here has not been measured: {COMMAND}, with "
-            "--configfile as here, tells it beforehand"
+            f"estimate: the costs of {counted(len(jobs), 'job')} here are not measured: "
+            f"{COMMAND}, with --configfile as here, tells what a run takes"
         )
     total = found.total(answers, cores)
     lines = [total.line] if total.seconds > TELLING else []

@@ -229,12 +229,14 @@ def test_first_lines_tell_of_more_than_a_minute(tmp_path):
         keep_costs(e.data / KEPT, here, {key_of(q): each(q) for q in asked})
         return first_lines(e, jobs, ROOT, 2, memory)
 
-    assert first_lines(e, [job], ROOT, 2, 2**40).startswith("estimate: what 1 jobs take here has")
+    assert first_lines(e, [job], ROOT, 2, 2**40).startswith(
+        "estimate: the costs of 1 job here are not measured"
+    )
     assert said(PlannedJob("report")) is None
     seconds = START["seconds"] + 20 * 20 * (1e-3 + 60_000 * EACH[9])
     assert seconds > TELLING
     bytes_ = START["bytes"] + 60_000 * 1024 * (BYTES_READ + 4)
-    expected = f"estimate: 1 jobs, {in_words(seconds)} on 2 cores, {bytes_:,} bytes of memory"
+    expected = f"estimate: 1 job, {in_words(seconds)} on 2 cores, {bytes_:,} bytes of memory"
     assert said(job) == f"{expected} at the most"
     assert said(job, memory=bytes_).count("\n") == 0
     assert f"takes about {bytes_:,} bytes of memory" in said(job, memory=bytes_ - 1)
