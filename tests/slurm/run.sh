@@ -155,7 +155,7 @@ run() { # run NAME IMAGES ARGUMENTS: config/ci.yaml in a copy of the project of 
     (cd "$project" && cp -r Snakefile config.yaml config workflow scripts profiles envs checkpoints \
         patchmosaic "$work/$1/")
     mkdir "$work/$1/numbers" "$work/$1/data"
-    cp "$project"/numbers/{paper,committed}.yaml "$work/$1/numbers/"
+    cp "$project"/numbers/{paper,committed,protocol}.yaml "$work/$1/numbers/"
     echo 'evaluate: [fashion_mnist-unet-zeros]' >"$work/$1/one.yaml"
     if [ -d "${2%/}" ]; then cp -r "$2" "$work/$1/data/"; fi
     (cd "$work/$1" && "$python" -m snakemake "${targets[@]}" --configfile config/ci.yaml one.yaml "${@:3}")
