@@ -6,6 +6,7 @@ import difflib
 import math
 import os
 import re
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import yaml
 from jsonschema import Draft202012Validator, validators
 from jsonschema.exceptions import ValidationError, best_match
 
+from patchmosaic.datasets.alterations import ALTERATIONS
 from patchmosaic.datasets.content import DatasetError
 from patchmosaic.datasets.registry import REGISTRY, find_dataset
 from patchmosaic.engines.registry import CHOICES
@@ -115,7 +117,8 @@ def validate_config(config: dict, checkpoints: Path) -> None:
 @cache
 def _schema() -> dict:
     schema = yaml.safe_load(SCHEMA.read_text())
-    known = {
+    known: dict[str, Iterable[str]] = {
+        "alteration": ALTERATIONS,
         "machine": MACHINES,
         "need": NEEDS,
         "sees": SEES,
@@ -269,6 +272,11 @@ def _check_dataset(name: str, dataset: dict, *, is_used: bool) -> None:
         raise ConfigError(
             f"datasets.{name}: this name belongs to the registry's own {name!r}; images from "
             f"{dataset['source']!r} need another one"
+        )
+    if name in REGISTRY and "altered" in dataset:
+        raise ConfigError(
+            f"datasets.{name}.altered: {dataset['altered']}, but this name is that of the plain "
+            f"images; take another, such as {name}_{dataset['altered']}"
         )
     if not source.takes(channels_of(dataset)):
         raise ConfigError(

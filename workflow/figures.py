@@ -77,8 +77,9 @@ def _runs_with_garments(e: Experiment) -> list[dict]:
     """The runs of networks told Fashion-MNIST's classes, where ELS is there to be told them too."""
 
     def fits(name: str) -> bool:
-        source = e.config["datasets"][e.dataset(name)]["source"]
-        return source == "fashion_mnist" and e.network(name)["conditional"] and _if_els(e)
+        images = e.config["datasets"][e.dataset(name)]
+        is_fashion = images["source"] == "fashion_mnist" and "altered" not in images
+        return is_fashion and e.network(name)["conditional"] and _if_els(e)
 
     return [run for run in e.runs if fits(run["network"])]
 

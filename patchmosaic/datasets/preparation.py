@@ -12,6 +12,7 @@ import PIL
 from PIL import Image, ImageColor
 from tqdm.auto import tqdm
 
+from patchmosaic.datasets.alterations import ALTERATIONS
 from patchmosaic.datasets.content import DatasetError
 from patchmosaic.datasets.fetching import verified_record
 from patchmosaic.datasets.images import Images
@@ -32,6 +33,7 @@ def prepare(
     split: str = "train",
     limit: int | None = None,
     background: str = "white",
+    altered: str | None = None,
     progress: bool = True,
     say: Callable[[str], None] = lambda _: None,
 ) -> Images:
@@ -44,9 +46,10 @@ def prepare(
     channels: 1 (grayscale) or 3 (RGB), by default the dataset's own, 3 for image_folder; an
     image_array has any number, and neither channels nor size are changed. limit: the first
     so many images; with class folders the order takes one image of each class in turn.
-    background: the colour on which transparent pixels are composited, by name or as #rrggbb. say:
-    is called with each line that tells what was understood of a collection of image files: its
-    layout before an image is read, the pictures after; both are in the record.
+    background: the colour on which transparent pixels are composited, by name or as #rrggbb.
+    altered: a name of ALTERATIONS, of what is then done to the prepared images. say: is called with
+    each line that tells what was understood of a collection of image files: its layout before an
+    image is read, the pictures after; both are in the record.
 
     Raises DatasetError for values that are not allowed and missing, altered or broken raw files.
     """
@@ -59,6 +62,8 @@ def prepare(
     for name, value in (("size", size), ("limit", limit)):
         if value is not None and (type(value) is not int or value < 1):
             raise DatasetError(f"{name} is {value!r}, expected a whole number of at least 1")
+    if altered is not None and altered not in ALTERATIONS:
+        raise DatasetError(f"altered is {altered!r}, allowed: {', '.join(ALTERATIONS)}")
     colour = background_colour(background)
     provenance = verified_record(dataset, directory)
     raw = dataset.reader(directory, split)
@@ -88,6 +93,10 @@ def prepare(
     else:
         pixels = _as_they_are(raw.pixels[:count], dataset_id, channels, size)
         preparation = "pixels as they are"
+    alteration = ""
+    if altered is not None:
+        alter, alteration = ALTERATIONS[altered]
+        pixels = alter(pixels)
     images = Images(
         pixels,
         None if raw.labels is None else raw.labels[:count],
@@ -103,7 +112,7 @@ def prepare(
             "channels": channels,
             "count": count,
             "licence": dataset.licence,
-            "preparation": "; ".join(filter(None, (preparation, dataset.remark))),
+            "preparation": "; ".join(filter(None, (preparation, dataset.remark, alteration))),
             **({"understood": raw.understood} if raw.understood else {}),
             **({"pictures": about_pictures} if raw.understood and about_pictures else {}),
             "pillow": PIL.__version__,

@@ -16,6 +16,7 @@ if __name__ == "__main__":
             channels=snakemake.params.channels,
             split=snakemake.params.split,
             background=snakemake.params.background,
+            altered=snakemake.params.altered,
             say=lambda line: print(line, file=sys.stderr),
         )
         save_images(snakemake.output[0], images)

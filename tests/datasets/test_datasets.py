@@ -20,6 +20,7 @@ import pytest
 import torch
 from PIL import Image
 
+from patchmosaic.datasets.alterations import mirrored
 from patchmosaic.datasets.content import DatasetError, RawFile
 from patchmosaic.datasets.fetching import fetch
 from patchmosaic.datasets.image_files import collection_stamp
@@ -571,6 +572,9 @@ def test_split_limit_channels_and_record(local, tmp_path):
     for channel in range(3):
         np.testing.assert_array_equal(colour.images[:, channel], whole.images[:2, 0])
     assert len(prepare("mnist", tmp_path / "raw", limit=100, progress=False)) == 7
+    other = prepare("mnist", tmp_path / "raw", split="test", altered="mirrored", progress=False)
+    np.testing.assert_array_equal(other.images, mirrored(whole.images))
+    assert other.record["preparation"].endswith("; right half the mirror image of the left half")
     record = dict(colour.record)
     assert "grayscale" in whole.record["preparation"]
     assert "RGB" in record["preparation"]
@@ -625,6 +629,7 @@ def test_grayscale_is_luma():
         ({"size": 32.0}, "size is 32.0"),
         ({"limit": 0}, "limit is 0"),
         ({"limit": True}, "limit is True"),
+        ({"altered": "whitened"}, "altered is 'whitened', allowed: permuted, mirrored"),
     ],
 )
 def test_settings_out_of_range_are_refused(setting, said, tmp_path):

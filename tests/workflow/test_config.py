@@ -176,6 +176,14 @@ def test_recipes_have_the_settings_of_a_training():
             {"datasets": {"mine": {"source": "image_folder", "size": 32}}},
             "datasets.mine.local: Folder of images cannot be downloaded",
         ),
+        (
+            {"datasets": {"mnist": {"altered": "permuted"}}},
+            "datasets.mnist.altered: permuted, but this name is that of the plain images",
+        ),
+        (
+            {"datasets": {"other": {"source": "mnist", "size": 32, "altered": "permutd"}}},
+            "altered: 'permutd' is not allowed (did you mean 'permuted'?)",
+        ),
         ({"evaluate": ["mnist-resnet-zero"]}, "did you mean 'mnist-resnet-zeros'?"),
         (
             {"networks": {"mnist-resnet-zeros": {"dataset": "mnst"}}},

@@ -47,6 +47,7 @@ rule prepare:
         channels=lambda w: config["datasets"][w.dataset].get("channels"),
         split="train",
         background=lambda w: config["datasets"][w.dataset].get("background", "white"),
+        altered=lambda w: config["datasets"][w.dataset].get("altered"),
         code=code("data/prepare.py"),
     message:
         "Preparing {wildcards.dataset} at {wildcards.size} x {wildcards.size} pixels"
@@ -69,6 +70,7 @@ use rule prepare as prepare_held_out with:
         channels=lambda w: config["datasets"][w.dataset].get("channels"),
         split="test",
         background=lambda w: config["datasets"][w.dataset].get("background", "white"),
+        altered=lambda w: config["datasets"][w.dataset].get("altered"),
         code=code("data/prepare.py"),
     message:
         "Preparing the test images of {wildcards.dataset}"
