@@ -16,6 +16,7 @@ include: "workflow/rules/sample.smk"
 include: "workflow/rules/agreement.smk"
 include: "workflow/rules/analysis.smk"
 include: "workflow/rules/variants.smk"
+include: "workflow/rules/claims.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/report.smk"
 

@@ -32,6 +32,13 @@ from patchmosaic.analysis.intervals import (  # noqa: E402
     with_undefined_as_zero,
 )
 from patchmosaic.datasets.registry import REGISTRY  # noqa: E402
+from patchmosaic.tables.claims import (  # noqa: E402
+    AGAINST,
+    FOR,
+    OPEN,
+    judged,
+    of_agreement,
+)
 from patchmosaic.tables.equivalence import COMPARED, VERDICTS, equivalence, tally  # noqa: E402
 from patchmosaic.tables.headline import headline  # noqa: E402
 from patchmosaic.tables.leaderboard import ALL  # noqa: E402
@@ -58,6 +65,9 @@ KEPT_TABLES = {  # file of numbers/tables: of the results
     "training_seeds.csv": "training_seeds/tables/training_seeds.csv",
     "own_network.csv": "own_network/tables/headline.csv",
     "leaderboard.csv": "leaderboard/tables/leaderboard.csv",
+    "claims.csv": "claims/tables/claims.csv",
+    "claims_tests.csv": "claims/tables/claims_tests.csv",
+    "claims_gradients.csv": "claims/tables/claims_gradients.csv",
 }
 PICTURE = "figures/pairs-fashion_mnist-resnet-zeros-150.png"
 ANSWER = (  # the networks of the paper's abstract, but for CelebA, in 150 steps
@@ -610,6 +620,96 @@ def leaderboard_table(numbers: Numbers) -> str:
     return "\n".join([*parts, f"The first three beside each network, by median r:\n\n{ranked}"])
 
 
+def disputed_claims(numbers: Numbers) -> str:
+    """A sentence on each disputed claim: what becomes of it, and by which numbers."""
+    claims, tests = numbers.table("claims"), numbers.table("claims_tests")
+    lines = [f"Over {claims['seeds'].min():.0f} noise seeds of each network:\n"]
+    for i, claim in enumerate(claims.fillna({"against": ""}).to_dict("records"), 1):
+        own = tests[tests["claim"] == claim["claim"]].sort_values("difference", kind="stable")
+        against = f"; against it: {claim['against']}" * bool(claim["against"])
+        text = claim["text"][0].upper() + claim["text"][1:]
+        said = f"{i}. **{text}** ({claim['by']}{against}): **{claim['verdict']}**."
+        if len(own):
+            ends = [own.iloc[0], own.iloc[-1]]
+            found = [f"{_difference(row)} ({row['test']}; {row['network']})" for row in ends]
+            of = "test" if len(own) == 1 else "tests"
+            said += (
+                f" Of {len(own)} {of} {claim[FOR]} for it, {claim[AGAINST]} against it, "
+                f"{claim[OPEN]} not separated; from {found[0]} to {found[1]}."
+            )
+        lines.append(said)
+    return "\n".join(lines)
+
+
+def _difference(row: pd.Series) -> str:
+    return format_interval(row["difference"], row["low"], row["high"], 3)
+
+
+def claim_tests(numbers: Numbers) -> str:
+    """Every test of the disputed claims."""
+    texts = numbers.table("claims").set_index("claim")["text"]
+    tests = numbers.table("claims_tests")
+    rows = (
+        [texts[row["claim"]], row["test"], f"`{row['network']}`", _difference(row), row["says"]]
+        for _, row in tests.iterrows()
+    )
+    return markdown(["claim", "test", "network", "difference", "says of the claim"], rows)
+
+
+def claims_gradients(numbers: Numbers) -> str:
+    """Where networks look, beside Wiener filters, a row per network."""
+    found = numbers.table("claims_gradients")
+    times = sorted(found["t"].unique())
+    titles = ["network", *(f"t = {t:g}" for t in times), "far away, t = " + f"{times[0]:g}"]
+    titles.append(f"far away, t = {times[-1]:g}")
+    rows = []
+    for network, own in found.groupby("network", sort=False):
+        of = own.set_index("t")
+        both = [f"{of.at[t, 'own']:.2f}" for t in times]
+        if pd.notna(of["altered"]).all():
+            both = [
+                f"{each} ({of.at[t, 'plain']:.2f})" for each, t in zip(both, times, strict=True)
+            ]
+        far = (f"{of.at[t, 'far']:.2f}" for t in (times[0], times[-1]))
+        rows.append([f"`{network}`", *both, *far])
+    return markdown(titles, rows)
+
+
+def claims_elsewhere(numbers: Numbers) -> str:
+    """What kept runs of packaged networks say of disputed claims."""
+    margin = load_protocol(NUMBERS / "protocol.yaml").margin
+    tests = judged(of_agreement(numbers.agreement), margin).query("claim == 'equivariance'")
+    seeds, rows = tests["seeds"], numbers.agreement.groupby("network")["dataset"].first()
+    datasets = tests["network"].str.split(",").str[0].map(rows)
+    parts = []
+    for dataset, own in tests.groupby(datasets):
+        counts = {says: int((own["says"] == says).sum()) for says in (FOR, AGAINST, OPEN)}
+        parts.append(
+            f"of {dataset} {counts[FOR]} of {len(own)} for it, {counts[AGAINST]} against it and "
+            f"{counts[OPEN]} not separated"
+        )
+    board = numbers.table("leaderboard").query("network != @ALL").set_index("machine")
+    lines = [
+        f"- Equivariance, ELS - LS with the scales of ELS, {span(seeds, 0)} seeds, in 20 and 150 "
+        f"steps: {listed(parts)}."
+    ]
+    for name in ("els", "golddiff"):
+        own = board.loc[[name]]
+        ends = (
+            format_interval(
+                row["minus_wiener"], row["minus_wiener_low"], row["minus_wiener_high"], 3
+            )
+            + f" ({row['network']}, {row['network_steps']} steps)"
+            for _, row in own.sort_values("minus_wiener").iloc[[0, -1]].iterrows()
+        )
+        label, count = own["label"].iloc[0], own["seeds"].iloc[0]
+        lines.append(
+            f"- {label} - Wiener, r, in the {len(own)} rows of the [leaderboard](leaderboard.md), "
+            f"{count} seeds: from {' to '.join(ends)}."
+        )
+    return "\n".join(lines)
+
+
 def siblings(numbers: Numbers) -> str:
     """A sentence on networks of the same images, compared with each other and with ELS."""
     rows = numbers.table("siblings")
@@ -847,6 +947,10 @@ BLOCKS = (
     Block("docs/controls.md", "siblings", siblings),
     Block("docs/controls.md", "training seeds", training_seeds),
     Block("docs/leaderboard.md", "leaderboard", leaderboard_table),
+    Block("docs/claims.md", "claims", disputed_claims),
+    Block("docs/claims.md", "claims elsewhere", claims_elsewhere),
+    Block("docs/claims.md", "claims tests", claim_tests),
+    Block("docs/claims.md", "claims gradients", claims_gradients),
     Block("docs/own_network.md", "own network", own_network),
     Block("docs/method.md", "largest scales", largest_scales),
     Block("docs/workflow.md", "memory", memory),

@@ -48,6 +48,7 @@ from workflow.experiment import (
     channels_of,
     has_snapshots,
     network_config,
+    plain_dataset,
     published_networks,
     published_row,
     recipe_of,
@@ -107,6 +108,8 @@ def validate_config(config: dict, checkpoints: Path) -> None:
         _check_dataset(name, dataset, is_used=name in used)
     for name in config["evaluate"]:
         _check_network(name, config, checkpoints)
+    if "claims" in config["analyses"]:
+        _check_claims(config)
     _check_repeats(config)
     _check_variants(config, checkpoints)
     if config["calibration"]["source"] == "packaged":
@@ -252,6 +255,19 @@ def _check_protocol(config: dict) -> None:
         )
     if config["variants"]:
         raise ConfigError(f"variants: {', '.join(config['variants'])}, {where}; leave them out")
+
+
+def _check_claims(config: dict) -> None:
+    """Networks of altered images are compared with what their images were before."""
+    if "els" not in config["machines"] or "ls" not in config["machines"]:
+        raise ConfigError("analyses: claims, which are about els and ls: machines needs both")
+    for name in config["evaluate"]:
+        dataset = config["networks"][name]["dataset"]
+        if plain_dataset(config, dataset) is None:
+            raise ConfigError(
+                f"analyses: claims, and datasets.{dataset} of {name} is altered: datasets needs "
+                "one that is the same without altered"
+            )
 
 
 def _used_datasets(config: dict) -> set[str]:

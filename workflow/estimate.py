@@ -15,7 +15,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,6 +40,7 @@ POINTS = 7  # of the steps of a job of the adaptive engine, at which its plan is
 CLASSES = 10  # of the datasets of the registry that have classes
 DOUBLE = 2  # times that float64 takes, of float32
 PROBED = 1000  # images that an external network is asked about, about
+GRADIENT_PIXELS = 5  # that rule claim_gradients differentiates, of an image
 UNKNOWN: Mapping[str, Any] = {}  # a question that nothing answers
 
 Answer = Mapping[str, Any]
@@ -628,14 +629,14 @@ class _Work:
 
     sample_variant_network = sample_network
 
-    def calibrate(self, job: PlannedJob) -> Iterator[Term]:
+    def calibrate(self, job: PlannedJob, machine: str = "els") -> Iterator[Term]:
         name, p = job.wildcards["network"], job.params
         queries, steps = self.e.config["seeds"]["calibration"]["count"], p["steps"]
         times = [i / steps for i in range(steps, 0, -1)]
         call = self.own_call(name, self.e.calibration_images(name))
         asked = [(t, size, queries) for t in times for size in p["patch_sizes"]]
         yield self.network(name, queries * steps * (1 + len(p["patch_sizes"])) / 2)
-        yield self.machine(name, "els", p["engine"], call, asked, p["candidates"])
+        yield self.machine(name, machine, p["engine"], call, asked, p["candidates"])
 
     def train(self, job: PlannedJob) -> Iterator[Term]:
         name = job.wildcards["network"]
@@ -700,6 +701,47 @@ class _Work:
         judged = (1 + len(p["machines"])) * seeds
         asked = [(0.0, size, judged) for _, size in steps[:: -p["every"]]]
         yield self.machine(name, "els", p["engine"], call, asked, p["candidates"])
+
+    def claim_gradients(self, job: PlannedJob) -> Iterator[Term]:
+        name, p, seeds = job.wildcards["network"], job.params, self.e.seeds["count"]
+        gradients = seeds * len(p["times"]) * GRADIENT_PIXELS * self.shape(name)[0]
+        yield self.network(name, seeds * p["steps"], gradients)
+        call = self.own_call(name, self.e.config["bank"]["images"])
+        for _ in range(2):  # of the network's own images, and of plain ones
+            yield self.machine(name, "wiener", "exact", call, [(t, 1, seeds) for t in p["times"]])
+
+    def claim_training(self, job: PlannedJob) -> Iterator[Term]:
+        name, p, seeds = job.wildcards["network"], job.params, self.e.seeds["count"]
+        for _ in range(len(self.e.recipe(name)["snapshots"]) + 1):
+            yield from self.calibrated_anew(job, "els")
+            yield self.network(name, seeds * p["steps"])
+
+    def claim_scales(self, job: PlannedJob) -> Iterator[Term]:
+        yield from self.calibrated_anew(job, "ls")
+
+    def calibrated_anew(self, job: PlannedJob, machine: str) -> Iterator[Term]:
+        """A calibration of a machine, and its samples of all seeds."""
+        name, p = job.wildcards["network"], dict(job.params)
+        calibration = replace(job, params=p | {"steps": p["machine_steps"]})
+        yield from self.calibrate(calibration, machine)
+        steps = self.steps(name, p["machine_steps"], p["machine_start"])
+        call = self.own_call(name, self.e.config["bank"]["images"])
+        asked = [(t, size, self.e.seeds["count"]) for t, size in steps]
+        yield self.machine(name, machine, p["engine"], call, asked, p["candidates"])
+
+    def claim_steps(self, job: PlannedJob) -> Iterator[Term]:
+        name, p, seeds = job.wildcards["network"], job.params, self.e.seeds["count"]
+        steps = self.steps(name, p["steps"], "full")
+        call = self.own_call(name, self.e.config["bank"]["images"])
+        single = steps[:: p["every"]]
+        for machine in p["machines"]:  # of two kinds of states
+            asked = [(t, size, 2 * seeds) for t, size in single]
+            yield self.machine(name, machine, p["engine"], call, asked, p["candidates"])
+        answers = 2 * len(single) * len(p["machines"])
+        # In either order IS takes none, one, two and three thirds of the steps, else the network.
+        asked = [(t, size, 4 * seeds) for t, size in steps]
+        yield self.machine(name, "is", p["engine"], call, asked, p["candidates"])
+        yield self.network(name, seeds * (answers + 5 * len(steps)))
 
     def explorer_data(self, job: PlannedJob) -> Iterator[Term]:
         name, p = job.wildcards["network"], job.params

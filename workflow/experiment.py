@@ -360,8 +360,9 @@ class Experiment:
 
     @property
     def followed_seeds(self) -> int:
-        """How many of the first seeds have their trajectories kept."""
-        return min(KEPT_TRAJECTORIES, self.seeds["count"])
+        """How many of the first seeds have their trajectories kept: all where claims ask them."""
+        count = self.seeds["count"]
+        return count if self.asks_claims else min(KEPT_TRAJECTORIES, count)
 
     @cached_property
     def shards(self) -> list[str]:
@@ -537,6 +538,49 @@ class Experiment:
         stem = f"benchmarks/sample-{self.sampled_as(name, kind)}-{kind}"
         return [str(self.results / f"{stem}-{shard}.tsv") for shard in self.shards]
 
+    # Disputed claims.
+
+    @property
+    def asks_claims(self) -> bool:
+        """Whether disputed claims are asked of the networks."""
+        return "claims" in self.analyses
+
+    def altered(self, name: str) -> str:
+        """How the images of a network are altered, "" where they are as they are."""
+        return self.config["datasets"][self.dataset(name)].get("altered", "")
+
+    @property
+    def plain_networks(self) -> list[str]:
+        """The evaluated networks of images as they are."""
+        return [name for name in self.networks if not self.altered(name)]
+
+    @property
+    def followed_trainings(self) -> list[str]:
+        """Those of them whose recipes keep moments of their training."""
+        return [
+            name
+            for name in self.plain_networks
+            if name in self.with_snapshots and self.recipe(name)["snapshots"]
+        ]
+
+    def plain_bank(self, name: str) -> Path:
+        """The bank of a network with its images as they are."""
+        kind = "classes" if self.network(name)["conditional"] else "pooled"
+        dataset = plain_dataset(self.config, self.dataset(name)) or self.dataset(name)
+        return self._bank(dataset, kind, None, self.flips(name))
+
+    @property
+    def attention_pairs(self) -> list[tuple[str, str]]:
+        """Each network with attention, and one that is alike but for that."""
+        kinds = {name: self.network(name).get("architecture") for name in self.plain_networks}
+        return [
+            (name, other)
+            for name in kinds
+            for other in kinds
+            if (kinds[name], kinds[other]) == ("unet_attention", "unet")
+            and self.is_alike(name, other)
+        ]
+
     # The report.
 
     @property
@@ -562,6 +606,10 @@ class Experiment:
             found["leaderboard"] = (
                 "every predictor by every measure; also .html and, for LaTeX, .tex"
             )
+        if self.asks_claims:
+            found["claims"] = "disputed claims, and what becomes of each"
+            found["claims_tests"] = "the tests behind them"
+            found["claims_gradients"] = "where networks look, beside Wiener filters"
         if self.repeats:
             found["training_seeds"] = "spread over trainings and over noise"
         if self.varied:
@@ -720,6 +768,17 @@ def published_row(config: Mapping, name: str) -> tuple[str, str, str]:
     source = find_dataset(config["datasets"][network["dataset"]]["source"])
     architecture = row_of_paper(network.get("architecture", "external"))
     return source.copy_of or source.id, architecture, network["padding"]
+
+
+def plain_dataset(config: Mapping, name: str) -> str | None:
+    """The dataset of the config that has the same images as they are; None where there is none."""
+
+    def plain(dataset: Mapping) -> dict:
+        return {key: value for key, value in dataset.items() if key not in ("altered", "local")}
+
+    images = config["datasets"]
+    alike = (other for other in images if plain(images[other]) == plain(images[name]))
+    return next((other for other in alike if "altered" not in images[other]), None)
 
 
 def recipe_of(config: Mapping, network: Mapping) -> dict:

@@ -127,6 +127,16 @@ FIGURES: dict[str, Figure] = {
     "leaderboard": Figure(
         "Leaderboard", "Agreement", _table("leaderboard"), each=_if(lambda e: e.has_leaderboard)
     ),
+    "claims": Figure(
+        "Disputed claims",
+        "Agreement",
+        lambda e, w: {
+            "claims": e.results / "tables/claims.csv",
+            "tests": e.results / "tables/claims_tests.csv",
+            "protocol": e.protocol,
+        },
+        each=_if(lambda e: e.asks_claims),
+    ),
     "scatter": Figure("Every seed", "Agreement", _table("agreement")),
     "measures": Figure(
         "r, r² and R²",

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from patchmosaic.machines.local import EquivariantLocalScoreMachine
+from patchmosaic.machines.local import LocalScoreMachine
 from patchmosaic.sampling.sampler import network_noise, network_x0
 from patchmosaic.sampling.scales import best_sizes
 from patchmosaic.sampling.schedule import alpha_bar, ddim, noise_from_x0, reverse_times
@@ -23,7 +23,7 @@ from patchmosaic.sampling.schedule import alpha_bar, ddim, noise_from_x0, revers
 
 def cosine_similarities(
     network: nn.Module,
-    machine: EquivariantLocalScoreMachine,
+    machine: LocalScoreMachine,
     noise: Tensor,
     labels: Tensor | None,
     steps: int,
@@ -33,7 +33,8 @@ def cosine_similarities(
 
     Args:
         network: noise predictor.
-        machine: the ELS machine, whose bank may be a subset of the training set.
+        machine: ELS, or LS where scales of its own are asked for; its bank may be a subset of the
+            training set.
         noise: seeds of the trajectories, (B, C, H, W); never those of the evaluation.
         labels: int64 (B,), or None.
         steps: of the reverse process, as many as the machine will use; the trajectory begins at
@@ -85,3 +86,8 @@ def choose_scales(cosines: pd.DataFrame) -> pd.DataFrame:
         at = cosines[(cosines["t"] == t) & (cosines["patch_size"] == patch_size)]
         rows.append({"t": t, "patch_size": patch_size, "cosine": at["cosine"].mean()})
     return pd.DataFrame(rows)
+
+
+def scales_of(chosen: pd.DataFrame) -> dict[float, int]:
+    """Locality scale P at each time, of a table that :func:`choose_scales` made."""
+    return dict(zip(chosen["t"], chosen["patch_size"].astype(int), strict=True))

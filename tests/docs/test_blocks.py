@@ -53,7 +53,8 @@ def test_every_block_has_its_place_and_every_place_its_block():
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "docs/results.md", "docs/controls.md", "docs/leaderboard.md"]
+    "page",
+    ["README.md", "docs/results.md", "docs/controls.md", "docs/leaderboard.md", "docs/claims.md"],
 )
 def test_results_are_not_typed(page):
     """Outside the marks and code there are neither fractions of one nor counts of seeds."""

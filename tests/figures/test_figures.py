@@ -8,6 +8,7 @@ from legibility import assert_legible, texts
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
+from patchmosaic.figures.claims import LOOKS, claims_chart
 from patchmosaic.figures.headline import headline_chart
 from patchmosaic.figures.leaderboard import leaderboard_chart
 from patchmosaic.figures.pairs import pairs
@@ -17,6 +18,7 @@ from patchmosaic.figures.siblings import siblings
 from patchmosaic.figures.style import BLUE, save_figure
 from patchmosaic.figures.training_seeds import training_seeds
 from patchmosaic.machines.registry import MACHINES, label
+from patchmosaic.tables.claims import ABOVE, AGAINST, CLAIMS, DEPENDS, FOR, LEVEL, OPEN
 from patchmosaic.tables.leaderboard import ALL, SIBLING
 
 N = 12
@@ -181,6 +183,31 @@ def test_leaderboard_shows_every_predictor_in_order(networks, steps):
         assert sorted(drawn) == sorted(table["pearson_r"][: len(drawn)])
         (line,) = [line for line in axes.lines if line.get_linestyle() == "--"]
         assert line.get_xdata()[0] == pytest.approx(0.97)
+    assert_legible(figure)
+
+
+@pytest.mark.parametrize("each", [1, 12])
+def test_claims_show_every_test_by_what_it_says(each):
+    says = [FOR, AGAINST, OPEN] * 4
+    rows = [
+        {"claim": claim, "asks": LEVEL if claim == "final" else ABOVE, "difference": 0.1 * i - 0.6}
+        | {"low": 0.1 * i - 0.65, "high": 0.1 * i - 0.5, "says": says[i]}
+        for claim in CLAIMS
+        for i in range(each)
+        if claim != "pca"
+    ]
+    tests = pd.DataFrame(rows)
+    claims = pd.DataFrame({"claim": [*CLAIMS], "text": [c.text for c in CLAIMS.values()]})
+    claims["tests"] = claims["claim"].map(tests["claim"].value_counts()).fillna(0).astype(int)
+    claims = claims.assign(verdict=DEPENDS, seeds=40)
+    figure = claims_chart(claims, tests, 0.05)
+    (axes,) = figure.axes
+    assert len(axes.containers) == len(tests)
+    colours = [box.lines[0].get_color() for box in axes.containers]
+    assert colours == [LOOKS[row["says"]][0] for row in rows]
+    labels = [" ".join(text.get_text().split()) for text in axes.get_yticklabels()]
+    assert labels == [f"{claim.text} {DEPENDS}" for name, claim in CLAIMS.items() if name != "pca"]
+    assert len(axes.collections) == len(axes.containers) + 1  # intervals, and one margin
     assert_legible(figure)
 
 

@@ -35,6 +35,7 @@ def test_shipped_configs_are_valid(tmp_path):
         "training_seeds",
         "wide_mnist",
         "leaderboard",
+        "claims",
     ):
         validate(read(f"config/{name}.yaml"))
     for name in ("paper", "wide", "paper_networks", "authors", "leaderboard"):
@@ -183,6 +184,18 @@ def test_recipes_have_the_settings_of_a_training():
         (
             {"datasets": {"other": {"source": "mnist", "size": 32, "altered": "permutd"}}},
             "altered: 'permutd' is not allowed (did you mean 'permuted'?)",
+        ),
+        (
+            {"analyses": ["claims"], "machines": ["is", "els"]},
+            "analyses: claims, which are about els and ls: machines needs both",
+        ),
+        (
+            {
+                "analyses": ["claims"],
+                "datasets": {"other": {"source": "mnist", "size": 16, "altered": "permuted"}},
+                "networks": {"mnist-resnet-zeros": {"dataset": "other", "checkpoint": "trained"}},
+            },
+            "analyses: claims, and datasets.other of mnist-resnet-zeros is altered: datasets needs",
         ),
         ({"evaluate": ["mnist-resnet-zero"]}, "did you mean 'mnist-resnet-zeros'?"),
         (

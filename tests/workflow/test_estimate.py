@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from configs import DEFAULT, OWN, ROOT, merged
 
+from patchmosaic.analysis.jacobians import quarter_pixels
 from patchmosaic.engines.adaptive import pairs
 from patchmosaic.machines.registry import MACHINES
 from patchmosaic.system.processor import instructions, processor_name
@@ -152,6 +153,36 @@ def test_networks_cost_their_answers(tmp_path):
     job = PlannedJob("train", {"network": NETWORK}, {})
     here = START["seconds"] + 5 * 60_000 * 1e-3
     assert total(trained, job).core_seconds == pytest.approx(here)
+
+
+def test_claims_cost_calibrations_samples_and_single_predictions(tmp_path):
+    e = experiment(tmp_path, {"bank": {"images": 1000}})
+    made = answer({"ask": "machine", "sizes": SIZES})
+
+    def machine(steps, seeds):
+        each = (interpolated(made, SIZES, size, t) for t, size in steps)
+        return sum(seeds * (fixed + of_image * 1000) for fixed, of_image in each)
+
+    def seconds(rule, params):
+        job = PlannedJob(rule, {"network": NETWORK}, params)
+        return total(e, job).core_seconds - START["seconds"]
+
+    common = {"engine": "exact", "candidates": "wrapped"}
+    params = common | {"patch_sizes": [3, 9], "machine_steps": 20, "machine_start": "full"}
+    calibration = 3 * 20 * ((1 + 2) / 2 * 0.01 + 2 * 1e-3 + 2000 * (EACH[3] + EACH[9]))
+    steps = sorted(e_steps(e), reverse=True)
+    once = calibration + machine(steps, 20)
+    assert seconds("claim_scales", params) == pytest.approx(once)
+    moments = len(e.recipe(NETWORK)["snapshots"]) + 1
+    found = seconds("claim_training", params | {"steps": 20})
+    assert found == pytest.approx(moments * (once + 20 * 20 * 0.01))
+    found = seconds("claim_steps", common | {"machines": ["els", "is"], "steps": 20, "every": 4})
+    single, ideal = machine(steps[::4], 40), 1e-3 + 1000 * EACH[3]
+    asked = 20 * (2 * 5 * 2 + 5 * 20) * 0.01  # of the network
+    assert found == pytest.approx(single + (40 * 5 + 80 * 20) * ideal + asked)
+    found = seconds("claim_gradients", {"steps": 20, "times": [0.2, 0.8]})
+    assert len(quarter_pixels(4, 6)) == 5
+    assert found == pytest.approx(20 * (20 * 0.01 + 2 * 5 * 0.05) + 2 * 20 * 2 * ideal)
 
 
 def test_origins_of_patches_cost_images_at_each_moment_that_is_shown(tmp_path):

@@ -189,6 +189,23 @@ def test_leaderboard_is_told_of_every_predictor_and_of_siblings():
     assert alone.sampled_sibling("mnist-resnet-zeros", 20) is None
 
 
+def test_claims_are_asked_of_plain_images_and_gradients_of_all():
+    e = experiment(read("config/claims.yaml"))
+    assert e.asks_claims
+    assert not experiment().asks_claims
+    assert e.followed_seeds == e.seeds["count"] > experiment().followed_seeds
+    assert {e.altered(name) for name in e.networks} == {"", "permuted", "mirrored"}
+    assert e.plain_networks == ["fashion_16-resnet", "fashion_16-unet", "fashion_16-attention"]
+    assert e.followed_trainings == ["fashion_16-resnet", "fashion_16-unet"]
+    assert e.attention_pairs == [("fashion_16-attention", "fashion_16-unet")]
+    moved = e.plain_bank("permuted_16-unet")
+    assert moved == e.bank("fashion_16-unet") != e.bank("permuted_16-unet")
+    garments = {run["network"] for run in FIGURES["garments"].each(e)}
+    assert garments == set(e.plain_networks)
+    tables = {f"../tables/claims{end}.csv" for end in ("", "_tests", "_gradients")}
+    assert tables <= set(e.more_tables)
+
+
 def test_shipped_leaderboard_has_every_machine_but_one():
     """All that a bank of every training image allows."""
     e, fast = (
@@ -291,13 +308,14 @@ def test_figures_come_with_what_they_show():
         return {name for name, figure in FIGURES.items() if figure.each(e)}
 
     of_els = {"siblings", "measures", "garments", "denoising", "patch_origins", "worst"}
-    assert set(FIGURES) - names() == {"training_seeds", "variants", "leaderboard"}
+    assert set(FIGURES) - names() == {"training_seeds", "variants", "leaderboard", "claims"}
     without_els = {"machines": ["is", "ls"]}
     assert names() - names(without_els) == of_els
     assert names() - names({"analyses": []}) == {"learning", "nearest_patches", "consistency"}
     assert "training_seeds" in names(read("config/training_seeds.yaml"))
     assert "variants" in names(read("config/ablations.yaml"))
     assert "leaderboard" in names({"analyses": ["leaderboard"]})
+    assert "claims" in names({"analyses": ["claims"]})
     assert [*experiment(without_els).pages] == ["report", "paper"]
 
 

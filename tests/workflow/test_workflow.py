@@ -24,11 +24,14 @@ from projects import ROOT, copy_project, planned, project_with_pictures, snakema
 from safetensors.torch import load_file
 from snakemake.utils import available_cpu_count
 
+from patchmosaic.datasets.alterations import permuted
+from patchmosaic.datasets.images import load_images
 from patchmosaic.networks.checkpoints import load_checkpoint
 from patchmosaic.publish.names import PAGES
 from patchmosaic.publish.site import write_site
 from patchmosaic.sampling.samples import join_shards, load_samples, save_samples
 from patchmosaic.sampling.trajectories import load_trajectories
+from patchmosaic.tables.claims import CLAIMS, UNTESTED
 
 pytestmark = pytest.mark.workflow
 
@@ -248,6 +251,48 @@ def test_leaderboard_is_added_to_a_report(own_run, tmp_path):
     assert '<section id="leaderboard">' in page
     assert "../tables/leaderboard.csv" in page
     assert "<h3>Leaderboard</h3>" in page
+
+
+def test_claims_are_decided_of_a_finished_run(own_run, tmp_path):
+    """With another network of altered images, of which only its gradients are asked."""
+    folder = shutil.copytree(own_run.folder, tmp_path / "copy")
+    config, name = yaml.safe_load((folder / own_run.configs[0]).read_text()), "tiny-resnet-circular"
+    override = {
+        "analyses": ["claims"],
+        "evaluate": [name, "moved"],
+        "datasets": {"moved": config["datasets"]["tiny"] | {"altered": "permuted"}},
+        "networks": {"moved": config["networks"][name] | {"dataset": "moved"}},
+    }
+    (folder / "claims.yaml").write_text(yaml.safe_dump(override))
+    arguments = (
+        *("own results/tables/claims.csv", "own results/figures/claims.png"),
+        *("--configfile", *own_run.configs, "claims.yaml"),
+    )
+    jobs = planned(snakemake(folder, "-n", *arguments))
+    assert jobs["claim_gradients"] == 2
+    assert jobs["train"] == jobs["claim_steps"] == jobs["claim_scales"] == 1
+    assert not {"calibrate", "sample_machine", "sample_network", "claim_training"} & set(jobs)
+    snakemake(folder, *arguments)
+    results = folder / "own results"
+    tests = pd.read_csv(results / "tables/claims_tests.csv")
+    assert (tests["seeds"] == 3).all()
+    assert tests["claim"].value_counts().to_dict() == {
+        "architecture": 1,
+        "equivariance": 2,
+        "middle": 4,
+        "noised": 2,
+        "final": 2,
+    }
+    verdicts = pd.read_csv(results / "tables/claims.csv").set_index("claim")["verdict"]
+    assert list(verdicts.index) == list(CLAIMS)
+    assert set(verdicts[verdicts == UNTESTED].index) == set(CLAIMS) - set(tests["claim"])
+    plain, moved = (
+        load_images(folder / f"own data/prepared/{dataset}-8-train.npz")
+        for dataset in ("tiny", "moved")
+    )
+    np.testing.assert_array_equal(permuted(plain.images), moved.images)
+    hybrids = pd.read_csv(results / f"claims/hybrids/{name}.csv")
+    assert hybrids.groupby(["first", "switch"]).size().tolist() == [3] * 8
 
 
 def test_published_protocol_is_sampled_and_followed(own_run, tmp_path):
