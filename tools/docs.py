@@ -624,9 +624,9 @@ def disputed_claims(numbers: Numbers) -> str:
     """A sentence on each disputed claim: what becomes of it, and by which numbers."""
     claims, tests = numbers.table("claims"), numbers.table("claims_tests")
     lines = [f"Over {claims['seeds'].min():.0f} noise seeds of each network:\n"]
-    for i, claim in enumerate(claims.fillna({"against": ""}).to_dict("records"), 1):
+    for i, claim in enumerate(claims.fillna({"disputed": ""}).to_dict("records"), 1):
         own = tests[tests["claim"] == claim["claim"]].sort_values("difference", kind="stable")
-        against = f"; against it: {claim['against']}" * bool(claim["against"])
+        against = f"; against it: {claim['disputed']}" * bool(claim["disputed"])
         text = claim["text"][0].upper() + claim["text"][1:]
         said = f"{i}. **{text}** ({claim['by']}{against}): **{claim['verdict']}**."
         if len(own):
@@ -634,8 +634,8 @@ def disputed_claims(numbers: Numbers) -> str:
             found = [f"{_difference(row)} ({row['test']}; {row['network']})" for row in ends]
             of = "test" if len(own) == 1 else "tests"
             said += (
-                f" Of {len(own)} {of} {claim[FOR]} for it, {claim[AGAINST]} against it, "
-                f"{claim[OPEN]} not separated; from {found[0]} to {found[1]}."
+                f" Of {len(own)} {of}, for it: {claim[FOR]}, against it: {claim[AGAINST]}, not "
+                f"separated: {claim[OPEN]}; from {found[0]} to {found[1]}."
             )
         lines.append(said)
     return "\n".join(lines)

@@ -117,7 +117,7 @@ CLAIMS = {
         "difference within the margin?",
     ),
     "final": Claim(
-        "r of final images is the measure",
+        "the measure is r of final images",
         _KAMB,
         "errors compound on the way; r sees little of details",
         "r of single predictions at the network's x_t - along the machine's own way; r - r of "
@@ -371,7 +371,7 @@ def decided(tests: pd.DataFrame) -> pd.DataFrame:
         tests: as :func:`judged` makes it.
 
     Returns:
-        claim, text, by, against, test, verdict, tests, FOR, AGAINST and OPEN (their numbers),
+        claim, text, by, disputed, test, verdict, tests, FOR, AGAINST and OPEN (their numbers),
         least, least_low, least_high and greatest with the same (the tests of the least and of the
         greatest difference), seeds (the fewest of a test), source.
     """
@@ -383,7 +383,7 @@ def decided(tests: pd.DataFrame) -> pd.DataFrame:
             "claim": name,
             "text": claim.text,
             "by": claim.by,
-            "against": claim.against,
+            "disputed": claim.against,
         }
         row |= {"test": claim.test, "verdict": _verdict(counts), "tests": len(own), **counts}
         for which, find in (("least", np.argmin), ("greatest", np.argmax)):

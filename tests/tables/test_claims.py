@@ -114,6 +114,8 @@ def test_verdicts_follow_from_the_tests():
     assert (pca["tests"], pca[FOR], pca[AGAINST], pca[OPEN], pca["seeds"]) == (2, 0, 2, 0, N)
     assert pca["least_low"] < pca["least"] < -0.19 < -0.11 < pca["greatest"] < pca["greatest_high"]
     assert pd.isna(found.loc["attention", "least"])
+    words = [claim.against for claim in CLAIMS.values()]
+    assert found["disputed"].tolist() == words
 
 
 def agreement(**medians):
