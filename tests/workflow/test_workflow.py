@@ -239,13 +239,13 @@ def test_own_images_are_trained_calibrated_and_compared(own_results):
 
 
 def test_leaderboard_is_added_to_a_report(own_run, tmp_path):
-    """To a finished run, of which nothing else is made again."""
+    """To a finished run, of which nothing else is made again but pages that now lead to it."""
     folder = shutil.copytree(own_run.folder, tmp_path / "copy")
     analyses = read("config.yaml")["analyses"]
     (folder / "ranked.yaml").write_text(yaml.safe_dump({"analyses": [*analyses, "leaderboard"]}))
     arguments = ("--configfile", *own_run.configs, "ranked.yaml", "--until", "report")
     rules = set(planned(snakemake(folder, "-n", *arguments)))
-    assert rules == {"leaderboard", "figure_leaderboard", "report"}
+    assert rules == {"leaderboard", "figure_leaderboard", "paper_tables", "report"}
     snakemake(folder, *arguments)
     page = (folder / "own results/report/index.html").read_text()
     assert '<section id="leaderboard">' in page
