@@ -327,7 +327,32 @@ def found_against(numbers: Numbers) -> str:
             f"There is one training per row; {spread['networks'].iloc[0]} trainings of the MNIST "
             f"ResNet have, in 20 steps, medians of {span((least, greatest), 3)}.",
             circular_mnist(numbers),
+            own_layers(numbers),
+            simple_predictors(numbers),
         )
+    )
+
+
+def own_layers(numbers: Numbers) -> str:
+    """What is known of networks of the paper's own layers."""
+    els = headline(numbers.paper_networks, numbers.paper).query("machine == 'els'")
+    rows = [
+        f"{network} at {' and '.join(f'{r:.2f}' for r in group['pearson_r'])} in "
+        f"{' and '.join(map(str, group['network_steps']))} steps"
+        for network, group in els.groupby("network")
+    ]
+    return (
+        "The paper's own layers, narrower and trained for less than the paper's, agree far less so "
+        f"far: {listed(rows)} ([more](docs/results.md#the-papers-layers))."
+    )
+
+
+def simple_predictors(numbers: Numbers) -> str:
+    """Whether ELS is above a Wiener filter beside the small networks of the claims."""
+    claim = numbers.table("claims").set_index("claim").loc["simple"]
+    return (
+        f"Beside small networks {claim['for']} of {claim['tests']} tests say that ELS is closer "
+        f"than a Wiener filter and {claim['against']} the contrary ([claims](docs/claims.md))."
     )
 
 
