@@ -29,6 +29,7 @@ WITH_TORCH = {  # they run machines or networks, or read what is kept as tensors
     "figure_denoising",
     "figure_mosaics",
     "figure_patch_origins",
+    "gradients",
     "jacobians",
     "learning_curve",
     "nearest_patches",
@@ -38,7 +39,10 @@ WITH_TORCH = {  # they run machines or networks, or read what is kept as tensors
     "own_machine",
     "sample_machine",
     "sample_network",
+    "scales",
+    "steps",
     "train",
+    "training",
     "trajectories",
     "trajectory_tables",
 }
