@@ -21,9 +21,10 @@ from patchmosaic.publish.manifest import NAME, content_digest, read_manifest
 from patchmosaic.publish.names import NAMES
 from patchmosaic.publish.pages import CLAIM, COLOURS, QUESTION, opening
 from patchmosaic.system.files import sha256_of
+from patchmosaic.tables import claims
 from patchmosaic.tables import equivalence as equivalences
 from patchmosaic.tables.committed import compare, load_committed
-from patchmosaic.tables.headline import DESCRIPTION, count_verdicts, verdicts
+from patchmosaic.tables.headline import DESCRIPTION, RUN, count_verdicts, verdicts
 from patchmosaic.tables.orderings import tally
 from patchmosaic.tables.paper import Paper, load_paper
 from patchmosaic.tables.paper_tables import REPORTED
@@ -34,6 +35,7 @@ PAPER, COMMITTED = "numbers/paper.yaml", "numbers/committed.yaml"
 PROTOCOL = "numbers/protocol.yaml"
 INTERVALS = "patchmosaic/analysis/intervals.py"
 BENCHMARKS = "benchmarks/*.tsv"
+SHARE = ["share", "share_low", "share_high"]  # of seeds of low agreement
 KINDS_OF_JOBS = 8  # that the table of costs tells apart
 
 # What an experiment may leave out: its files, and how to have them.
@@ -41,6 +43,10 @@ OPTIONAL = {
     "tables/leaderboard.csv": (
         "a leaderboard of predictors",
         "config/leaderboard.yaml has one; or name leaderboard among the analyses",
+    ),
+    "tables/claims.csv": (
+        "the disputed claims of the literature",
+        "config/claims.yaml has them; or name claims among the analyses",
     ),
     "tables/variants.csv": ("controls and ablations", "config/ablations.yaml has some"),
     "tables/training_seeds.csv": (
@@ -207,9 +213,11 @@ def gather(results: Path, project: Path, figures: Iterable[Mapping[str, str]]) -
     _claimed(content, paper)
     _differences(content, paper)
     _agreement(content)
+    _tails(content)
     _beside_paper(content)
     _equivalence(content)
     _leaderboard(content)
+    _claims(content)
     _controls(content)
     _more(content)
     _cost(content)
@@ -439,6 +447,46 @@ def _agreement(c: Content) -> None:
     )
 
 
+def _tails(c: Content) -> None:
+    """How far the agreement of single seeds falls below the medians."""
+    file = "tables/tails.csv"
+    table = c.read(file)
+    els = table[table["machine"] == "els"]
+    if els.empty:
+        return
+    low, least = f"{els['low'].iloc[0]:g}", els.loc[els["lowest"].idxmin()]
+    c.value("tails.low", low, file)
+    c.value("tails.shares", _shares(els["share"]), file)
+    c.value("tails.lowest", _number(least["lowest"]), file)
+    c.value("tails.seed", least["lowest_seed"], file)
+    c.value("tails.where", f"{least['network']} in {least['network_steps']} steps", file)
+    shown = [machine for machine in REPORTED if machine in set(table["machine"])]
+    by_run = table.set_index(RUN)[SHARE]
+    c.table(
+        "tails",
+        (
+            *("network", ">steps", ">seeds"),
+            *(f">{label(machine)} below {low}" for machine in shown),
+            *(">lower decile of ELS", ">lowest of ELS", ">its seed"),
+        ),
+        [
+            (
+                row["network"],
+                str(row["network_steps"]),
+                str(row["seeds"]),
+                *(
+                    _interval(*by_run.loc[(row["network"], row["network_steps"], machine)])
+                    for machine in shown
+                ),
+                *(_number(row[key]) for key in ("lower_decile", "lowest")),
+                str(row["lowest_seed"]),
+            )
+            for row in els.to_dict("records")
+        ],
+        file,
+    )
+
+
 def _beside_paper(c: Content) -> None:
     """The paper's tables 1 and 2 with ours."""
     file = "tables/paper.csv"
@@ -556,6 +604,38 @@ def _leaderboard(c: Content) -> None:
                 format_number(row["seconds"], ".1f"),
             )
             for row in rows.to_dict("records")
+        ],
+        file,
+    )
+
+
+def _claims(c: Content) -> None:
+    """What becomes of claims that the literature disputes."""
+    file = "tables/claims.csv"
+    if not c.find(file):
+        return
+    table = c.read(file)
+    c.value("claims.count", len(table), file)
+    c.value("claims.seeds", table["seeds"].min(), file)
+    for verdict in claims.VERDICTS:
+        name = verdict.replace(" ", ".")
+        c.value(f"claims.{name}", int((table["verdict"] == verdict).sum()), file)
+    sides = (claims.FOR, claims.AGAINST, claims.OPEN)
+    c.table(
+        "claims",
+        ("claim", "by", "verdict", *(f">{side}" for side in sides), ">from", ">to"),
+        [
+            (
+                row["text"],
+                row["by"],
+                row["verdict"],
+                *(str(row[side]) for side in sides),
+                *(
+                    _interval(*(row[end + part] for part in ("", "_low", "_high")))
+                    for end in ("least", "greatest")
+                ),
+            )
+            for row in table.to_dict("records")
         ],
         file,
     )

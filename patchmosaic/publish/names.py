@@ -16,6 +16,7 @@ NAMES = {
     "tails": "Low agreement",
     "paired": "Paired comparisons",
     "creativity": "Creativity",
+    "claims": "Disputed claims",
     "controls": "Controls",
     "committed": "Committed numbers",
     "provenance": "Provenance",

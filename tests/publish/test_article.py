@@ -130,6 +130,27 @@ def test_values_of_the_results_are_said(made):
             assert words in text
 
 
+def test_least_agreement_and_disputed_claims_are_said(made):
+    text, values = text_of(made.pdf).replace("\u200b", ""), made.content["values"]
+    tails = pd.read_csv(made.folder / "tables/tails.csv").query("machine == 'els'")
+    least = tails.loc[tails["lowest"].idxmin()]
+    assert values["tails.lowest"]["text"] == f"{least['lowest']:.2f}"
+    where = f"seed {least['lowest_seed']} of {least['network']} in {least['network_steps']} steps"
+    said = f"and the lowest, {least['lowest']:.2f}, is {where}"
+    assert said.replace("-", "") in text.replace("-", "")  # long names are broken at hyphens
+    if made.kind is bare:
+        assert "Disputed claims" not in text
+        assert "the disputed claims of the literature (config/claims.yaml has them" in text
+        return
+    claims = pd.read_csv(made.folder / "tables/claims.csv")
+    counts = claims["verdict"].value_counts()
+    assert f"Each of {len(claims)} claims was broken into paired tests" in text
+    assert f"{counts['holds']} hold in all of their tests and" in text
+    assert f"{counts['undecided']} are undecided" in text
+    for claim in claims["text"]:
+        assert claim in text
+
+
 def test_article_opens_with_the_statement_of_all_pages(made):
     headline, paired = (
         pd.read_csv(made.folder / f"tables/{name}.csv") for name in ("headline", "paired")
