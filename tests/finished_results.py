@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pandas as pd
+import yaml
 from matplotlib.figure import Figure
 
 from patchmosaic.analysis.agreement import paired_differences
@@ -33,7 +34,9 @@ NETWORKS = ("mnist-resnet-zeros", "fashion_mnist-unet-zeros")
 LONG = "a_network_of_ones_own_whose_name_leaves_little_room-resnet-zeros"
 DRAWN = ("headline", "scatter", "scales", "trajectories", "novelty", "consistency", "learning")
 
+
 FULL = {"evaluate": [*NETWORKS], "seeds": {"evaluation": {"count": 20}}}  # over config.yaml
+WHOLE = yaml.safe_load((ROOT / "config/paper.yaml").read_text(encoding="utf-8"))
 
 
 def agreement(networks, steps, seeds):
@@ -101,9 +104,12 @@ def finish(folder, config):
     write_manifest(folder / NAME, content)
 
 
-def full(folder, more=None):
-    """Results with all that an article may show, and other files: their texts by name."""
-    rows = agreement(NETWORKS, (20, 150), 20)
+def full(folder, more=None, override=FULL):
+    """Results with all that an article may show, and other files: their texts by name.
+
+    Of the networks and seeds with which an experiment overrides config.yaml.
+    """
+    rows = agreement(override["evaluate"], (20, 150), override["seeds"]["evaluation"]["count"])
     write_tables(folder, rows)
     variants = pd.DataFrame(
         {"network": NETWORKS[0], "network_steps": 20, "variant": name, "kind": kind, "seeds": 20}
@@ -156,7 +162,7 @@ def full(folder, more=None):
         (folder / kind).mkdir(exist_ok=True)
         shutil.copy(ROOT / f"checkpoints/{name}.json", folder / f"networks/{name}.json")
     figures = draw(folder, [*DRAWN, *(f"pairs-{name}-150" for name in NETWORKS)])
-    config, _ = completed(ROOT, FULL)
+    config, _ = completed(ROOT, override)
     for name, text in (more or {}).items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text)

@@ -539,27 +539,20 @@ def _equivalence(c: Content) -> None:
         ],
         file,
     )
-    c.table(
-        "equivalence",
-        (
-            *("network", ">steps", "machine", ">trainings", ">seeds", ">r", ">paper"),
-            *(">difference", ">p", "verdict"),
-        ),
-        [
-            (
-                row["network"],
-                str(row["network_steps"]),
-                label(row["machine"]),
-                *(str(row[key]) for key in ("trainings", "seeds")),
-                *(_number(row[key]) for key in ("pearson_r", "paper")),
-                _interval(row["difference"], row["low"], row["high"]),
-                _p_value(row["p_value"]),
-                row["verdict"],
-            )
-            for row in table.to_dict("records")
-        ],
-        file,
-    )
+    machines = [machine for machine in REPORTED if machine in set(table["machine"])]
+    rows = []
+    for (network, steps), run in table.groupby(RUN[:2], sort=False):
+        of = {row["machine"]: row for row in run.to_dict("records")}
+        cells = [_with_verdict(of[machine]) if machine in of else "" for machine in machines]
+        trainings, seeds = (run[key].iloc[0] for key in ("trainings", "seeds"))
+        rows.append((network, str(steps), str(trainings), str(seeds), *cells))
+    titles = ("network", ">steps", ">trainings", ">seeds")
+    c.table("equivalence", (*titles, *(f">{label(machine)}" for machine in machines)), rows, file)
+
+
+def _with_verdict(row: Mapping) -> list[str]:
+    number, interval = _interval(row["difference"], row["low"], row["high"])
+    return [number, f"{interval} {row['verdict']}"]
 
 
 def _paper_row(row: Mapping) -> list[str | list[str]]:

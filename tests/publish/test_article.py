@@ -13,7 +13,7 @@ import pypdfium2
 import pypdfium2.raw as pdfium
 import pytest
 import yaml
-from finished_results import DRAWN, bare, full
+from finished_results import DRAWN, WHOLE, bare, full
 
 from patchmosaic.publish import article
 from patchmosaic.publish.article_content import ArticleError, gather
@@ -72,6 +72,12 @@ def test_same_results_give_the_same_bytes(made):
 
 def test_pages_are_six_to_ten(made):
     assert 6 - 2 * (made.kind is bare) <= len(opened(made.pdf)) <= 10
+
+
+def test_pages_of_the_whole_paper_are_at_most_ten(tmp_path):
+    content = gather(tmp_path, ROOT, full(tmp_path, override=WHOLE))
+    assert len(content["tables"]["equivalence"]["rows"]) == 2 * len(WHOLE["evaluate"])
+    assert len(opened(article.typeset(content, tmp_path))) <= 10
 
 
 def test_every_number_leads_to_its_file_rule_and_digest(made):
