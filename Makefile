@@ -15,16 +15,19 @@ RESULTS ?= results
 CRATE ?= dist/results.zip
 SITE ?= dist/site
 
+# All that this process may use: a container may have fewer than its computer.
+CORES ?= $$($(BIN)/python -m patchmosaic.system.limits)
+
 DEMO := results/demo
 
 .PHONY: reproduce demo report article test test-quick test-slurm lint verify crate site readme clean-environment
 
 reproduce: .venv/ready
-	$(BIN)/python -m snakemake --cores all; status=$$?; \
+	$(BIN)/python -m snakemake --cores $(CORES); status=$$?; \
 	$(BIN)/python tools/show_headline.py && exit $$status
 
 demo: .venv/ready
-	$(BIN)/python -m snakemake --cores all $(DEMO)/figures/pairs-mnist-resnet-zeros-20.png --configfile config/demo.yaml
+	$(BIN)/python -m snakemake --cores $(CORES) $(DEMO)/figures/pairs-mnist-resnet-zeros-20.png --configfile config/demo.yaml
 	@$(BIN)/python tools/show_demo.py $(DEMO)
 
 test: .venv/triton .venv/axe lint
@@ -38,10 +41,10 @@ test-slurm: .venv/slurm
 	PATCHMOSAIC_SLURM="$${PATCHMOSAIC_SLURM:-always}" $(BIN)/python -m pytest -s tests/workflow/test_slurm.py
 
 report: .venv/ready
-	$(BIN)/python -m snakemake --cores all results/report/index.html
+	$(BIN)/python -m snakemake --cores $(CORES) results/report/index.html
 
 article: .venv/ready
-	$(BIN)/python -m snakemake --cores all results/article/article.pdf
+	$(BIN)/python -m snakemake --cores $(CORES) results/article/article.pdf
 
 lint: .venv/ready
 	$(BIN)/python -m ruff check .

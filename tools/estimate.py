@@ -10,7 +10,6 @@ import os
 import sys
 from pathlib import Path
 
-import psutil
 from snakemake.api import SnakemakeApi
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import (
@@ -25,6 +24,7 @@ BUSY = 1.5  # times the cores, of the load of a computer
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))  # the package and the workflow beside this file
 
+from patchmosaic.system import limits  # noqa: E402
 from workflow.estimate import (  # noqa: E402
     KEPT,
     Estimate,
@@ -78,7 +78,7 @@ def estimate(
     path, here = experiment.data / KEPT, measured_here(ROOT)
     answers = {} if again else kept_costs(path, here)
     if missing := found.missing(answers):
-        if (load := os.getloadavg()[0]) > BUSY * len(os.sched_getaffinity(0)):
+        if (load := os.getloadavg()[0]) > BUSY * limits.cores():
             print(
                 f"note: the load of this computer is {load:.1f}, and costs measured now are more "
                 "than those of a run alone; --again measures anew",
@@ -93,7 +93,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("targets", nargs="*", help="files or rules; by default all results")
     parser.add_argument("--configfile", nargs="+", type=Path, default=[], help="over config.yaml")
-    parser.add_argument("--cores", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--cores", type=int, default=limits.cores())
     parser.add_argument("--forceall", action="store_true", help="also what has been made")
     parser.add_argument("--again", action="store_true", help="measure anew what costs are kept of")
     chosen = parser.parse_args()
@@ -104,5 +104,5 @@ if __name__ == "__main__":
     except (WorkflowError, RuntimeError, OSError) as error:
         sys.exit(f"error: {error}")
     print(total.table, total.line, sep="\n\n")
-    if reason := total.too_large(psutil.virtual_memory().total):
+    if reason := total.too_large(limits.total_memory()):
         print(reason)

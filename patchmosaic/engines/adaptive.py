@@ -30,7 +30,6 @@ results do not depend on the batch, unless audits have all images of a call comp
 from __future__ import annotations
 
 import math
-import os
 import struct
 from concurrent.futures import ThreadPoolExecutor
 
@@ -54,6 +53,7 @@ from patchmosaic.engines.patch_index import (
     PatchIndex,
     Workspace,
 )
+from patchmosaic.system.limits import cores
 from patchmosaic.system.memory import require_memory
 
 GROUPS = 8  # of a subset, whose differences tell its error
@@ -251,7 +251,7 @@ def posterior_sums(
             f"tolerance is {tolerance}: rounding alone may come to half of {LEAST_TOLERANCE}, the "
             "least that can be kept; the engine 'dense' computes in float64"
         )
-    threads = threads or len(os.sched_getaffinity(0))
+    threads = threads or cores()
     search = _Search(bank, alpha_bar, patch_size, boundary, candidates, tolerance, threads)
     return search(x.detach().to("cpu", torch.float32))
 

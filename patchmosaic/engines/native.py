@@ -31,6 +31,7 @@ from torch import Tensor
 
 from patchmosaic.engines import build_native
 from patchmosaic.engines.base import FLOAT32_LEAST_VARIANCE, PosteriorSums
+from patchmosaic.system.limits import cores
 
 NEGLECTED = 1e-6
 """Bound on the weight of all neglected candidates together, relative to the whole."""
@@ -291,7 +292,7 @@ def posterior_sums(
     from_ground = _window_sums(squares, patch_size, wrap=mode != MODES["zeros"]).numpy()
     from_ground -= EXPECTED * patch_size**2 * channels
 
-    workers = threads or len(os.sched_getaffinity(0))
+    workers = threads or cores()
     # Parts do not depend on the threads, and are summed in their order: neither does the result.
     each = max(-(-len(bank) // PARTS), FEWEST_IMAGES)
     parts = list(itertools.product(range(0, len(bank), each), range(0, n_queries, QUERIES_A_PART)))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import psutil
+from patchmosaic.system.limits import available_memory
 
 
 def require_memory(needed: int, what: str) -> None:
     """Raise MemoryError, naming ``what`` and the bytes, where so many are not to be had."""
-    available = psutil.virtual_memory().available
+    available = available_memory()
     if needed > available:
         raise MemoryError(
             f"{what} would take {needed:,} bytes of memory, and {available:,} are available; take "

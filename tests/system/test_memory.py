@@ -1,7 +1,5 @@
 """What does not fit in memory is refused before it is made, with the bytes that it needs."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 
@@ -16,7 +14,7 @@ IMAGES = torch.zeros(10, 1, 8, 8)
 
 @pytest.fixture
 def little_memory(monkeypatch):
-    monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: SimpleNamespace(available=1000))
+    monkeypatch.setattr(memory, "available_memory", lambda: 1000)
 
 
 @pytest.mark.usefixtures("little_memory")

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from importlib.util import find_spec
 
-import psutil
 from snakemake.exceptions import WorkflowError
 
 # The folder of the project's Snakefile, which another workflow may use as a module.
@@ -42,6 +41,7 @@ from patchmosaic.publish.manifest import (
     portable_config,
     source_digests,
 )
+from patchmosaic.system import limits
 from workflow.checks import ConfigError, validate_config
 from workflow.code_digest import code_digest
 from workflow.config_files import completed
@@ -92,7 +92,7 @@ if workflow.is_main_process:
 
 # A cluster's machines may have more.
 if not workflow.remote_exec and workflow.resource_settings.nodes is None:
-    if reason := E.too_large(psutil.virtual_memory().total // 2**20):
+    if reason := E.too_large(limits.total_memory() // 2**20):
         raise WorkflowError(f"the config cannot be run: {reason}")
 
 
@@ -131,7 +131,8 @@ def shared_cores(jobs, mem_mb):
     cores = None if elsewhere else settings.cores
     if cores is None:
         return MOST_THREADS
-    return threads_each(jobs, mem_mb, cores, psutil.virtual_memory().total // 2**20)
+    cores = min(cores, limits.cores())
+    return threads_each(jobs, mem_mb, cores, limits.total_memory() // 2**20)
 
 
 def config_files():
@@ -181,6 +182,12 @@ def tell_estimate():
     elsewhere = workflow.remote_exec or settings.nodes is not None
     if not workflow.is_main_process or elsewhere or settings.cores is None:
         return
-    memory = psutil.virtual_memory().total
+    memory = limits.total_memory()
+    if settings.cores > (allowed := limits.cores()):
+        print(
+            f"note: of the {settings.cores} cores asked for, this process may use {allowed}: "
+            f"--cores {allowed} asks for no more",
+            file=sys.stderr,
+        )
     if said := first_lines(E, plan_of(workflow.dag), PROJECT, settings.cores, memory):
         print(said, file=sys.stderr)
