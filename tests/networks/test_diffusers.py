@@ -1,7 +1,9 @@
 """Networks of the diffusers library: x_0 as the library has it, and what is refused by name."""
 
+import importlib.util
 import json
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -20,6 +22,8 @@ from patchmosaic.sampling.schedule import COSINE_STRETCH
 from patchmosaic.system.records import RecordError
 
 diffusers = pytest.importorskip("diffusers")
+
+ROOT = Path(__file__).parents[2]
 
 
 def made_unet(**settings):
@@ -223,3 +227,18 @@ def test_images_must_be_those_of_the_model(tmp_path):
 def test_a_model_of_the_hub_needs_a_commit():
     with pytest.raises(RecordError, match="revision is 'main', expected the 40 digits of a commit"):
         fetch_model("owner/name", "main")
+
+
+def test_documented_training_gives_a_network_that_is_covered(tmp_path):
+    spec = importlib.util.spec_from_file_location("example", ROOT / "docs/diffusers_model.py")
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    images, labels = torch.rand(2 * example.BATCH, 3, 16, 16) * 2 - 1, torch.arange(128) % 2
+    example.train(images, labels, 2, tmp_path / "model", epochs=1)
+    network, config, _ = loaded(tmp_path / "model")
+    assert config["num_class_embeds"] == 2
+    assert network.predicts == "noise"
+    with torch.no_grad():
+        noise = network(images[:3], torch.full((3,), 0.5), labels[:3])
+    assert noise.shape == images[:3].shape
+    assert noise.isfinite().all()
