@@ -68,13 +68,16 @@ site: .venv/ready
 readme: .venv/ready
 	$(BIN)/python tools/docs.py
 
-# The environment is complete when the file .venv/ready is there.
+# The environment is complete when the file .venv/ready is there. Packages are compiled at once, on all cores: where
+# Python is told to write no bytecode, as in many containers, every job would compile them anew. Some packages
+# have files for other versions of Python, which are passed over.
 .venv/ready: pyproject.toml constraints.txt setup.py build_backend.py \
 		patchmosaic/engines/build_native.py $(wildcard patchmosaic/engines/*.c)
 	@echo 'Setting up .venv: packages, then the native engine (half a minute of processor time)'
 	$(PYTHON) -m venv .venv
 	@began=$$(date +%s); \
 	$(BIN)/python -m pip install --no-compile --constraint constraints.txt --editable '.[workflow,dev]' && \
+	{ $(BIN)/python -m compileall -qq -j 0 .venv/lib || true; } && \
 	echo "Set up in $$(($$(date +%s) - began)) s"
 	@$(BIN)/python tools/check_engine.py
 	@touch $@
