@@ -16,6 +16,7 @@ from patchmosaic.publish.pages import Opening, opening
 from patchmosaic.publish.paper_page import render_paper
 from patchmosaic.publish.report import Provenance, ReportFigure, render_report
 from patchmosaic.sampling.schedule import reverse_times
+from patchmosaic.sampling.trajectories import follow
 from patchmosaic.tables.committed import compare, load_committed
 from patchmosaic.tables.paper_tables import beside_paper
 from workflow.config_files import completed
@@ -62,7 +63,13 @@ def exploration(seed, boundary="zeros", channels=1, label="", images=7):
         torch.from_numpy(part / 127.5 - 1), boundary=boundary, engine="dense"
     )
     noise = torch.from_numpy(random.standard_normal((1, channels, SIZE, SIZE)))
-    found = explore(machine, lambda x, _: 0.5 * x, noise, TIMES, SCALES, 3, TOP)
+    followed = {
+        name: follow(
+            lambda x, _, share=share: share * x + (0.5 - share) * x.roll(1, 3), noise, TIMES
+        )
+        for name, share in {"network": 0.5, "own_one": 0.25, "wiener": 0.75}.items()
+    }
+    found = explore(machine, followed, SCALES, 3, TOP, len(TIMES) - 1)
     ids = 100 + np.arange(images)
     return Exploration(seed=seed, label=label, part=part, ids=ids, bank_images=70_000, **found)
 

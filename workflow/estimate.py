@@ -749,7 +749,6 @@ class _Work:
         call = self.own_call(name, self.e.config["bank"]["images"])
         part = call and call._replace(images=min(call.images, p["images"]))
         asked = [(t, size, p["seeds"]) for t, size in steps]
-        yield self.network(name, p["seeds"] * len(steps))
         yield self.machine(name, "els", p["engine"], part, asked, p["candidates"])
         shown = [steps[i][1] for i in evenly(len(steps), p["moments"])] * p["seeds"]
         yield self.origins(name, part, shown, p["candidates"])

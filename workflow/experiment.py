@@ -38,6 +38,9 @@ BYTES_READ = 5  # of each value of images, at least, where they are computed wit
 
 KEPT_TRAJECTORIES = 10  # seeds whose trajectories are kept, at most
 
+EXPLORED = {"images": 300, "moments": 7, "top": 6}  # of the explorer: searched, shown, named
+MOST_PAGE_BYTES = 20_000_000  # of the explorer's page
+
 
 class Experiment:
     """What a config describes, with every path as the rules name it.
@@ -593,6 +596,16 @@ class Experiment:
         return {page: self.results / file for page, file in PAGES.items() if not left_out.get(page)}
 
     @property
+    def explored_seeds(self) -> int:
+        """How many of the first seeds the explorer shows: two where its page has room, else one."""
+        sides = [self.config["datasets"][self.dataset(name)]["size"] for name in self.networks]
+        size = sum(
+            explorer_bytes(self.values(name), side**2, len(self.machines))
+            for name, side in zip(self.networks, sides, strict=True)
+        )
+        return 2 if 2 * size <= MOST_PAGE_BYTES else 1
+
+    @property
     def more_tables(self) -> dict[str, str]:
         """Tables beside those of agreement: path relative to the report, and what each holds."""
         found = {
@@ -733,6 +746,18 @@ def memory_for(usual_mb: int, images: int | None, channels: int, size: int) -> i
     """
     more = (images or 0) * channels * size**2 - USUAL_VALUES
     return usual_mb + max(more, 0) * BYTES_A_VALUE // 2**20
+
+
+def explorer_bytes(values: int, pixels: int, machines: int) -> int:
+    """Of one network and seed in the explorer's page, where no image can be compressed.
+
+    Args:
+        values, pixels: of an image.
+        machines: whose images are shown beside the network's and the explored machine's.
+    """
+    images = EXPLORED["images"] + 2 * EXPLORED["moments"] * (2 + machines)
+    of_a_pixel = EXPLORED["moments"] * (8 * EXPLORED["top"] + 4)  # candidates and their weights
+    return (values * images + pixels * of_a_pixel) * 4 // 3 + 20_000  # in base64, and the words
 
 
 def has_snapshots(name: str, checkpoints: Path) -> bool:

@@ -1,25 +1,25 @@
 """The mosaic explorer: which training patches made a pixel of the ELS machine.
 
-Machine and network start from the same noise. The machine's bank is a random part of the training
-images, which it searches whole at every pixel, so what the page shows is exact for the machine that
-it shows.
+It starts from the same noise as the network and every machine of the experiment. Its bank is a
+random part of the training images, which it searches whole at every pixel, so what the page shows
+is exact for the machine that it shows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from patchmosaic.analysis.patch_origins import provenance
 from patchmosaic.machines.local import EquivariantLocalScoreMachine
-from patchmosaic.sampling.sampler import machine_x0
+from patchmosaic.machines.registry import ordered
+from patchmosaic.sampling.sampler import machine_x0, sample, visited_times
 from patchmosaic.sampling.scales import scale_at
 from patchmosaic.sampling.schedule import alpha_bar
-from patchmosaic.sampling.trajectories import follow
+from patchmosaic.sampling.trajectories import Trajectory, gathered
 
 
 def random_part(candidates: np.ndarray, count: int) -> np.ndarray:
@@ -34,39 +34,48 @@ def random_part(candidates: np.ndarray, count: int) -> np.ndarray:
 
 def explore(
     machine: EquivariantLocalScoreMachine,
-    network: Callable[[Tensor, float], Tensor],
-    noise: Tensor,
-    times: list[float],
+    followed: Mapping[str, Trajectory],
     scales: dict[float, int],
     moments: int,
     top: int,
+    steps: int,
+    start: str = "full",
+    protocol: str = "ours",
 ) -> dict[str, Any]:
-    """Follow both from one seed, and find the candidates of each pixel at some of the times.
+    """Follow the machine beside the others from one seed; find the candidates of each pixel.
 
     Args:
         machine: without labels.
-        network: its predicted x_0 as a function of ``(x_t, t)``.
-        noise: (1, C, H, W).
-        times: of the reverse process, as
-            :func:`patchmosaic.sampling.schedule.reverse_times` gives them.
+        followed: of one image each, from the same noise; that of "network" among them.
         scales: locality scale P in pixels at each time.
         moments: how many of the times to show, at most, first and last among them.
         top: K, how many candidates to name.
+        steps, start, protocol: of :func:`patchmosaic.sampling.sampler.sample`, the others' too.
 
     Returns:
         The fields of :class:`Exploration` that follow from these.
     """
-    shown = np.unique(np.linspace(0, len(times) - 2, moments).round().astype(int))
-    both = [
-        follow(predict, noise, times) for predict in (network, machine_x0(machine, None, scales))
-    ]
-    network_images, machine_images = (
-        torch.stack([t.states[shown, 0], t.means[shown, 0]], 1).numpy() for t in both
+    times, visited = visited_times(steps, start, protocol), []
+    final = sample(
+        machine_x0(machine, None, scales),
+        followed["network"].states[0],
+        steps,
+        start,
+        description="explorer",
+        observe=lambda _, *pair: visited.append(pair),
+        protocol=protocol,
     )
+    ours = gathered(times, visited, final)
+    shown = np.unique(np.linspace(0, len(times) - 2, moments).round().astype(int))
+
+    def frames(trajectory: Trajectory) -> np.ndarray:
+        return torch.stack([trajectory.states[shown, 0], trajectory.means[shown, 0]], 1).numpy()
+
+    others = ordered(name for name in followed if name != "network")
     sizes = [scale_at(scales, times[i]) for i in shown]
     found = [
         provenance(
-            both[1].states[i, 0],
+            ours.states[i, 0],
             machine.images,
             alpha_bar(times[i]),
             size,
@@ -82,8 +91,10 @@ def explore(
         "step": shown,
         "times": np.array(times)[shown],
         "patch_sizes": np.array(sizes),
-        "network": network_images,
-        "machine": machine_images,
+        "network": frames(followed["network"]),
+        "machine": frames(ours),
+        "names": np.array(others, dtype=str),
+        "others": np.stack([frames(followed[name]) for name in others]),
     } | {
         name: torch.stack([getattr(p, name) for p in found]).numpy()
         for name in ("image", "row", "col", "weight", "entropy")

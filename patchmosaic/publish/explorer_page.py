@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image
 
 from patchmosaic.analysis.agreement import pearson_r
+from patchmosaic.machines.registry import MACHINES, label
 from patchmosaic.publish.pages import Opening, links, template
 from patchmosaic.system.arrays import read_arrays
 
@@ -30,8 +31,9 @@ class Exploration:
 
     seed; label: its class, or "" without classes. steps: of the whole reverse process. step: (T,)
     number of each shown step, from 0. times, patch_sizes: (T,), t and P in pixels. network,
-    machine: (T, 2, C, H, W), x_t and the predicted x_0. part: uint8 (N, C, H, W), the images that
-    are searched. ids: (N,), what names them. bank_images: how many there are to choose from. image,
+    machine: (T, 2, C, H, W), x_t and the predicted x_0. names, others: the experiment's machines,
+    (M,), and the same of each, (M, T, 2, C, H, W). part: uint8 (N, C, H, W), the images that are
+    searched. ids: (N,), what names them. bank_images: how many there are to choose from. image,
     row, col: int (T, K, H, W), candidates among them, the heaviest first. weight: (T, K, H, W),
     shares of the posterior weight. entropy: (T, H, W), in nats.
     """
@@ -44,6 +46,8 @@ class Exploration:
     patch_sizes: np.ndarray
     network: np.ndarray
     machine: np.ndarray
+    names: np.ndarray
+    others: np.ndarray
     part: np.ndarray
     ids: np.ndarray
     bank_images: int
@@ -98,9 +102,9 @@ def render_explorer(
         seeds = []
         for e in of_seeds:
             sheet = sheets.setdefault(_sheet(e.part, COLUMNS), len(sheets))
-            frames = np.stack([e.network, e.machine], 1)  # (T, 2, 2, C, H, W)
+            shown = np.concatenate([e.network[None], e.machine[None], e.others])
+            frames = shown.swapaxes(0, 1)  # (T, 2 + M, 2, C, H, W)
             levels = ((frames.clip(-1, 1) + 1) * 127.5).round().astype(np.uint8)
-            r = pearson_r(e.machine[:, 1], e.network[:, 1])
             seeds.append(
                 {
                     "seed": e.seed,
@@ -109,12 +113,14 @@ def render_explorer(
                     "step": (e.step + 1).tolist(),
                     "t": e.times.tolist(),
                     "patch": e.patch_sizes.tolist(),
-                    "r": [None if np.isnan(v) else round(float(v), 3) for v in r],
+                    "r": [_agreement(predicted, e.network) for predicted in shown[1:]],
                     "searched": len(e.part),
                     "bank": e.bank_images,
                     "ids": e.ids.tolist(),
                     "sheet": sheet,
-                    "frames": _base64(_sheet(levels.reshape(-1, *levels.shape[3:]), 4)),
+                    "frames": _base64(
+                        _sheet(levels.reshape(-1, *levels.shape[3:]), 2 * len(shown))
+                    ),
                     "image": _base64(e.image.astype("<u2").tobytes()),
                     "position": _base64((e.row * e.part.shape[3] + e.col).astype("<u2").tobytes()),
                     "weight": _base64(e.weight.astype("<f4").tobytes()),
@@ -129,6 +135,7 @@ def render_explorer(
                 "height": height,
                 "width": width,
                 "top": of_seeds[0].image.shape[1],
+                "predictors": [_words(name) for name in of_seeds[0].names.tolist()],
                 "seeds": seeds,
             }
         )
@@ -140,6 +147,18 @@ def render_explorer(
     return template("explorer.html.j2").render(
         experiment=experiment, data=data, opening=statement, links=links("explorer", pages)
     )
+
+
+def _words(name: str) -> dict[str, str]:
+    """How the page calls a machine, and what it is."""
+    title = MACHINES[name].title if name in MACHINES else "a machine of your own"
+    return {"label": label(name), "title": title}
+
+
+def _agreement(predicted: np.ndarray, network: np.ndarray) -> list[float | None]:
+    """Pearson r of predictions at each time, of (T, 2, C, H, W); None where it is undefined."""
+    r = pearson_r(predicted[:, 1], network[:, 1])
+    return [None if np.isnan(value) else round(float(value), 3) for value in r]
 
 
 def _sheet(images: np.ndarray, columns: int) -> bytes:

@@ -31,6 +31,11 @@ class Trajectory:
         """The trajectories of the first so many images."""
         return Trajectory(self.times, self.states[:, :count], self.means[:, :count])
 
+    def of(self, image: int) -> Trajectory:
+        """The trajectory of one image, from 0."""
+        one = slice(image, image + 1)
+        return Trajectory(self.times, self.states[:, one], self.means[:, one])
+
 
 def gathered(
     times: list[float], visited: Sequence[tuple[Tensor, Tensor]], image: Tensor

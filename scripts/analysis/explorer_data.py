@@ -1,4 +1,4 @@
-"""Follow a network and an ELS machine, and find the training patches behind every pixel."""
+"""Follow an ELS machine, and find the training patches behind every pixel."""
 
 from pathlib import Path
 
@@ -7,13 +7,12 @@ import torch
 
 from patchmosaic.datasets.images import load_images, to_float
 from patchmosaic.machines.local import EquivariantLocalScoreMachine
-from patchmosaic.networks.checkpoints import load_checkpoint
 from patchmosaic.publish.explorer import explore, random_part
 from patchmosaic.publish.explorer_page import Exploration, save_explorations
-from patchmosaic.sampling.sampler import network_x0
+from patchmosaic.sampling.protocols import protocol
 from patchmosaic.sampling.samples import load_samples
 from patchmosaic.sampling.scales import read_scales
-from patchmosaic.sampling.schedule import reverse_times
+from patchmosaic.sampling.trajectories import load_trajectories
 from patchmosaic.system.console import logged
 
 if __name__ == "__main__":
@@ -22,13 +21,14 @@ if __name__ == "__main__":
         settings, given = snakemake.params, snakemake.input
         noise = load_samples(Path(given.noise)).part(0, settings.seeds)
         bank, scales = load_images(given.bank), read_scales(Path(given.scales))
-        network, _ = load_checkpoint(*map(Path, given.network))
+        if settings.protocol != "ours":
+            scales = protocol(settings.protocol).scales(scales)
+        seeds, followed = load_trajectories(given.trajectories)
         explorations = []
         for i, seed in enumerate(noise.seeds.tolist()):
-            labels, name, candidates = None, "", np.arange(len(bank))
+            name, candidates = "", np.arange(len(bank))
             if settings.conditional:
                 assert noise.labels is not None  # of a class-conditional network
-                labels = torch.from_numpy(noise.labels[i : i + 1])
                 name = bank.class_names[noise.labels[i]]
                 candidates = np.flatnonzero(bank.labels == noise.labels[i])
             chosen = random_part(candidates, settings.images)
@@ -41,12 +41,13 @@ if __name__ == "__main__":
             )
             found = explore(
                 machine,
-                network_x0(network, labels),
-                torch.from_numpy(noise.images[i : i + 1]),
-                reverse_times(settings.steps, settings.start),
+                {n: trajectory.of(seeds.index(seed)) for n, trajectory in followed.items()},
                 scales,
                 settings.moments,
                 settings.top,
+                settings.steps,
+                settings.start,
+                settings.protocol,
             )
             explorations.append(
                 Exploration(

@@ -2,6 +2,7 @@
 
 import json
 
+import accessibility
 import chromium
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from damage import empty, flip_bit, truncate
 from made_pages import SIZE, STATEMENT, TOP, exploration
 from origins import brute_force
 
+from patchmosaic.analysis.agreement import pearson_r
 from patchmosaic.machines import brute_force as reference
 from patchmosaic.publish.explorer import random_part
 from patchmosaic.publish.explorer_page import (
@@ -19,6 +21,7 @@ from patchmosaic.publish.explorer_page import (
 )
 from patchmosaic.sampling.schedule import alpha_bar
 from patchmosaic.system.arrays import ArrayError
+from workflow.experiment import EXPLORED, MOST_PAGE_BYTES, explorer_bytes
 
 
 @pytest.mark.parametrize(("boundary", "channels"), [("zeros", 1), ("circular", 3)])
@@ -41,9 +44,14 @@ def test_candidates_and_prediction_are_those_of_brute_force(boundary, channels):
         np.testing.assert_allclose(
             found.entropy[moment], np.reshape(entropy, (SIZE, SIZE)), atol=1e-3
         )
-        # The network is followed from the same noise, at the same times.
+        # The others are followed from the same noise, at the same times; in the registry's order.
         np.testing.assert_allclose(found.network[moment, 1], 0.5 * found.network[moment, 0])
-    np.testing.assert_array_equal(found.network[0, 0], found.machine[0, 0])
+        for share, other in zip((0.75, 0.25), found.others, strict=True):
+            x, mean = other[moment]
+            np.testing.assert_allclose(mean, share * x + (0.5 - share) * np.roll(x, 1, axis=2))
+    assert found.names.tolist() == ["wiener", "own_one"]
+    for other in (found.machine, *found.others):
+        np.testing.assert_array_equal(found.network[0, 0], other[0, 0])
 
 
 def test_saved_explorations_are_the_same(tmp_path):
@@ -75,13 +83,15 @@ def test_part_is_random_the_same_every_time_and_no_more_than_there_is():
     np.testing.assert_array_equal(random_part(numbers, 2000), numbers)
 
 
-def test_largest_page_is_below_20_megabytes():
-    """Five networks of colour images with two seeds, and images that cannot be compressed."""
+@pytest.mark.parametrize(("networks", "machines", "seeds"), [(4, 3, 2), (4, 17, 1)])
+def test_largest_page_is_below_20_megabytes(networks, machines, seeds):
+    """Of networks of colour images, where no image can be compressed."""
     random = np.random.default_rng(0)
-    moments, top, side = 7, 6, 32
-    index = random.integers(0, 300, (moments, top, side, side))
+    moments, top, part = (EXPLORED[key] for key in ("moments", "top", "images"))
+    side = 32
+    index = random.integers(0, part, (moments, top, side, side))
     position = random.integers(0, side, (moments, top, side, side))
-    images = random.uniform(-1, 1, (moments, 2, 3, side, side))
+    images = random.uniform(-1, 1, (2 + machines, moments, 2, 3, side, side))
 
     def a_seed():
         return Exploration(
@@ -91,10 +101,12 @@ def test_largest_page_is_below_20_megabytes():
             step=np.arange(moments),
             times=np.linspace(1, 0.05, moments),
             patch_sizes=np.full(moments, 3),
-            network=images,
-            machine=images,
-            part=random.integers(0, 256, (300, 3, side, side), np.uint8),
-            ids=np.arange(300),
+            network=images[0],
+            machine=images[1],
+            names=np.array([f"machine_{i}" for i in range(machines)]),
+            others=images[2:],
+            part=random.integers(0, 256, (part, 3, side, side), np.uint8),
+            ids=np.arange(part),
             bank_images=50_000,
             image=index,
             row=position,
@@ -103,10 +115,12 @@ def test_largest_page_is_below_20_megabytes():
             entropy=random.random((moments, side, side)),
         )
 
-    names = [f"network-{i}" for i in range(5)]
-    pages = {name: [a_seed(), a_seed()] for name in names}
+    names = [f"network-{i}" for i in range(networks)]
+    pages = {name: [a_seed() for _ in range(seeds)] for name in names}
     page = render_explorer("default", pages, dict.fromkeys(names, "zeros"), STATEMENT)
-    assert 10e6 < len(page) < 20e6
+    expected = networks * seeds * explorer_bytes(3 * side**2, side**2, machines)
+    assert 0.95 * expected < len(page) - 30_000 < expected
+    assert len(page) < MOST_PAGE_BYTES
 
 
 FIRST = [exploration(0, label="Coat"), exploration(1, label="Sandal & <b>")]
@@ -243,8 +257,8 @@ def test_keys_move_through_time_and_over_pixels(fresh):
             assert fresh.evaluate(look) == ["solid", "3px"], reached[-1]
         if reached[-1] == "machine":
             break
-    for control in ("evaluated", "seed", "view", "earlier", "time", "later", "machine"):
-        assert control in reached
+    controls = ("evaluated", "predictor", "seed", "view", "earlier", "time", "later", "machine")
+    assert set(controls) <= set(reached)
     fresh.key("ArrowUp")
     fresh.key("ArrowLeft")
     assert_shows(fresh, FIRST[0], 1, 2, 2)
@@ -271,10 +285,18 @@ def test_all_is_reached_and_done_by_keys_alone(fresh):
 
     reach("evaluated")
     fresh.key("ArrowDown")
+    shown(fresh, evaluated=1)
     assert_shows(fresh, SECOND[0], 2, 3, 3, "circular")
     fresh.key("ArrowUp")
+    shown(fresh, evaluated=0)
+    reach("predictor")
+    fresh.key("ArrowDown")
+    shown(fresh, predictor=1)
+    fresh.key("ArrowUp")
+    shown(fresh, predictor=0)
     reach("seed")
     fresh.key("ArrowDown")
+    shown(fresh, seed=1)
     assert_shows(fresh, FIRST[1], 2, 3, 3)
     reach("view")
     fresh.key("ArrowDown")
@@ -334,6 +356,52 @@ def test_buttons_and_choices(fresh):
     noisy = levels(SECOND[0].machine[2, 0])
     fresh.wait(f"{drawn('machine')} === {noisy[0, 0, 0]:.0f}")
     np.testing.assert_allclose(pixels(fresh, "#machine"), noisy)
+
+
+def test_any_predictor_is_chosen_by_keys_and_put_beside_the_network(fresh):
+    e = FIRST[0]
+    fresh.evaluate("$('predictor').focus()")
+    for k, label in enumerate(("Wiener", "own_one")):
+        fresh.key("ArrowDown")
+        shown(fresh, predictor=k + 1)
+        assert fresh.evaluate("$('named').textContent") == label
+        assert label in fresh.evaluate("$('machine').ariaLabel")
+        predicted = {"#noise": e.network[0, 0], "#network": e.network[2, 1]}
+        for canvas, image in (predicted | {"#machine": e.others[k][2, 1]}).items():
+            seen = pixels(fresh, canvas)
+            np.testing.assert_allclose(seen, np.broadcast_to(levels(image), seen.shape))
+        r = pearson_r(e.others[k][2:, 1], e.network[2:, 1])[0]
+        assert abs(r) < 0.99
+        words = f"at this time: {r:.3f}.".replace("-", "\N{MINUS SIGN}")
+        assert words in fresh.evaluate("$('agreement').textContent")
+        said = fresh.evaluate("$('chosen').textContent")
+        assert "Row 3, column 3: predicted value" in said
+        assert "Training patches are shown of ELS of 7 images alone" in said
+        for hidden in ("#box", "#query", "#cards"):
+            height = f"document.querySelector('{hidden}').getBoundingClientRect().height"
+            assert fresh.evaluate(height) == 0
+    said = fresh.evaluate("$('searched').textContent")
+    assert said.startswith("own_one: a machine of your own, with the training images of the re")
+    assert "of the class “Coat”." in said
+    fresh.evaluate("choosePixel(1, 4, true)")
+    fresh.wait("$('chosen').textContent.startsWith('Row 1, column 4:')")
+    fresh.evaluate("$('evaluated').focus()")
+    fresh.key("ArrowDown")  # of another network it stays chosen
+    shown(fresh, evaluated=1, predictor=2)
+    fresh.evaluate("$('evaluated').focus()")
+    fresh.key("ArrowUp")
+    fresh.evaluate("$('predictor').focus()")
+    fresh.key("ArrowUp")
+    fresh.key("ArrowUp")
+    shown(fresh, predictor=0)
+    assert_shows(fresh, e, 2, 1, 4)
+
+
+def test_accessibility_checker_finds_nothing_with_another_predictor(fresh):
+    fresh.evaluate("$('predictor').focus()")
+    fresh.key("ArrowDown")
+    shown(fresh, predictor=1)
+    assert accessibility.violations(fresh) == []
 
 
 @pytest.mark.parametrize("width", [360, 800, 1600])

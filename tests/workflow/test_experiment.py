@@ -152,6 +152,13 @@ def test_equal_machines_are_sampled_once():
     assert e.needed_scales(unet, "ls") == e.scales(unet)
 
 
+def test_explorer_shows_a_second_seed_where_there_is_room():
+    assert experiment().explored_seeds == 2
+    assert experiment(read("config/leaderboard_all.yaml")).explored_seeds == 2
+    larger = {"datasets": {name: {"size": 64} for name in ("mnist", "fashion_mnist")}}
+    assert experiment(larger).explored_seeds == 1
+
+
 def test_siblings_and_pairs_are_trained_for_the_same():
     e = experiment()
     pairs = {(pair["a"], pair["b"]) for pair in e.siblings}

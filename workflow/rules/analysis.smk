@@ -228,9 +228,9 @@ rule consistency:
 
 
 rule explorer_data:
-    """Follow a network and an ELS machine, and find the training patches behind every pixel."""
+    """Follow an ELS machine beside the others, and find the patches behind every pixel."""
     input:
-        network=lambda w: E.network_files(w.network),
+        trajectories=E.results / "trajectories/{network}.npz",
         bank=lambda w: E.bank(w.network),
         noise=lambda w: E.noise(w.network),
         scales=lambda w: E.scales(w.network),
@@ -247,16 +247,15 @@ rule explorer_data:
         mem_mb=2000,
         runtime=30,
     params:
+        **EXPLORED,
         boundary=lambda w: E.network(w.network)["padding"],
         conditional=lambda w: E.network(w.network)["conditional"],
         candidates=config["bank"]["candidates"],
         engine=E.exact_engine,
-        steps=config["sampling"]["machine_steps"],
+        steps=E.sampled_steps,
         start=config["sampling"]["machine_start"],
-        seeds=2 if len(E.networks) < 6 else 1,  # the page stays below 20 MB
-        images=300,
-        moments=7,
-        top=6,
+        protocol=config["sampling"]["protocol"],
+        seeds=E.explored_seeds,
         code=code("analysis/explorer_data.py"),
     message:
         "Finding the training patches behind the pixels of {wildcards.network}"

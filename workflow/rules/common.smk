@@ -47,6 +47,8 @@ from workflow.code_digest import code_digest
 from workflow.config_files import completed
 from workflow.estimate import first_lines, plan_of
 from workflow.experiment import (
+    EXPLORED,
+    MOST_PAGE_BYTES,
     MOST_THREADS,
     UNCHANGED,
     Experiment,

@@ -4,7 +4,7 @@ DRAWINGS = drawings(E)
 
 
 rule explorer:
-    """Write a page that shows which training patches made each pixel of the ELS machine."""
+    """Write a page of what predictors draw, and of the patches behind the ELS machine's pixels."""
     input:
         explorations=expand(E.results / "explorer/{network}.npz", network=E.networks),
         headline=E.results / "tables/headline.csv",
@@ -26,7 +26,7 @@ rule explorer:
         networks=E.networks,
         boundaries=[E.network(n)["padding"] for n in E.networks],
         pages=[*E.pages],
-        most_bytes=20_000_000,
+        most_bytes=MOST_PAGE_BYTES,
         code=code("report/explorer.py"),
     message:
         "Writing the mosaic explorer"
