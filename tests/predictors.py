@@ -5,6 +5,7 @@ import math
 import numpy as np
 import torch
 
+from patchmosaic.machines.distilled import SETTINGS, Correction, save_corrections
 from patchmosaic.sampling.schedule import alpha_bar
 
 TIMES = (0.05, 0.3, 0.7, 1.0)
@@ -31,3 +32,18 @@ def check(machine, reference, bank, patch_size=None, tolerance=1e-9):
         for query, found in zip(x, mean, strict=True):
             expected = reference(query.numpy(), bank.numpy(), alpha_bar(t))
             assert np.abs(found.numpy() - expected).max() < tolerance
+
+
+def made_filters(folder, bank, labels, *alpha_bars):
+    """A file of small random corrections at these levels, as if of a network."""
+    random = torch.Generator().manual_seed(0)
+    known = torch.tensor([-1]) if labels is None else labels.unique()
+    n, k = bank[0].numel(), len(known)
+
+    def draw(*shape):
+        return torch.randn(*shape, generator=random, dtype=torch.float64) / 10 / n
+
+    corrections = [Correction(a, known, draw(n, n), draw(k, n), draw(k, n)) for a in alpha_bars]
+    path = folder / "filters.npz"
+    save_corrections(path, corrections, dict.fromkeys(SETTINGS, 0))
+    return path

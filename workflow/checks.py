@@ -100,6 +100,7 @@ def validate_config(config: dict, checkpoints: Path) -> None:
             raise ConfigError(f"{key}: {size} is even; patch sizes are odd, like {size + 1}")
     if sizes != sorted(sizes):
         raise ConfigError(f"{key}: {sizes} is not in increasing order")
+    _check_distillation(config)
     _check_machines(config)
     if config["sampling"]["protocol"] != "ours":
         _check_protocol(config)
@@ -208,6 +209,15 @@ def _check_seeds(seeds: dict) -> None:
         raise ConfigError(
             f"seeds.calibration.first: {calibration['first']} makes calibration use seeds of the "
             f"evaluation ({first} to {last - 1}); choose at least {last}"
+        )
+
+
+def _check_distillation(config: dict) -> None:
+    samples, held_out = (config["distillation"][key] for key in ("samples", "held_out"))
+    if held_out >= samples:
+        raise ConfigError(
+            f"distillation.held_out: {held_out} of {samples} samples leave none to fit to; choose "
+            "fewer"
         )
 
 

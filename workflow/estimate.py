@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from patchmosaic.datasets.registry import find_dataset
-from patchmosaic.machines.registry import MACHINES
+from patchmosaic.machines.registry import FILTERS, MACHINES
 from patchmosaic.sampling.scales import read_scales, shifted_scales
 from patchmosaic.system.files import written_whole
 from patchmosaic.system.processor import instructions, processor_name
@@ -523,6 +523,7 @@ class _Work:
         if call is None:
             return Term(UNKNOWN)
         needs, shape = self.e.needs(machine), self.shape(name)
+        machine = "wiener" if FILTERS in needs else machine  # which it adds a product to
         boundary = boundary or self.e.network(name)["padding"]
         boundary = boundary if "boundary" in needs else "zeros"
         sizes = [size for size in SIZES if size <= shape[-1]] if "scales" in needs else []
@@ -637,6 +638,13 @@ class _Work:
         asked = [(t, size, queries) for t in times for size in p["patch_sizes"]]
         yield self.network(name, queries * steps * (1 + len(p["patch_sizes"])) / 2)
         yield self.machine(name, machine, p["engine"], call, asked, p["candidates"])
+
+    def distill(self, job: PlannedJob) -> Iterator[Term]:
+        name, p = job.wildcards["network"], job.params
+        times = [t for t, _ in self.steps(name, p["steps"], p["start"])]
+        call = self.own_call(name, self.e.config["bank"]["images"])
+        yield self.network(name, len(times) * p["samples"])
+        yield self.machine(name, "wiener", "exact", call, [(t, 1, p["samples"]) for t in times])
 
     def train(self, job: PlannedJob) -> Iterator[Term]:
         name = job.wildcards["network"]

@@ -16,7 +16,7 @@ from typing import Any
 from patchmosaic.datasets.counting import TrainingImages, count_training
 from patchmosaic.datasets.image_files import collection_stamp
 from patchmosaic.datasets.registry import find_dataset
-from patchmosaic.machines.registry import MACHINES, SOURCES, label, ordered, seen_by_need
+from patchmosaic.machines.registry import FILTERS, MACHINES, SOURCES, label, ordered, seen_by_need
 from patchmosaic.networks.authors import Published, load_published
 from patchmosaic.networks.config import NetworkConfig, row_of_paper
 from patchmosaic.networks.model_files import find_files
@@ -302,7 +302,7 @@ class Experiment:
         return self.config["adaptive"] if self.config["engine"] == "adaptive" else None
 
     def needs(self, machine: str) -> tuple[str, ...]:
-        """What a machine needs, as :data:`patchmosaic.machines.registry.NEEDS` names it."""
+        """What a machine needs, of :data:`patchmosaic.machines.registry.NEEDS` and FILTERS."""
         if machine in MACHINES:
             return MACHINES[machine].needs
         return tuple(self.config["machines"][machine].get("needs", ()))
@@ -387,6 +387,7 @@ class Experiment:
 
         def machine_of(other: str) -> tuple:
             found = {"boundary": self.network(other)["padding"], "scales": self.scales_of(other)}
+            found[FILTERS] = other
             return self.bank(other), *(found[need] for need in self.needs(kind))
 
         return next(n for n in [*self.networks, name] if machine_of(n) == machine_of(name))
@@ -438,6 +439,19 @@ class Experiment:
     def needed_scales(self, name: str, machine: str) -> Path | list:
         """The locality scales that one machine of a network needs, or [] for none."""
         return self.scales(name) if "scales" in self.needs(machine) else []
+
+    def filters(self, name: str) -> Path:
+        """The filters that are fitted to a network."""
+        return self.results / f"distillation/{name}.npz"
+
+    def needed_filters(self, name: str, machine: str) -> Path | list:
+        """The filters that one machine of a network needs, or [] for none."""
+        return self.filters(name) if FILTERS in self.needs(machine) else []
+
+    @property
+    def of_any_bank(self) -> list[str]:
+        """The machines of the registry that another bank can be given to."""
+        return [m for m in self.machines if m in MACHINES and FILTERS not in self.needs(m)]
 
     @property
     def calibrates(self) -> bool:
@@ -677,6 +691,11 @@ class Experiment:
     def machine_mb(self, name: str, machine: str) -> int:
         """MB for a job that samples a machine of a network."""
         return self.bank_mb(name) + self.matrices_mb(name, machine)
+
+    def distillation_mb(self, name: str) -> int:
+        """MB for fitting filters to a network: samples and matrices in float64, and the bank."""
+        samples, values = self.config["distillation"]["samples"], self.values(name)
+        return self.bank_mb(name) + 6 * 8 * values * (samples + 2 * values) // 2**20
 
     def too_large(self, memory_mb: int) -> str | None:
         """Why something cannot be run with so much memory, or None."""

@@ -21,6 +21,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import torch
@@ -46,6 +48,9 @@ class Machine(ABC):
 
     needs_scales: bool = False
     """Whether it compares patches, and so is asked with a patch size P."""
+
+    fitted: Mapping[str, object] = MappingProxyType({})
+    """Settings of what was fitted beforehand, as records of samples have them."""
 
     def __init__(self, images: Tensor, labels: Tensor | None = None) -> None:
         images = torch.as_tensor(images)

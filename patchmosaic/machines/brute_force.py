@@ -271,3 +271,31 @@ def composite(
         total[at] += _posterior_mean(distances, candidates, 1 - alpha_bar)
         covered[at] += 1
     return total / covered
+
+
+def nearest_affine(
+    x: np.ndarray, noisy: np.ndarray, predicted: np.ndarray, linear: np.ndarray, ridge: float
+) -> np.ndarray:
+    """What the affine map nearest to predictions adds to given linear ones, for one query.
+
+    Value by value the least of mean |predicted - linear - b - B x_t|^2 + ridge |B|^2, the ridge as
+    further equations without b.
+
+    Args:
+        x: (C, H, W).
+        noisy, predicted, linear: x_t and both predictions, (M, C, H, W).
+        ridge: in squared units of x_t.
+    """
+    result = np.zeros(x.size)
+    for value in range(x.size):
+        rows, wanted = [], []
+        for x_t, ours, theirs in zip(noisy, predicted, linear, strict=True):
+            rows.append([*x_t.flat, 1.0])
+            wanted.append(ours.flat[value] - theirs.flat[value])
+        for other in range(x.size):
+            rows.append([float(other == i) * np.sqrt(ridge * len(noisy)) for i in range(x.size)])
+            rows[-1].append(0.0)
+            wanted.append(0.0)
+        solution, *_ = np.linalg.lstsq(np.array(rows), np.array(wanted), rcond=None)
+        result[value] = np.dot(solution[:-1], x.flat) + solution[-1]
+    return result.reshape(x.shape)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from pathlib import Path
 
 from torch import Tensor
 
@@ -23,6 +24,7 @@ def build_machine(
     engine: str = "auto",
     tolerance: float = TOLERANCE,
     threads: int | None = None,
+    filters: Path | None = None,
 ) -> Machine:
     """The machine of a name, with as much of these settings as it takes.
 
@@ -32,6 +34,7 @@ def build_machine(
         boundary, candidates, engine, tolerance, threads: as of
             :class:`patchmosaic.machines.base.CandidateMachine`; machines of whole images, which
             have the dense engine alone, take it whatever the engine.
+        filters: as of :class:`patchmosaic.machines.distilled.LinearDistillation`.
     """
     row = MACHINES[name]
     kind = load(row.address)
@@ -46,16 +49,21 @@ def build_machine(
             threads=threads,
             **row.settings,
         )
-    needed = {"boundary": boundary} if "boundary" in row.needs else {}
+    given = {"boundary": boundary, "filters": filters}
+    needed = {need: value for need, value in given.items() if need in row.needs}
     return kind(images, labels, **needed, **row.settings)
 
 
 def settings_of(machine: Machine) -> dict[str, object]:
-    """What a machine was made with, by keyword, beside what :func:`build_machine` is told."""
+    """What a machine was made with, by keyword, beside what :func:`build_machine` is told.
+
+    With them the settings of what was fitted for it beforehand.
+    """
 
     def keywords(function: Callable) -> list[str]:
         found = inspect.signature(function).parameters.values()
         return [parameter.name for parameter in found if parameter.kind is parameter.KEYWORD_ONLY]
 
     told = keywords(build_machine)
-    return {name: getattr(machine, name) for name in keywords(type(machine)) if name not in told}
+    own = [name for name in keywords(type(machine)) if name not in told]
+    return {name: getattr(machine, name) for name in own} | dict(machine.fitted)

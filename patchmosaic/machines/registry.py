@@ -17,6 +17,9 @@ CANDIDATES = ("wrapped", "interior")
 NEEDS = ("scales", "boundary")
 """What a machine may need beside the bank: locality scales P(t); the boundary of the images."""
 
+FILTERS = "filters"
+"""What a machine of the registry may need beside those: filters fitted to the network."""
+
 SEES = ("none", "P(t)", "gradients", "weights")
 """What a predictor may see of the network that it is compared with, from least to most."""
 
@@ -28,6 +31,7 @@ SOURCES = {
     "shang": "Shang, Sun, Lin and Shen, ICML 2026, arXiv 2602.16498",
     "niedoba": "Niedoba, Zwartsenberg, Murphy and Wood, ICML 2025, arXiv 2411.19339",
     "scarvelis": "Scarvelis, Borde and Solomon, TMLR 2025, arXiv 2310.12395",
+    "li": "Li, Dai and Qu, NeurIPS 2024, arXiv 2410.24060",
     "here": "this project",
 }
 
@@ -45,8 +49,8 @@ class MachineRow:
         look: colour and marker, names of :data:`patchmosaic.figures.colours.COLOURS` and of
             matplotlib.
         source: a key of SOURCES.
-        needs: some of NEEDS. A machine that needs no scales is asked without a patch size; one that
-            does not need the boundary is the same for networks of either padding.
+        needs: some of NEEDS and FILTERS. A machine that needs no scales is asked without a patch
+            size; one that does not need the boundary is the same for networks of either padding.
         is_reported: whether the paper's tables have it.
         label: how figures call it; None: its name in capitals.
         matrices: so many of n x n values in float64 it works with, for images of n values.
@@ -70,7 +74,9 @@ class MachineRow:
 
 
 def seen_by_need(needs: Iterable[str]) -> str:
-    """What a machine with these needs sees of the network: its scales were calibrated to it."""
+    """What a machine with these needs sees of the network: what was fitted or calibrated to it."""
+    if FILTERS in needs:
+        return "weights"
     return "P(t)" if "scales" in needs else "none"
 
 
@@ -121,6 +127,15 @@ MACHINES = {
         needs=("scales", "boundary"),
         label="patch Wiener",
         matrices=7,
+    ),
+    "distilled": MachineRow(
+        "linear distillation of the network: the affine map nearest to it",
+        "patchmosaic.machines.distilled:LinearDistillation",
+        ("purple", "^"),
+        "li",
+        needs=(FILTERS,),
+        label="linear distillation",
+        matrices=8,
     ),
     "pca": MachineRow(
         "PCA-locality",

@@ -53,6 +53,7 @@ if __name__ == "__main__":
                 candidates=settings.candidates,
                 engine=engine,
                 threads=snakemake.threads,
+                filters=Path(snakemake.input.filters) if snakemake.input.get("filters") else None,
                 **({"tolerance": adaptive["tolerance"]} if adaptive else {}),
             )
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from predictors import made_filters
 
 from patchmosaic.machines.base import CandidateMachine
 from patchmosaic.machines.build import build_machine
@@ -51,11 +52,12 @@ def test_machines_agree(name, engine, channels, boundary, candidates):
 
 @pytest.mark.parametrize("boundary", ["zeros", "circular"])
 @pytest.mark.parametrize("name", [name for name in MACHINES if name not in CLASSES])
-def test_predictors_agree(name, boundary):
+def test_predictors_agree(name, boundary, tmp_path):
     bank, labels = images(3), torch.arange(40) % 2
+    filters = made_filters(tmp_path, bank, labels, *map(alpha_bar, (0.05, 0.5, 1.0)))
     noise, chosen = torch.randn(3, 3, 12, 12), torch.tensor([0, 1, 0])
     host, card = (
-        build_machine(name, bank.to(device), labels.to(device), boundary=boundary)
+        build_machine(name, bank.to(device), labels.to(device), boundary=boundary, filters=filters)
         for device in ("cpu", "cuda")
     )
     for t in (0.05, 0.5, 1.0):

@@ -240,6 +240,11 @@ def test_recipes_have_the_settings_of_a_training():
             "seeds.calibration.first: 2 makes calibration use seeds of the evaluation (0 to 3)",
         ),
         (
+            {"distillation": {"held_out": 2304}},
+            "distillation.held_out: 2304 of 2304 samples leave none to fit to",
+        ),
+        ({"distillation": {"ridges": [0]}}, "distillation.ridges[0]: 0"),
+        (
             {"recipes": {"paper": {"learning_rate": "1e-4"}}},
             "recipes.paper.learning_rate: '1e-4' is not of type 'number' (write 1.0e-4",
         ),

@@ -152,6 +152,19 @@ def test_equal_machines_are_sampled_once():
     assert e.needed_scales(unet, "ls") == e.scales(unet)
 
 
+def test_filters_are_fitted_to_each_network():
+    e = experiment({"machines": ["is", "wiener", "distilled"]})
+    resnet, unet = "mnist-resnet-zeros", "mnist-unet-zeros"
+    assert e.sampled_as(unet, "wiener") == resnet
+    assert e.sampled_as(unet, "distilled") == unet
+    assert e.needed_filters(unet, "distilled") == RESULTS / f"distillation/{unet}.npz"
+    assert e.needed_filters(unet, "wiener") == e.needed_scales(unet, "distilled") == []
+    assert e.sees("distilled") == "weights"
+    more = experiment({"distillation": {"samples": 2**20}})
+    samples = (2**20 - e.config["distillation"]["samples"]) * 1024 * 8 * 6 / 2**20
+    assert more.distillation_mb(unet) - e.distillation_mb(unet) == pytest.approx(samples, abs=1)
+
+
 def test_explorer_shows_a_second_seed_where_there_is_room():
     assert experiment().explored_seeds == 2
     assert experiment(read("config/leaderboard_all.yaml")).explored_seeds == 2
@@ -223,6 +236,8 @@ def test_shipped_leaderboard_has_every_machine_but_one():
     assert e.has_leaderboard
     assert fast.has_leaderboard
     assert not e.calibrates
+    assert "distilled" not in e.of_any_bank
+    assert set(e.of_any_bank) == set(e.machines) - {"distilled"}
     assert e.networks == experiment().networks
 
 

@@ -23,6 +23,7 @@ WITH_TORCH = {  # they run machines or networks, or read what is kept as tensors
     "consistency",
     "convert_edm",
     "diffusers_checkpoint",
+    "distill",
     "edm_checkpoint",
     "explorer_data",
     "external_checkpoint",

@@ -212,7 +212,7 @@ rule consistency:
         mem_mb=3000,
         runtime=60,
     params:
-        machines=[m for m in E.machines if m not in E.own_machines],
+        machines=E.of_any_bank,
         boundary=lambda w: E.network(w.network)["padding"],
         conditional=lambda w: E.network(w.network)["conditional"],
         candidates=config["bank"]["candidates"],

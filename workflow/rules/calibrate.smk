@@ -1,4 +1,4 @@
-"""Locality scales: computed from the network's trajectories, or packaged."""
+"""What is fitted to a network: locality scales, computed or packaged; affine maps."""
 
 
 rule calibrate:
@@ -127,3 +127,35 @@ rule published_scales:
         "Taking the authors' locality scales for {wildcards.network}"
     script:
         "../../scripts/calibrate/published_scales.py"
+
+
+rule distill:
+    """Fit, at each time, the affine map that best predicts the network on noised images."""
+    input:
+        network=lambda w: E.network_files(w.network),
+        bank=lambda w: E.bank(w.network),
+    output:
+        filters=E.results / "distillation/{network}.npz",
+        fits=E.results / "distillation/{network}.csv",
+    log:
+        E.results / "logs/distill-{network}.log",
+    benchmark:
+        E.results / "benchmarks/distill-{network}.tsv"
+    priority: 1
+    conda:
+        "../../envs/cpu.yaml"
+    threads: lambda w: shared_cores(len(E.networks), mem_mb=max(map(E.distillation_mb, E.networks)))
+    resources:
+        mem_mb=lambda w: E.distillation_mb(w.network),
+        runtime=240,
+    params:
+        **config["distillation"],
+        conditional=lambda w: E.network(w.network)["conditional"],
+        steps=E.sampled_steps,
+        start=config["sampling"]["machine_start"],
+        protocol=config["sampling"]["protocol"],
+        code=code("calibrate/distill.py"),
+    message:
+        "Distilling {wildcards.network} into affine maps"
+    script:
+        "../../scripts/calibrate/distill.py"

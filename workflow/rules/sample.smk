@@ -70,6 +70,7 @@ rule sample_machine:
         bank=lambda w: E.bank(w.network),
         noise=lambda w: E.noise(w.network),
         scales=lambda w: E.needed_scales(w.network, w.machine),
+        filters=lambda w: E.needed_filters(w.network, w.machine),
         own=lambda w: E.own_machine_files(w.network, w.machine),
     output:
         E.results / "samples/{network}/{machine}/{shard}.npz",
