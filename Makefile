@@ -10,6 +10,12 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
+# Setuptools takes $ for a variable, venv : for the end of a path, and Snakemake { and } for wildcards.
+UNBEARABLE := $(strip $(foreach sign,$$ : { },$(findstring $(sign),$(CURDIR))))
+ifneq (,$(UNBEARABLE))
+$(error $(CURDIR): rename the folder: with $(UNBEARABLE) in its path the project cannot be set up)
+endif
+
 # What make verify and make crate are about, and what make crate and make site write.
 RESULTS ?= results
 CRATE ?= dist/results.zip

@@ -220,6 +220,16 @@ def test_braces_in_the_name_of_the_folder_are_refused(tmp_path):
     assert "NameError" not in output
 
 
+@pytest.mark.parametrize(("name", "signs"), [("a$H", "$"), ("a:b", ":"), ("a {x} é", "{ }")])
+def test_make_refuses_folders_that_cannot_be_set_up(tmp_path, name, signs):
+    folder = tmp_path / name
+    folder.mkdir()
+    shutil.copy(ROOT / "Makefile", folder)
+    made = subprocess.run(["make", "-n", "lint"], cwd=folder, capture_output=True, text=True)
+    assert made.returncode
+    assert f"/{name}: rename the folder: with {signs} in its path the project" in made.stderr
+
+
 def test_own_images_are_trained_calibrated_and_compared(own_results):
     """The whole chain on somebody's own images."""
     folder = own_results
