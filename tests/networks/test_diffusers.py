@@ -237,7 +237,7 @@ def test_documented_training_gives_a_network_that_is_covered(tmp_path):
     example.train(images, labels, 2, tmp_path / "model", epochs=1)
     network, config, _ = loaded(tmp_path / "model")
     assert config["num_class_embeds"] == 2
-    assert network.predicts == "noise"
+    assert network.predicts == "v"
     with torch.no_grad():
         noise = network(images[:3], torch.full((3,), 0.5), labels[:3])
     assert noise.shape == images[:3].shape
