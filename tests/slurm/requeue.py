@@ -12,6 +12,8 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
+
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT)]
 
@@ -21,6 +23,7 @@ NAME = "tiny-resnet-circular"
 WEIGHTS = f"own results/networks/{NAME}.safetensors"
 LOG = f"own results/logs/train-{NAME}.log"
 THREADS = "2"
+KILL_WAIT = 30  # seconds, as Slurm's; then control groups of a cluster kill what is left of a job
 
 
 def project(folder: Path) -> Path:
@@ -48,6 +51,32 @@ def wait_for(what: str, holds, most: float = 300) -> None:
         time.sleep(0.5)
 
 
+def end_first_attempt(folder: Path) -> None:
+    """Kill a Snakemake of the first attempt that hangs, as a cluster would, before the second.
+
+    It may: its handler of signals waits for a lock which the interrupted code may hold. This Slurm
+    loses it with its parent. Whatever else is left of the attempt is a fault that run.sh names.
+    """
+
+    def left() -> list[psutil.Process]:
+        found = psutil.process_iter(["cmdline"])
+        words = ((process, process.info["cmdline"] or []) for process in found)
+        return [
+            process
+            for process, line in words
+            if line[1:3] == ["-m", "snakemake"]
+            and "slurm-jobstep" in line
+            and any(str(folder) in word for word in line)
+        ]
+
+    until = time.monotonic() + KILL_WAIT
+    while left() and time.monotonic() < until:
+        time.sleep(0.5)
+    for process in left():
+        print(f"killed: the first attempt's Snakemake, process {process.pid}, hangs", flush=True)
+        process.kill()
+
+
 def main(work: Path) -> None:
     undisturbed, preempted = project(work / "undisturbed"), project(work / "preempted")
     snakemake(undisturbed, WEIGHTS, "--configfile", "tiny.yaml")
@@ -72,6 +101,7 @@ def main(work: Path) -> None:
     subprocess.run(["scontrol", "requeue", number], check=True)
     print(f"requeued job {number} ({state}) after {max(steps())} of 6000 steps", flush=True)
     wait_for("the end of the first attempt", lambda: training_job()[1] == "PENDING")
+    end_first_attempt(preempted)
     subprocess.run(["scontrol", "update", f"JobId={number}", "StartTime=now"], check=True)
     if run.wait(timeout=600):
         sys.exit("error: the workflow failed")

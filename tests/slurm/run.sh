@@ -84,8 +84,6 @@ free_port() {
 }
 node=$(hostname -s)
 cores=$(nproc)
-# Groups of processes are killed whole, as the control groups of a cluster are: a Snakemake that hangs when its job is
-# requeued, for its handler of signals may wait for its own lock, has no parent by which it could be found.
 cat >"$work/slurm.conf" <<CONF
 ClusterName=patchmosaic
 SlurmctldHost=$node(127.0.0.1)
@@ -98,7 +96,7 @@ AuthInfo=socket=$work/munge/socket
 CredType=cred/munge
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU_Memory
-ProctrackType=proctrack/pgid
+ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 JobAcctGatherType=jobacct_gather/none
 AccountingStorageType=accounting_storage/none
