@@ -50,7 +50,7 @@ def train(
     torch.manual_seed(0)
     _, channels, size, _ = images.shape
     model = build(size, channels, classes)
-    # Of a velocity, errors near pure noise are not magnified: a short training is enough to draw.
+    # The x0 of a predicted velocity does not magnify errors near pure noise, as that of noise does.
     scheduler = DDPMScheduler(
         num_train_timesteps=1000,
         beta_schedule="squaredcos_cap_v2",
