@@ -3,12 +3,20 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import yaml
 from matplotlib.figure import Figure
 
 from patchmosaic.analysis.agreement import paired_differences
+from patchmosaic.figures.consistency import consistency_along_trajectories
+from patchmosaic.figures.headline import headline_chart
+from patchmosaic.figures.learning import learning_curves
+from patchmosaic.figures.novelty import novelty
+from patchmosaic.figures.scales import scales
+from patchmosaic.figures.scatter import scatter_is_vs_machine
 from patchmosaic.figures.style import save_figure
+from patchmosaic.figures.trajectories import agreement_along_trajectories
 from patchmosaic.publish.manifest import (
     NAME,
     describe_files,
@@ -83,6 +91,44 @@ def draw(folder, names):
         for suffix in ("png", "pdf"):
             save_figure(figure, folder / f"figures/{name}.{suffix}")
     return [{"path": f"figures/{name}.png", "title": f"About {name}"} for name in names]
+
+
+def draw_in_place(folder, networks):
+    """The drawings of so many networks as they are: of the tables, and of made numbers."""
+    rng = np.random.default_rng(0)
+    made = {"source": ["network", "els", "ls", "is"], "seed": range(4), "t": np.linspace(0, 1, 20)}
+    paths = pd.MultiIndex.from_product([networks, *made.values()], names=["network", *made])
+    paths = paths.to_frame(index=False)
+    paths = paths.assign(mean_r=rng.random(len(paths)), inconsistent=rng.random(len(paths)))
+    sources = ["held-out images", "network, 20 steps", "network, 150 steps", "els", "ls", "is"]
+    distances = pd.DataFrame(
+        {"network": n, "source": s, "distance": rng.random(), "copy": False}
+        for n in networks
+        for s in sources
+        for _ in range(20)
+    )
+    moments = pd.DataFrame(
+        {"network": networks[0], "network_steps": 20, "machine": m, "images_seen": images}
+        | {"seed": seed, "pearson_r": rng.random()}
+        for m in ("els", "ls", "is")
+        for images in (0, 15_000, 60_000, 240_000)
+        for seed in range(4)
+    )
+    table = {name: pd.read_csv(folder / f"tables/{name}.csv") for name in ("agreement", "headline")}
+    scales_of = pd.read_csv(folder / "tables/scales.csv").assign(smallest=1, largest=17)
+    figures = {
+        "headline": headline_chart(table["headline"]),
+        "scatter": scatter_is_vs_machine(table["agreement"]),
+        "scales": scales(scales_of),
+        "trajectories": agreement_along_trajectories(
+            paths.query("source != 'network'").rename(columns={"source": "machine"})
+        ),
+        "novelty": novelty(distances),
+        "consistency": consistency_along_trajectories(paths),
+        "learning": learning_curves(moments),
+    }
+    for name, figure in figures.items():
+        save_figure(figure, folder / f"figures/{name}.pdf")
 
 
 def finish(folder, config):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from statistics import NormalDist
 from typing import NamedTuple, TypeVar
 
@@ -59,9 +60,26 @@ def bootstrap_median(
     if values.ndim != 1 or len(values) == 0 or not np.isfinite(values).all():
         raise ValueError(f"values of shape {values.shape}: expected a finite, non-empty (n,)")
     _check_level(level)
-    medians = medians_of_resamples(values, resamples, seed)
+    below, above = _middle_ranks(len(values), resamples, seed)
+    medians = (values[below] + values[above]) / 2
     low, high = np.quantile(medians, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(np.median(values)), float(low), float(high))
+
+
+@lru_cache
+def _middle_ranks(n: int, resamples: int, seed: int) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
+    """Ranks of the two middle values of resamples of n sorted values, one and the same if n is odd.
+
+    They do not depend on the values, so intervals of as many values share them.
+    """
+    random, kind = np.random.default_rng(seed), np.int16 if n < 2**15 else np.int64
+    middle = [(n - 1) // 2, n // 2]
+    step = max(1, MOST_DRAWN // n)
+    parts = (min(step, resamples - first) for first in range(0, resamples, step))
+    drawn = (random.integers(n, size=(part, n)).astype(kind) for part in parts)
+    ranks = np.concatenate([np.sort(part, axis=1)[:, middle] for part in drawn])
+    below, above = ranks.T.astype(np.int_)
+    return below, above
 
 
 def medians_of_resamples(

@@ -16,6 +16,8 @@ from patchmosaic.figures.style import (
     style,
 )
 
+FEW = 8  # networks that have more room than their markers need
+
 
 @style()
 def headline_chart(headline: pd.DataFrame) -> Figure:
@@ -28,7 +30,7 @@ def headline_chart(headline: pd.DataFrame) -> Figure:
     steps = sorted(headline["network_steps"].unique())
     looks = machine_looks(headline["machine"])
     width = PAGE_INCHES if len(steps) > 1 else COLUMN_INCHES + 1
-    row = max(0.5, 0.09 * len(looks))  # inches
+    row = max(0.5 if len(networks) <= FEW else 0.3, 0.09 * len(looks))  # inches
     figure = Figure((width, 0.9 + row * len(networks)), layout="constrained")
     grid = figure.subplots(1, len(steps), squeeze=False, sharex=True, sharey=True)[0]
     spread = (np.arange(len(looks)) - (len(looks) - 1) / 2) * 0.8 / len(looks)

@@ -19,6 +19,7 @@ from patchmosaic.figures.style import (
 from patchmosaic.machines.registry import label, ordered
 
 MOST_NOTED = 4  # machines of which there is room to say how often they are above the diagonal
+MOST_LARGE = 12  # panels that stand three in a line; more of them are small, six in a line
 
 
 @style()
@@ -38,8 +39,11 @@ def scatter_is_vs_machine(agreement: pd.DataFrame) -> Figure:
     if table.empty:
         raise ValueError("agreement has no machine other than IS")
     runs = list(table.groupby(["network", "network_steps"]))
-    side = COLUMN_INCHES if len(runs) == 1 else PAGE_INCHES / min(3, len(runs))
-    figure, grid = panels(len(runs), 3, line=side + 0.3, beside=0)
+    small = len(runs) > MOST_LARGE
+    columns = min(6 if small else 3, len(runs))
+    side = COLUMN_INCHES if columns == 1 else PAGE_INCHES / columns
+    figure, grid = panels(len(runs), columns, line=side + (0.2 if small else 0.3), beside=0)
+    title = {"fontsize": 5} if small else {}
     values = table[["pearson_r", "is_pearson_r"]].to_numpy()
     low = min(0.0, float(np.nanmin(values)) - 0.05)
     looks = machine_looks(table["machine"])
@@ -50,7 +54,7 @@ def scatter_is_vs_machine(agreement: pd.DataFrame) -> Figure:
             colour, marker = looks[machine]
             rows = group[group["machine"] == machine]
             x, y = rows["is_pearson_r"], rows["pearson_r"]
-            axes.scatter(x, y, 9, colour, marker=marker, alpha=0.55, linewidths=0)
+            axes.scatter(x, y, 3 if small else 9, colour, marker=marker, alpha=0.55, linewidths=0)
             middle = [bootstrap_median(with_undefined_as_zero(values)) for values in (x, y)]
             errors = [[[m.estimate - m.low], [m.high - m.estimate]] for m in middle]
             axes.errorbar(
@@ -60,18 +64,19 @@ def scatter_is_vs_machine(agreement: pd.DataFrame) -> Figure:
                 yerr=errors[1],
                 color=colour,
                 marker=marker,
-                markersize=7,
+                markersize=4 if small else 7,
                 markeredgecolor="white",
                 elinewidth=1,
                 zorder=3,
             )
-            if len(looks) <= MOST_NOTED:
+            if len(looks) <= MOST_NOTED and not small:
                 above = int((y > x).sum())
                 notes.append(f"{label(machine)} above IS: {above} of {len(rows)}")
             undefined += int((x.isna() | y.isna()).sum())
         if undefined:
             notes.append(f"{undefined} undefined, not drawn")
-        axes.set_title(f"{network}\n{steps} network steps")
+        named = network.replace("-", "-\n", 1) if small else network
+        axes.set_title(f"{named}\n{steps} network steps", **title)
         axes.text(0.98, 0.02, "\n".join(notes), ha="right", va="bottom", transform=axes.transAxes)
         axes.set(xlim=(low, 1), ylim=(low, 1), aspect="equal")
         axes.grid(True)

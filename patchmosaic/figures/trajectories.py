@@ -34,7 +34,8 @@ def agreement_along_trajectories(table: pd.DataFrame) -> Figure:
 def along_trajectories(table: pd.DataFrame, column: str, label: str) -> Figure:
     """Medians of a column over time with their 95% intervals, a panel for each network."""
     networks = list(table.groupby("network", sort=False))
-    figure, grid = panels(len(networks), 4, line=1.75)
+    many = len(networks) > 8
+    figure, grid = panels(len(networks), 5 if many else 4, line=1.45 if many else 1.75)
     looks = machine_looks(table["source"])
     if "network" in set(table["source"]):
         looks = {"network": NETWORK_LOOK, **looks}
@@ -42,7 +43,9 @@ def along_trajectories(table: pd.DataFrame, column: str, label: str) -> Figure:
         for source, look in looks.items():
             medians = median_intervals(group[group["source"] == source], "t", column)
             interval_line(axes, medians.index, medians, look)
-        axes.set_title(f"{network}\nn = {group['seed'].nunique()} seeds", fontsize=6.5)
+        axes.set_title(
+            f"{network}\nn = {group['seed'].nunique()} seeds", fontsize=5.5 if many else 6.5
+        )
         axes.grid(True)
     grid[0].set_xlim(1.02, -0.02)
     figure.supxlabel("time t of the reverse process (1: noise, 0: image)", fontsize=7)

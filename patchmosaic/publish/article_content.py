@@ -36,7 +36,7 @@ PROTOCOL = "numbers/protocol.yaml"
 INTERVALS = "patchmosaic/analysis/intervals.py"
 BENCHMARKS = "benchmarks/*.tsv"
 SHARE = ["share", "share_low", "share_high"]  # of seeds of low agreement
-KINDS_OF_JOBS = 8  # that the table of costs tells apart
+KINDS_OF_JOBS = 5
 
 # What an experiment may leave out: its files, and how to have them.
 OPTIONAL = {

@@ -9,6 +9,7 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from patchmosaic.analysis import intervals
 from patchmosaic.analysis.agreement import (
     agreement,
     cosine_similarity,
@@ -193,8 +194,19 @@ def test_bootstrap_interval_is_scipys():
 def test_bootstrap_in_parts_is_the_same(monkeypatch):
     values = np.random.default_rng(6).normal(size=101)
     whole = bootstrap_median(values, resamples=1000)
-    monkeypatch.setattr("patchmosaic.analysis.intervals.MOST_DRAWN", 700)
+    medians = intervals.medians_of_resamples(values, 1000)
+    monkeypatch.setattr(intervals, "MOST_DRAWN", 700)
+    intervals._middle_ranks.cache_clear()
     assert bootstrap_median(values, resamples=1000) == whole
+    assert (intervals.medians_of_resamples(values, 1000) == medians).all()
+
+
+@pytest.mark.parametrize("n", [1, 2, 9, 10, 2**15 + 1])
+def test_bootstrap_takes_medians_of_resamples(n):
+    values = np.sort(np.random.default_rng(7).normal(size=n))
+    medians = intervals.medians_of_resamples(values, 200)
+    low, high = np.quantile(medians, [0.025, 0.975])
+    assert bootstrap_median(values, resamples=200)[1:] == (low, high)
 
 
 def test_bootstrap_interval_covers_the_median():

@@ -13,12 +13,13 @@ import pypdfium2
 import pypdfium2.raw as pdfium
 import pytest
 import yaml
-from finished_results import DRAWN, WHOLE, bare, full
+from finished_results import DRAWN, WHOLE, bare, draw_in_place, finish, full
 
 from patchmosaic.publish import article
 from patchmosaic.publish.article_content import ArticleError, gather
 from patchmosaic.publish.manifest import NAME, ManifestError, compare_files, read_manifest
 from patchmosaic.publish.pages import opening
+from workflow.config_files import completed
 
 ROOT = Path(__file__).parents[2]
 TEXT_MM, PAGE_MM = (25, 185), (210, 297)
@@ -74,9 +75,12 @@ def test_pages_are_six_to_ten(made):
     assert 6 - 2 * (made.kind is bare) <= len(opened(made.pdf)) <= 10
 
 
-def test_tables_of_the_whole_paper_leave_ten_pages_with_low_drawings(tmp_path):
-    """Drawings stand in here, all of one height; those of so many rows may be taller."""
-    content = gather(tmp_path, ROOT, full(tmp_path, override=WHOLE))
+def test_the_whole_paper_has_ten_pages(tmp_path):
+    """With all its rows, and drawings of as many networks."""
+    figures = full(tmp_path, override=WHOLE)
+    draw_in_place(tmp_path, WHOLE["evaluate"])
+    finish(tmp_path, completed(ROOT, WHOLE)[0])
+    content = gather(tmp_path, ROOT, figures)
     assert len(content["tables"]["equivalence"]["rows"]) == 2 * len(WHOLE["evaluate"])
     assert len(opened(article.typeset(content, tmp_path))) <= 10
 
