@@ -53,7 +53,7 @@ def own_run(tmp_path_factory, worker_id):
             settings = shared / "matplotlibrc"
             settings.write_text("text.usetex: True\nfont.size: 30\nsavefig.transparent: True\n")
             places |= {"MATPLOTLIBRC": str(settings), "MPLBACKEND": "of a notebook"}
-            snakemake(folder, "--configfile", *configs, **places)
+            snakemake(folder, "--configfile", *configs, cores=2, **places)
             found = [sorted(files_below(folder) - before), sorted(files_below(elsewhere))]
             left.write_text(json.dumps(found))
     return OwnRun(folder, configs, *map(set, json.loads(left.read_text())))

@@ -37,9 +37,11 @@ def copy_project(folder):
     return folder
 
 
-def snakemake(folder, *arguments, profile=None, check=True, python=sys.executable, **environment):
-    """What snakemake printed; by default with profiles/default on two cores."""
-    chosen = ("--workflow-profile", f"profiles/{profile}") if profile else ("--cores", "2")
+def snakemake(
+    folder, *arguments, profile="default", cores=1, check=True, python=sys.executable, **environment
+):
+    """What snakemake printed; on one core, as tests run side by side, unless a test is of cores."""
+    chosen = ("--workflow-profile", f"profiles/{profile}", "--cores", str(cores))
     command = [python, "-m", "snakemake", *chosen, *arguments]
     result = subprocess.run(
         command,

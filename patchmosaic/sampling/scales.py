@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 def scale_at(scales: dict[float, int], t: float) -> int:
     """The locality scale of the calibrated time nearest to ``t``, which must be close to it."""
+    if t in scales:
+        return scales[t]
     nearest = min(scales, key=lambda time: abs(time - t))
     if abs(nearest - t) > 1e-6:
         raise ValueError(f"the scales have no entry for t = {t:g}; the nearest is {nearest:g}")

@@ -268,7 +268,7 @@ def test_cores_do_not_change_a_file(own_run, tmp_path):
     folder = shutil.copytree(own_run.folder, tmp_path / "one core")
     for part in ("calibration", "samples", "agreement", "tables"):
         shutil.rmtree(folder / "own results" / part)
-    snakemake(folder, "--configfile", *own_run.configs, "--cores", "1")
+    snakemake(folder, "--configfile", *own_run.configs)
     on_one = contents(folder)
     assert {"report/index.html", "manifest.json", "explorer/index.html"} <= set(on_one)
     assert on_one == on_two

@@ -545,7 +545,7 @@ def test_profile_grants_the_gpu(own_images, profile):
         "print('granted:', snakemake.resources.gpu)\n"
     )
     network = "own results/networks/tiny-resnet-circular.safetensors"
-    arguments = (network, "--configfile", "tiny.yaml", "--cores", "2", "--forcerun", "train")
+    arguments = (network, "--configfile", "tiny.yaml", "--forcerun", "train")
     granted = PROFILES[profile]["resources"]
     output = snakemake(own_images, *arguments, profile=profile)
     assert f"granted: {min(granted['gpu'], 1)}\n" in output
