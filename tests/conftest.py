@@ -5,6 +5,9 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+# Waiting threads sleep, for tests run side by side; torch reads it, here and in jobs.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 import pytest
 import torch
 from filelock import FileLock
@@ -27,6 +30,12 @@ class OwnRun(NamedTuple):
     configs: tuple[str, str]
     left: set[str]
     left_elsewhere: set[str]
+
+
+def pytest_collection_modifyitems(items):
+    """Files with runs of the workflow first: they take longest, and others fill the gaps."""
+    runs = {item.path for item in items if item.get_closest_marker("workflow")}
+    items.sort(key=lambda item: (item.path not in runs, item.path.name * (item.path in runs)))
 
 
 @pytest.fixture(scope="session")
