@@ -64,6 +64,7 @@ KEPT_TABLES = {  # file of numbers/tables: of the results
     "variants.csv": "ablations/tables/variants.csv",
     "training_seeds.csv": "training_seeds/tables/training_seeds.csv",
     "own_network.csv": "own_network/tables/headline.csv",
+    "public_model.csv": "public_model/tables/headline.csv",
     "leaderboard.csv": "leaderboard/tables/leaderboard.csv",
     "claims.csv": "claims/tables/claims.csv",
     "claims_tests.csv": "claims/tables/claims_tests.csv",
@@ -797,6 +798,22 @@ def own_network(numbers: Numbers) -> str:
     return markdown(titles, rows)
 
 
+def public_model(numbers: Numbers) -> str:
+    """What each machine has in common with the packaged model of docs/diffusers_model.py."""
+    config = config_of("public_model")
+    folder = ROOT / config["networks"][config["evaluate"][0]]["model"]
+    training = json.loads((folder / "training.json").read_text())
+    rows = (
+        [row["network_steps"], row["machine"].upper(), row["seeds"], _interval(row, "pearson_r")]
+        for _, row in numbers.table("public_model").iterrows()
+    )
+    table = markdown(["network steps", "machine", "seeds", "median Pearson r"], rows)
+    return (
+        f"Its training saw {training['images_seen']:,} images and took "
+        f"{training['cpu_seconds'] / 60:.0f} minutes of one core.\n\n{table}"
+    )
+
+
 def learning_table(numbers: Numbers) -> str:
     """Median agreement of ELS after so many training images."""
     found = numbers.table("learning").set_index(["images_seen", "network"]).sort_index()
@@ -977,6 +994,7 @@ BLOCKS = (
     Block("docs/claims.md", "claims tests", claim_tests),
     Block("docs/claims.md", "claims gradients", claims_gradients),
     Block("docs/own_network.md", "own network", own_network),
+    Block("docs/own_network.md", "public model", public_model),
     Block("docs/method.md", "largest scales", largest_scales),
     Block("docs/workflow.md", "memory", memory),
     Block("docs/workflow.md", "rule graph", rule_graph),
