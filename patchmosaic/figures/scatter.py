@@ -43,7 +43,7 @@ def scatter_is_vs_machine(agreement: pd.DataFrame) -> Figure:
     columns = min(6 if small else 3, len(runs))
     side = COLUMN_INCHES if columns == 1 else PAGE_INCHES / columns
     figure, grid = panels(len(runs), columns, line=side + (0.2 if small else 0.3), beside=0)
-    title = {"fontsize": 5} if small else {}
+    title_size = 5.0 if small else 7.5
     values = table[["pearson_r", "is_pearson_r"]].to_numpy()
     low = min(0.0, float(np.nanmin(values)) - 0.05)
     looks = machine_looks(table["machine"])
@@ -76,7 +76,7 @@ def scatter_is_vs_machine(agreement: pd.DataFrame) -> Figure:
         if undefined:
             notes.append(f"{undefined} undefined, not drawn")
         named = network.replace("-", "-\n", 1) if small else network
-        axes.set_title(f"{named}\n{steps} network steps", **title)
+        axes.set_title(f"{named}\n{steps} network steps", fontsize=title_size)
         axes.text(0.98, 0.02, "\n".join(notes), ha="right", va="bottom", transform=axes.transAxes)
         axes.set(xlim=(low, 1), ylim=(low, 1), aspect="equal")
         axes.grid(True)
