@@ -169,19 +169,19 @@ def test_killed_runs_end_as_undisturbed_ones(undisturbed, tmp_path_factory):
 
 
 def test_terminated_run_goes_on(undisturbed, tmp_path):
-    """A second run beside it is refused by name of the lock; SIGTERM lets running jobs end.
+    """SIGTERM lets running jobs end, leaves no lock, and the same command goes on.
 
-    It leaves no lock, and the same command goes on.
+    Beside that a further run is refused by name of the lock; the first ends as if alone.
     """
     run = Run(project_with_few_machines(tmp_path))
     assert run.wait_for("train") is not None
-    output = snakemake(tmp_path, *TARGETS, *FEW, check=False)
-    assert "Directory cannot be locked" in output
-    assert run.process.poll() is None
     run.process.terminate()
     assert run.process.wait() != 0
     done = run.finished()
     again = Run(tmp_path)
+    assert again.wait_for("calibrate", "sample_machine") is not None
+    output = snakemake(tmp_path, *TARGETS, *FEW, check=False)
+    assert "Directory cannot be locked" in output
     assert again.process.wait() == 0, again.log.read_text()[-3000:]
     assert done
     assert not done & again.started()
