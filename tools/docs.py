@@ -32,6 +32,7 @@ from patchmosaic.analysis.intervals import (  # noqa: E402
     with_undefined_as_zero,
 )
 from patchmosaic.datasets.registry import REGISTRY  # noqa: E402
+from patchmosaic.machines.registry import label  # noqa: E402
 from patchmosaic.tables.claims import (  # noqa: E402
     AGAINST,
     FOR,
@@ -804,7 +805,7 @@ def public_model(numbers: Numbers) -> str:
     folder = ROOT / config["networks"][config["evaluate"][0]]["model"]
     training = json.loads((folder / "training.json").read_text())
     rows = (
-        [row["network_steps"], row["machine"].upper(), row["seeds"], _interval(row, "pearson_r")]
+        [row["network_steps"], label(row["machine"]), row["seeds"], _interval(row, "pearson_r")]
         for _, row in numbers.table("public_model").iterrows()
     )
     table = markdown(["network steps", "machine", "seeds", "median Pearson r"], rows)
