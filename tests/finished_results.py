@@ -13,6 +13,7 @@ from patchmosaic.figures.consistency import consistency_along_trajectories
 from patchmosaic.figures.headline import headline_chart
 from patchmosaic.figures.learning import learning_curves
 from patchmosaic.figures.novelty import novelty
+from patchmosaic.figures.pairs import pairs
 from patchmosaic.figures.scales import scales
 from patchmosaic.figures.scatter import scatter_is_vs_machine
 from patchmosaic.figures.style import save_figure
@@ -127,6 +128,10 @@ def draw_in_place(folder, networks):
         "consistency": consistency_along_trajectories(paths),
         "learning": learning_curves(moments),
     }
+    rows = {name: rng.uniform(-1, 1, (10, 1, 32, 32)) for name in ("network", "ELS", "LS", "IS")}
+    r = {name: rng.random(10) for name in rows if name != "network"}
+    for name in NETWORKS:
+        figures[f"pairs-{name}-150"] = pairs(rows, range(10), name, correlations=r)
     for name, figure in figures.items():
         save_figure(figure, folder / f"figures/{name}.pdf")
 

@@ -30,8 +30,8 @@ def novelty(table: pd.DataFrame) -> Figure:
 
     networks = list(table.groupby("network", sort=False))
     sources = list(dict.fromkeys(table["source"]))
-    line = 0.35 + 0.22 * len(sources)
-    most = 2 if len(networks) <= 4 else 3
+    most, each = (2, 0.22) if len(networks) <= 4 else (3, 0.16)  # in a line; inches
+    line = 0.35 + each * len(sources)
     figure, grid = panels(len(networks), most, line=line, beside=0.4, alone=COLUMN_INCHES + 0.5)
     reach = 1.35 * table["distance"].max()
     machines = machine_looks(sources)

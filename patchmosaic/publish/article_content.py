@@ -36,7 +36,7 @@ PROTOCOL = "numbers/protocol.yaml"
 INTERVALS = "patchmosaic/analysis/intervals.py"
 BENCHMARKS = "benchmarks/*.tsv"
 SHARE = ["share", "share_low", "share_high"]  # of seeds of low agreement
-KINDS_OF_JOBS = 5
+KINDS_OF_JOBS = 5  # that the table of costs tells apart
 
 # What an experiment may leave out: its files, and how to have them.
 OPTIONAL = {
