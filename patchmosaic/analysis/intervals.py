@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from functools import lru_cache
 from statistics import NormalDist
 from typing import NamedTuple, TypeVar
@@ -72,12 +73,10 @@ def _middle_ranks(n: int, resamples: int, seed: int) -> tuple[NDArray[np.int_], 
 
     They do not depend on the values, so intervals of as many values share them.
     """
-    random, kind = np.random.default_rng(seed), np.int16 if n < 2**15 else np.int64
+    kind = np.int16 if n < 2**15 else np.int64  # small numbers are sorted faster
     middle = [(n - 1) // 2, n // 2]
-    step = max(1, MOST_DRAWN // n)
-    parts = (min(step, resamples - first) for first in range(0, resamples, step))
-    drawn = (random.integers(n, size=(part, n)).astype(kind) for part in parts)
-    ranks = np.concatenate([np.sort(part, axis=1)[:, middle] for part in drawn])
+    parts = _resamples(n, resamples, seed, MOST_DRAWN // n)
+    ranks = np.concatenate([np.sort(part.astype(kind), axis=1)[:, middle] for part in parts])
     below, above = ranks.T.astype(np.int_)
     return below, above
 
@@ -96,11 +95,15 @@ def medians_of_resamples(
         (..., resamples); their standard deviation is the bootstrap's standard error of a median.
     """
     values = np.asarray(values, np.float64)
-    random, n = np.random.default_rng(seed), values.shape[-1]
-    step = max(1, MOST_DRAWN // values.size)
-    parts = (min(step, resamples - first) for first in range(0, resamples, step))
-    drawn = (values[..., random.integers(n, size=(part, n))] for part in parts)
-    return np.concatenate([np.median(part, axis=-1) for part in drawn], axis=-1)
+    parts = _resamples(values.shape[-1], resamples, seed, MOST_DRAWN // values.size)
+    return np.concatenate([np.median(values[..., part], axis=-1) for part in parts], axis=-1)
+
+
+def _resamples(n: int, resamples: int, seed: int, most: int) -> Iterator[NDArray[np.int64]]:
+    """Resamples of n values, as indices, a row each; so many at once, which changes none."""
+    random, step = np.random.default_rng(seed), max(1, most)
+    for first in range(0, resamples, step):
+        yield random.integers(n, size=(min(step, resamples - first), n))
 
 
 def median_intervals(table: pd.DataFrame, by: str | list[str], column: str) -> pd.DataFrame:
