@@ -79,7 +79,7 @@ def end_first_attempt(folder: Path) -> None:
 
 def main(work: Path) -> None:
     undisturbed, preempted = project(work / "undisturbed"), project(work / "preempted")
-    snakemake(undisturbed, WEIGHTS, "--configfile", "tiny.yaml")
+    snakemake(undisturbed, WEIGHTS, "--configfile", "tiny.yaml", cores=THREADS)
     command = [sys.executable, "-m", "snakemake", WEIGHTS, "--configfile", "tiny.yaml"]
     command += ["--workflow-profile", "profiles/slurm", "--max-threads", THREADS]
     command += ["--slurm-init-seconds-before-status-checks", "2"]
