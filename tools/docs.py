@@ -66,6 +66,7 @@ KEPT_TABLES = {  # file of numbers/tables: of the results
     "training_seeds.csv": "training_seeds/tables/training_seeds.csv",
     "own_network.csv": "own_network/tables/headline.csv",
     "public_model.csv": "public_model/tables/headline.csv",
+    "photographs.csv": "photographs/tables/headline.csv",
     "leaderboard.csv": "leaderboard/tables/leaderboard.csv",
     "claims.csv": "claims/tables/claims.csv",
     "claims_tests.csv": "claims/tables/claims_tests.csv",
@@ -815,6 +816,32 @@ def public_model(numbers: Numbers) -> str:
     )
 
 
+def photographs(numbers: Numbers) -> str:
+    """What photographs of 64 x 64 pixels take, beside the estimate, and what came of them."""
+    config, costs = config_of("photographs"), numbers.table("photographs_costs")
+    found = numbers.table("photographs").set_index("machine")
+    seeds = found["seeds"].max()
+    agreement = listed([f"{label(name)} {r:.2f}" for name, r in found["pearson_r"].items()])
+    most = costs.sort_values("took", ascending=False)
+    shown = most[most["took"] >= most["took"].sum() / 100]
+    others = most.drop(shown.index)
+    rows = [(row.rule, row.jobs, row.core_seconds, row.took) for row in shown.itertuples()]
+    for name, part in ((f"{len(others)} other rules", others), ("all", costs)):
+        rows.append((name, *part[["jobs", "core_seconds", "took"]].sum()))
+    cells = (
+        [f"`{rule}`" if rule in set(costs["rule"]) else rule, f"{jobs:.0f}"]
+        + [f"{seconds / 60:.1f}" for seconds in times]
+        for rule, jobs, *times in rows
+    )
+    size = config["datasets"]["photographs"]["size"]
+    return (
+        f"It takes {costs['took'].sum() / 60:.0f} minutes of one core, where the tool estimated "
+        f"{costs['core_seconds'].sum() / 60:.0f} before it began. Median r with the network at "
+        f"{size} x {size} pixels, of {seeds} seeds: {agreement}.\n\n"
+        + markdown(["rule", "jobs", "estimated, minutes of a core", "took"], cells)
+    )
+
+
 def learning_table(numbers: Numbers) -> str:
     """Median agreement of ELS after so many training images."""
     found = numbers.table("learning").set_index(["images_seen", "network"]).sort_index()
@@ -996,6 +1023,7 @@ BLOCKS = (
     Block("docs/claims.md", "claims gradients", claims_gradients),
     Block("docs/own_network.md", "own network", own_network),
     Block("docs/own_network.md", "public model", public_model),
+    Block("docs/own_network.md", "photographs", photographs),
     Block("docs/method.md", "largest scales", largest_scales),
     Block("docs/workflow.md", "memory", memory),
     Block("docs/workflow.md", "rule graph", rule_graph),

@@ -10,6 +10,7 @@ import os
 import sys
 from pathlib import Path
 
+import pandas as pd
 from snakemake.api import SnakemakeApi
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import (
@@ -70,9 +71,16 @@ def estimate(
     targets: list[str] | tuple = (),
     everything: bool = False,
     again: bool = False,
+    took: bool = False,
 ) -> Total:
-    """What a run takes; costs that are not kept are measured, and kept."""
-    config, jobs = planned(files, cores, list(targets), everything)
+    """What a run takes; costs that are not kept are measured, and kept.
+
+    Args:
+        files, cores, targets, everything: as of :func:`planned`.
+        again: measure also what is kept.
+        took: put beside it what the jobs took, of a run that is done.
+    """
+    config, jobs = planned(files, cores, list(targets), everything or took)
     experiment = Experiment(config, Path() if ROOT.resolve() == Path.cwd() else ROOT)
     found = Estimate(experiment, jobs)
     path, here = experiment.data / KEPT, measured_here(ROOT)
@@ -86,7 +94,7 @@ def estimate(
             )
         answers |= measured(missing, ROOT)
         keep_costs(path, here, answers)
-    return found.total(answers, cores)
+    return found.total(answers, cores, found.took() if took else ())
 
 
 if __name__ == "__main__":
@@ -96,11 +104,20 @@ if __name__ == "__main__":
     parser.add_argument("--cores", type=int, default=limits.cores())
     parser.add_argument("--forceall", action="store_true", help="also what has been made")
     parser.add_argument("--again", action="store_true", help="measure anew what costs are kept of")
+    parser.add_argument("--took", action="store_true", help="beside it what a finished run took")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the table there, too")
     chosen = parser.parse_args()
     try:
         total = estimate(
-            chosen.configfile, chosen.cores, chosen.targets, chosen.forceall, chosen.again
+            chosen.configfile,
+            chosen.cores,
+            chosen.targets,
+            chosen.forceall,
+            chosen.again,
+            chosen.took,
         )
+        if chosen.csv:
+            pd.DataFrame(total.rows).drop(columns="bytes").round(2).to_csv(chosen.csv, index=False)
     except (WorkflowError, RuntimeError, OSError) as error:
         sys.exit(f"error: {error}")
     print(total.table, total.line, sep="\n\n")

@@ -8,6 +8,7 @@ nothing is estimated: a run's first lines name the command that measures.
 
 from __future__ import annotations
 
+import csv
 import heapq
 import json
 import math
@@ -56,6 +57,7 @@ class PlannedJob:
         mem_mb: that its rule states.
         priority: of its rule.
         after: numbers of the jobs of the plan that it waits for.
+        benchmark: the file that says what it took, once it is done.
     """
 
     rule: str
@@ -65,6 +67,7 @@ class PlannedJob:
     mem_mb: int = 0
     priority: int = 0
     after: tuple[int, ...] = ()
+    benchmark: str = ""
 
 
 class Term(NamedTuple):
@@ -82,13 +85,17 @@ class Term(NamedTuple):
 
 @dataclass(frozen=True)
 class Row:
-    """What a rule comes to: its jobs, core seconds of all, seconds and bytes of the largest."""
+    """What a rule comes to: its jobs, core seconds of all, seconds and bytes of the largest.
+
+    took: the core seconds that its jobs took, where they are done and that was asked for.
+    """
 
     rule: str
     jobs: int
     core_seconds: float
     longest: float
     bytes: int
+    took: float | None = None
 
 
 @dataclass(frozen=True)
@@ -129,14 +136,15 @@ class Total:
     @property
     def table(self) -> str:
         """A line a rule, the most core seconds first, and the whole; small ones share a line."""
+        took = any(row.took is not None for row in self.rows)
         large = [row for row in self.rows if row.core_seconds >= SMALL * self.core_seconds]
         small = self.rows[len(large) :]
         shown = [*large, _together(f"{len(small)} others", small)] if small else large
-        cells = [("rule", "jobs", "core seconds", "longest job, s", "its memory, MiB")]
-        cells += [
-            (r.rule, f"{r.jobs}", f"{r.core_seconds:,.0f}", f"{r.longest:,.0f}", _mib(r.bytes))
-            for r in [*shown, _together("all", self.rows)]
-        ]
+        cells = [("rule", "jobs", "core seconds", "longest job, s", "its memory, MiB", "took")]
+        for r in [*shown, _together("all", self.rows)]:
+            numbers = (r.core_seconds, r.longest, r.bytes / 2**20, r.took or 0)
+            cells.append((r.rule, f"{r.jobs}", *(f"{number:,.0f}" for number in numbers)))
+        cells = cells if took else [row[:-1] for row in cells]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         lines = [
             row[0].ljust(widths[0])
@@ -153,6 +161,7 @@ def _together(name: str, rows: Sequence[Row]) -> Row:
         sum(row.core_seconds for row in rows),
         max((row.longest for row in rows), default=0),
         max((row.bytes for row in rows), default=0),
+        None if any(row.took is None for row in rows) else sum(row.took or 0 for row in rows),
     )
 
 
@@ -168,10 +177,6 @@ def in_words(seconds: float) -> str:
     if seconds < 90 * 60:
         return f"about {round(seconds / 60)} minutes"
     return f"about {seconds / 3600:.1f} hours"
-
-
-def _mib(size: int) -> str:
-    return f"{size / 2**20:,.0f}"
 
 
 # Costs that are kept.
@@ -243,6 +248,7 @@ def plan_of(dag: Any) -> list[PlannedJob]:
             job.resources.get("mem_mb", 0),
             job.priority,
             tuple(sorted(number[other] for other in dag.dependencies[job] if other in number)),
+            str(job.benchmark or ""),
         )
         for job in jobs
     ]
@@ -271,8 +277,20 @@ class Estimate:
         """The questions without an answer; one that could not be measured is asked again."""
         return [q for q in self.questions if answers.get(key_of(q)) is None]
 
-    def total(self, answers: Mapping[str, Answer | None], cores: int) -> Total:
-        """The plan on so many cores."""
+    def took(self) -> list[float]:
+        """Core seconds of each job, of a run that is done; RuntimeError where one is not."""
+        for job in self.jobs:
+            if not Path(job.benchmark).is_file():
+                raise RuntimeError(f"{job.benchmark} is missing: rule {job.rule} has not run yet")
+        return [core_seconds(Path(job.benchmark)) for job in self.jobs]
+
+    def total(
+        self,
+        answers: Mapping[str, Answer | None],
+        cores: int,
+        took: Sequence[float | None] = (),
+    ) -> Total:
+        """The plan on so many cores; took: as of :meth:`took`, to stand beside it."""
         unknown: dict[str, None] = {}
         seconds, sizes = [], []
         for job, terms in zip(self.jobs, self.terms, strict=True):
@@ -294,7 +312,7 @@ class Estimate:
             end,
             sum(seconds),
             most,
-            _rows(self.jobs, seconds, lasting, sizes),
+            _rows(self.jobs, seconds, lasting, sizes, took or [None] * len(self.jobs)),
             tuple(unknown),
         )
 
@@ -325,6 +343,7 @@ def _rows(
     seconds: Sequence[float],
     lasting: Sequence[float],
     sizes: Sequence[int],
+    took: Sequence[float | None],
 ) -> tuple[Row, ...]:
     by_rule: dict[str, list[int]] = {}
     for i, job in enumerate(jobs):
@@ -336,10 +355,18 @@ def _rows(
             sum(seconds[i] for i in some),
             max(lasting[i] for i in some),
             max(sizes[i] for i in some),
+            None if any(took[i] is None for i in some) else sum(took[i] or 0 for i in some),
         )
         for rule, some in by_rule.items()
     ]
     return tuple(sorted(rows, key=lambda row: -row.core_seconds))
+
+
+def core_seconds(benchmark: Path) -> float:
+    """What a job took, as Snakemake wrote it down; a job of moments has "-" there."""
+    with benchmark.open(encoding="utf-8", newline="") as file:
+        rows = [row["cpu_time"] for row in csv.DictReader(file, delimiter="\t")]
+    return sum(float(value) for value in rows if value not in ("-", "NA"))
 
 
 def scheduled(

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from patchmosaic.engines.dense import extend, interior, patches, position_classes
 
@@ -106,13 +105,14 @@ def _heaviest(
     total, moment = queries.new_zeros(2, n)
     step = max(1, _BLOCK // (max(n, terms) * inside))
     for first in range(0, len(images), step):
-        keys = F.unfold(images[first : first + step].to(queries.dtype), patch_size)
-        keys = math.sqrt(alpha_bar) * keys.movedim(1, -1).flatten(0, 1)  # (K, C P P)
-        offset = keys.square().sum(1) / (-2 * variance)
-        log_weights = torch.addmm(offset, queries, keys.T, alpha=1 / variance)  # (Q, K)
+        some = math.sqrt(alpha_bar) * images[first : first + step].to(queries.dtype)
+        windows = some.unfold(2, patch_size, 1).unfold(3, patch_size, 1)  # (n, C, h, w, P, P)
+        keys = windows.permute(1, 4, 5, 0, 2, 3).reshape(terms, -1)  # (C P P, K)
+        offset = keys.square().sum(0) / (-2 * variance)
+        log_weights = torch.addmm(offset, queries, keys, alpha=1 / variance)  # (Q, K)
         before, block_max = heaviest[:, 0].clone(), log_weights.amax(1)
         new = (block_max > heaviest[:, -1]).nonzero()[:, 0]
-        values, which = log_weights[new].topk(min(top, len(keys)))
+        values, which = log_weights[new].topk(min(top, len(offset)))
         heaviest[new], order = torch.cat([heaviest[new], values], 1).topk(top)
         found[new] = torch.cat([found[new], which + first * inside], 1).gather(1, order)
         # Rows whose weights all vanish beside the heaviest so far change nothing.

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import platform
+import shlex
 import subprocess
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -196,7 +197,15 @@ def describe_files(results: Path, rules: Mapping[str, str]) -> dict[str, dict[st
     Args:
         results: the results folder.
         rules: for each file, relative to ``results``, the rule that made it.
+
+    Raises:
+        ManifestError: files are missing, deleted to save space, say.
     """
+    if missing := [str(results / name) for name in sorted(rules) if not (results / name).exists()]:
+        raise ManifestError(
+            f"{results}: files of the experiment are missing; made again by\n"
+            f"{shlex.join(['snakemake', *missing])}, with --configfile as here"
+        )
     return {
         name: {
             "sha256": sha256_of(results / name),

@@ -61,6 +61,14 @@ if __name__ == "__main__":
         snakefile, logs = Path(snakemake.input.snakefile), Path(snakemake.log[0]).parent
         files = files_of_experiment(snakefile, config, logs)
         del files[output]
+        described = describe_files(
+            results,
+            {
+                path.relative_to(results).as_posix(): rule
+                for path, rule in files.items()
+                if path.is_relative_to(results)
+            },
+        )
 
         def made_by(*rules, suffix=""):
             return [p for p, rule in files.items() if rule in rules and p.name.endswith(suffix)]
@@ -104,13 +112,6 @@ if __name__ == "__main__":
                 for path in made_by(*SAMPLING_RULES)
                 if path.relative_to(results).parts[0] != "trajectories"
             },
-            "files": describe_files(
-                results,
-                {
-                    path.relative_to(results).as_posix(): rule
-                    for path, rule in files.items()
-                    if path.is_relative_to(results)
-                },
-            ),
+            "files": described,
         }
         write_manifest(output, content)

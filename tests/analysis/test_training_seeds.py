@@ -14,6 +14,7 @@ NAMES = ["tiny-resnet-circular", "again"]
 def test_trainings_from_two_seeds_are_compared(tmp_path):
     folder = project_with_pictures(tmp_path)
     again = f"evaluate: [{', '.join(NAMES)}]\nmachines: [is, els]\n"
+    again += "seeds: {evaluation: {shard_size: 3}}\n"
     again += f"networks:\n  again:\n{NETWORK.rstrip()}, training_seed: 7}}\n"
     (folder / "again.yaml").write_text(again)
     figure = "own results/figures/training_seeds.png"

@@ -20,7 +20,7 @@ from workflow.experiment import UNCHANGED, variants_of
 NAME = "tiny-resnet-circular"
 VARIANTS = """
 recipes: {tiny: {snapshots: [8]}}
-seeds: {calibration: {first: 70}}  # with it, P changes over time
+seeds: {evaluation: {shard_size: 3}, calibration: {first: 70}}  # with 70, P changes over time
 datasets: {other: {source: image_folder, size: 8, channels: 1, local: pictures/dogs}}
 variants:
   the_same: {kind: ablation, bank_images: 3}

@@ -17,7 +17,7 @@ import pytest
 import torch
 import yaml
 from configs import DEFAULT, merged
-from projects import ROOT, project_with_pictures, snakemake
+from projects import ROOT, snakemake
 from safetensors.torch import save_file
 from torch import nn
 
@@ -520,36 +520,3 @@ def test_its_machines_have_mirror_images_too(sampled):
     samples = torch.from_numpy(load_samples(results / "samples/edm/is/000.npz").images)
     distances = (samples[:, None] - to_float(whole)).square().mean(dim=(2, 3, 4)).sqrt()
     np.testing.assert_allclose(novelty["distance"][:2], distances.amin(1), rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.workflow
-@pytest.mark.slow
-def test_images_of_two_channels_go_through_the_whole_chain(tmp_path):
-    """With a network in half precision and in batches; tables, figures, explorer and report."""
-    (tmp_path / "run").mkdir()
-    folder = project_with_pictures(tmp_path / "run")
-    torch.manual_seed(0)
-    pixels = np.random.default_rng(0).integers(0, 256, (7, 2, 8, 8), dtype=np.uint8)
-    np.savez(folder / "pixels.npz", images=pixels)
-    written(folder / "edm.safetensors", header_of(channels=2))
-    network = {"dataset": "two", "padding": "zeros", "conditional": False, "checkpoint": "edm"}
-    network |= {"weights": "edm.safetensors", "precision": "bfloat16", "batch": 1}
-    override = {
-        "evaluate": ["edm"],
-        "networks": {"edm": network},
-        "datasets": {
-            "two": {"source": "image_array", "size": 8, "channels": 2, "local": "pixels.npz"}
-        },
-        "machines": ["is", "ls", "els", "wiener"],
-        "analyses": [],
-    }
-    (folder / "two.yaml").write_text(yaml.safe_dump(override))
-    snakemake(folder, "--configfile", "tiny.yaml", "two.yaml")
-    results = folder / "own results"
-    record = json.loads((results / "networks/edm.json").read_text())["external"]["running"]
-    assert record == {"device": None, "precision": "bfloat16", "batch": 1}
-    headline = pd.read_csv(results / "tables/headline.csv")
-    assert set(headline["machine"]) == {"is", "ls", "els", "wiener"}
-    assert np.isfinite(headline["pearson_r"]).all()
-    for path in ("figures/pairs-edm-4.png", "explorer/index.html", "report/index.html"):
-        assert (results / path).stat().st_size > 1000

@@ -22,6 +22,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from patchmosaic.networks.checkpoints import load_checkpoint, save_checkpoint
+from patchmosaic.networks.edm import Preconditioned
+from patchmosaic.networks.edm_header import KEY
 from patchmosaic.networks.external import (
     ExternalNetwork,
     Running,
@@ -476,17 +478,51 @@ TRAINED = "tiny-resnet-circular"
 CONFIG = ("--configfile", "tiny.yaml", "fast.yaml", "own.yaml")
 
 
+OF_TWO_CHANNELS = {
+    "preconditioning": "edm",
+    "sigma_data": 0.5,
+    "sigma_range": [0.002, 80.0],
+    "labels": 0,
+    "channels": 2,
+    "size": 8,
+    "network": {"model_type": "SongUNet", "model_channels": 16, "channel_mult": [1, 2]}
+    | {"num_blocks": 1, "attn_resolutions": [4]},
+}
+TWO_CHANNELS = {"source": "image_array", "size": 8, "channels": 2, "local": "my files/pixels.npz"}
+NETWORK_OF_EDM = {
+    "dataset": "two",
+    "padding": "zeros",
+    "conditional": False,
+    "checkpoint": "edm",
+    "weights": "my files/edm.safetensors",
+    "precision": "bfloat16",
+    "batch": 1,
+}
+
+
 @pytest.fixture(scope="module")
 def project(own_run, tmp_path_factory):
-    """Own images; a network trained on them, and the same in disguise as an own network."""
+    """Own images; a network trained on them, and the same in disguise as an own network.
+
+    Beside them images of two channels, and a network of EDM in half precision and in batches.
+    """
     folder = tmp_path_factory.mktemp("own network")
     shutil.copytree(own_run.folder, folder, dirs_exist_ok=True)
     weights = folder / f"own results/networks/{TRAINED}.safetensors"
     (folder / "my files").mkdir()
     shutil.copy(weights, folder / "my files/mine.safetensors")
+    torch.manual_seed(0)
+    edm = Preconditioned(OF_TWO_CHANNELS)
+    header = {KEY: json.dumps(OF_TWO_CHANNELS)}
+    save_file(edm.state_dict(), folder / "my files/edm.safetensors", metadata=header)
+    pixels = np.random.default_rng(0).integers(0, 256, (7, 2, 8, 8), dtype=np.uint8)
+    np.savez(folder / "my files/pixels.npz", images=pixels)
     override = {
-        "evaluate": [TRAINED, "own-x0"],
-        "networks": {f"own-{predicts}": own_network(predicts) for predicts in PREDICTIONS},
+        "evaluate": [TRAINED, "own-x0", "edm"],
+        "machines": ["is", "ls", "els", "wiener"],
+        "datasets": {"two": TWO_CHANNELS},
+        "networks": {f"own-{predicts}": own_network(predicts) for predicts in PREDICTIONS}
+        | {"edm": NETWORK_OF_EDM},
     }
     config = 'channels=4, layers=1, size=8, padding="circular", classes=2'
     for predicts in PREDICTIONS:
@@ -549,6 +585,19 @@ def test_own_network_goes_through_the_whole_chain(finished):
     report = (finished / "report/index.html").read_text()
     assert "<td>own-x0</td>" in report.replace("\n", "")
     assert "<td>not known</td>" in report.replace("\n", "")
+
+
+@pytest.mark.workflow
+def test_images_of_two_channels_go_through_the_whole_chain(finished):
+    """Into tables, figures, explorer and report."""
+    record = json.loads((finished / "networks/edm.json").read_text())["external"]["running"]
+    assert record == {"device": None, "precision": "bfloat16", "batch": 1}
+    headline = pd.read_csv(finished / "tables/headline.csv").query("network == 'edm'")
+    assert set(headline["machine"]) == {"is", "ls", "els", "wiener"}
+    assert np.isfinite(headline["pearson_r"]).all()
+    assert (finished / "figures/pairs-edm-4.png").stat().st_size > 1000
+    assert "<td>edm</td>" in (finished / "report/index.html").read_text()
+    assert '"edm"' in (finished / "explorer/index.html").read_text()
 
 
 @pytest.mark.workflow

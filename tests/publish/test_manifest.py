@@ -110,6 +110,13 @@ def test_untouched_results_verify_in_one_line(results, capsys):
     assert capsys.readouterr().out == f"{results}: verified; {len(FILES)} files, {size:.1f} MB\n"
 
 
+def test_a_file_that_is_missing_is_told_with_how_to_make_it(results, origin):
+    gone = results / next(iter(FILES))
+    gone.unlink()
+    with pytest.raises(ManifestError, match=re.escape(f"snakemake '{gone}', with --configfile")):
+        write(results, origin)
+
+
 def replace_by_folder(path):
     path.unlink()
     path.mkdir()

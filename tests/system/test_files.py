@@ -21,8 +21,9 @@ import sys
 from pathlib import Path
 sys.path[:0] = [sys.argv[1]]
 import test_files
-for content in range(int(sys.argv[4])):
-    test_files.WRITERS[sys.argv[2]](Path(sys.argv[3]), 1 + content % 3)
+for content in range(int(sys.argv[3])):
+    for name, write in test_files.WRITERS.items():
+        write(Path(sys.argv[2]) / name, 1 + content % 3)
 """
 
 
@@ -49,19 +50,21 @@ READERS = {
 }
 
 
-@pytest.mark.parametrize("name", WRITERS)
 @pytest.mark.slow
-def test_two_processes_write_one_path(name, tmp_path):
-    """Neither fails, whatever is found at the path is whole, and no temporary file stays."""
-    path, here = tmp_path / name, __file__.rsplit("/", 1)[0]
-    WRITERS[name](path, 1)
-    command = [sys.executable, "-c", WRITE, here, name, str(path), "200"]
+def test_two_processes_write_one_path(tmp_path):
+    """Neither fails, whatever is found at a path is whole, and no temporary file stays."""
+    here = __file__.rsplit("/", 1)[0]
+    for name, write in WRITERS.items():
+        write(tmp_path / name, 1)
+    command = [sys.executable, "-c", WRITE, here, str(tmp_path), "200"]
     writers = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     while any(writer.poll() is None for writer in writers):
-        READERS[name](path)
+        for name, read in READERS.items():
+            read(tmp_path / name)
     assert [writer.communicate()[1] for writer in writers] == ["", ""]
-    READERS[name](path)
-    assert {left.name for left in tmp_path.iterdir()} <= {name, "weights.json"}
+    for name, read in READERS.items():
+        read(tmp_path / name)
+    assert {left.name for left in tmp_path.iterdir()} <= {*WRITERS, "weights.json"}
 
 
 def test_errors_leave_what_was_there(tmp_path):

@@ -43,6 +43,8 @@ def test_shipped_configs_are_valid(tmp_path):
     faces = {"datasets": {"celeba": {"local": str(tmp_path)}}}
     for name in ("paper_width", "celeba"):
         validate(read(f"config/{name}.yaml"), faces)
+    folder = {"datasets": {"photographs": {"local": str(tmp_path)}}}
+    validate(read("config/photographs.yaml"), folder)
 
 
 @pytest.mark.parametrize("name", ["ci", "paper", "wide", "wide_mnist", "training_seeds"])

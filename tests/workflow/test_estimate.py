@@ -282,6 +282,28 @@ def test_rules_of_a_table_stand_in_the_order_of_their_work():
     assert lines[3].split() == ["all", "6", "992", "500", "1,024"]
 
 
+def test_what_a_finished_run_took_stands_beside_its_estimate(tmp_path):
+    header = "s\th:m:s\tcpu_time\n"
+    for name, rows in {
+        "a-1": "9\t0:09\t3.5\n",
+        "a-2": "9\t0:09\t4.0\n",
+        "b": "0\t0:00\t-\n",
+    }.items():
+        (tmp_path / f"{name}.tsv").write_text(header + rows)
+    rules = {"a-1": "report", "a-2": "report", "b": "tables"}
+    jobs = [PlannedJob(rule, benchmark=f"{tmp_path}/{name}.tsv") for name, rule in rules.items()]
+    found = Estimate(experiment(tmp_path), jobs)
+    answers = {key_of(q): answer(q) for q in found.questions}
+    whole = found.total(answers, 2, found.took())
+    assert {row.rule: row.took for row in whole.rows} == {"report": 7.5, "tables": 0}
+    table = [line.split() for line in whole.table.splitlines()]
+    assert (table[0][-1], table[-1][-1]) == ("took", "8")
+    assert "took" not in found.total(answers, 2).table
+    (tmp_path / "a-2.tsv").unlink()
+    with pytest.raises(RuntimeError, match=r"a-2\.tsv is missing: rule report has not run yet"):
+        found.took()
+
+
 def test_numbers_of_a_row_are_evenly_spread():
     assert evenly(20, 7) == [0, 3, 6, 10, 13, 16, 19]
     assert evenly(3, 7) == [0, 1, 2]
