@@ -111,9 +111,12 @@ def keep_tables(results: Path, kept: Path) -> None:
             shutil.copyfile(results / path, kept / name)
     if curves := sorted((results / "learning").glob("*.csv")):
         learning(pd.concat(map(pd.read_csv, curves))).to_csv(kept / "learning.csv", index=False)
-    if jobs := sorted((results / "benchmarks").glob("*.tsv")):
-        most = max(pd.read_csv(job, sep="\t", na_values="-")["max_rss"].max() for job in jobs)
-        pd.DataFrame({"max_rss_mib": [most]}).to_csv(kept / "memory.csv", index=False)
+    manifest = results / "manifest.json"
+    if (jobs := sorted((results / "benchmarks").glob("*.tsv"))) and manifest.exists():
+        took = pd.concat(pd.read_csv(job, sep="\t", na_values="-") for job in jobs)
+        cost = {"max_rss_mib": took["max_rss"].max(), "core_seconds": took["cpu_time"].sum()}
+        cost |= json.loads(manifest.read_text(encoding="utf-8"))["hardware"]
+        pd.DataFrame([cost]).to_csv(kept / "cost.csv", index=False)
 
 
 def tables(folder: Path) -> list[Path]:
@@ -559,10 +562,14 @@ def default_headline(numbers: Numbers) -> str:
     return headline_table(numbers.table("headline"))
 
 
-def memory(numbers: Numbers) -> str:
-    """The most memory that a job of the default experiment took."""
-    most = numbers.table("memory")["max_rss_mib"].max()
-    return f"No job of it takes more than {most / 1024:.1f} GiB of memory."
+def cost(numbers: Numbers) -> str:
+    """The time of the default experiment, and the most memory that a job of it took."""
+    (row,) = numbers.table("cost").itertuples()
+    return (
+        f"The default experiment takes {row.core_seconds / 60:.0f} minutes of one core that has "
+        f"{row.instructions}, so about half of that on two, and no job of it more than "
+        f"{row.max_rss_mib / 1024:.1f} GiB of memory."
+    )
 
 
 def variants_table(numbers: Numbers) -> str:
@@ -730,9 +737,9 @@ def claims_elsewhere(numbers: Numbers) -> str:
             + f" ({row['network']}, {row['network_steps']} steps)"
             for _, row in own.sort_values("minus_wiener").iloc[[0, -1]].iterrows()
         )
-        label, count = own["label"].iloc[0], own["seeds"].iloc[0]
+        seen, count = own["label"].iloc[0], own["seeds"].iloc[0]
         lines.append(
-            f"- {label} - Wiener, r, in the {len(own)} rows of the [leaderboard](leaderboard.md), "
+            f"- {seen} - Wiener, r, in the {len(own)} rows of the [leaderboard](leaderboard.md), "
             f"{count} seeds: from {' to '.join(ends)}."
         )
     return "\n".join(lines)
@@ -782,22 +789,28 @@ def training_seeds(numbers: Numbers) -> str:
     )
 
 
-def own_network(numbers: Numbers) -> str:
-    """What each machine has in common with the network of docs/own_network.py."""
-    found = numbers.table("own_network")
+def machines_table(found: pd.DataFrame) -> str:
+    """What each machine has in common with a network, of a headline of one."""
     rows = (
         [
-            row["machine"].upper(),
+            row["network_steps"],
+            label(row["machine"]),
+            row["seeds"],
             _interval(row, "pearson_r"),
             f"{row['r2_determination']:.2f}",
             None
             if pd.isna(share := row["fraction_better_than_is"])
-            else f"{share * row['seeds']:.0f} of {row['seeds']}",
+            else f"{share * row['seeds']:.0f}",
         ]
         for _, row in found.iterrows()
     )
-    titles = ["machine", "median Pearson r with the network", "R²", "seeds where closer than IS"]
+    titles = ["network steps", "machine", "seeds", "median Pearson r", "R²", "closer than IS"]
     return markdown(titles, rows)
+
+
+def own_network(numbers: Numbers) -> str:
+    """What each machine has in common with the network of docs/own_network.py."""
+    return machines_table(numbers.table("own_network"))
 
 
 def public_model(numbers: Numbers) -> str:
@@ -805,40 +818,31 @@ def public_model(numbers: Numbers) -> str:
     config = config_of("public_model")
     folder = ROOT / config["networks"][config["evaluate"][0]]["model"]
     training = json.loads((folder / "training.json").read_text())
-    rows = (
-        [row["network_steps"], label(row["machine"]), row["seeds"], _interval(row, "pearson_r")]
-        for _, row in numbers.table("public_model").iterrows()
-    )
-    table = markdown(["network steps", "machine", "seeds", "median Pearson r"], rows)
     return (
         f"Its training saw {training['images_seen']:,} images and took "
-        f"{training['cpu_seconds'] / 60:.0f} minutes of one core.\n\n{table}"
+        f"{training['cpu_seconds'] / 60:.0f} minutes of one core.\n\n"
+        f"{machines_table(numbers.table('public_model'))}"
     )
 
 
 def photographs(numbers: Numbers) -> str:
     """What photographs of 64 x 64 pixels take, beside the estimate, and what came of them."""
-    config, costs = config_of("photographs"), numbers.table("photographs_costs")
-    found = numbers.table("photographs").set_index("machine")
-    seeds = found["seeds"].max()
-    agreement = listed([f"{label(name)} {r:.2f}" for name, r in found["pearson_r"].items()])
-    most = costs.sort_values("took", ascending=False)
-    shown = most[most["took"] >= most["took"].sum() / 100]
-    others = most.drop(shown.index)
-    rows = [(row.rule, row.jobs, row.core_seconds, row.took) for row in shown.itertuples()]
+    costs = numbers.table("photographs_costs").sort_values("took", ascending=False)
+    shown = costs[costs["took"] >= costs["took"].sum() / 100]
+    others = costs.drop(shown.index)
+    numbers_of = ["jobs", "core_seconds", "took"]
+    rows = [(f"`{row['rule']}`", *row[numbers_of]) for _, row in shown.iterrows()]
     for name, part in ((f"{len(others)} other rules", others), ("all", costs)):
-        rows.append((name, *part[["jobs", "core_seconds", "took"]].sum()))
+        rows.append((name, *part[numbers_of].sum()))
     cells = (
-        [f"`{rule}`" if rule in set(costs["rule"]) else rule, f"{jobs:.0f}"]
-        + [f"{seconds / 60:.1f}" for seconds in times]
+        [rule, f"{jobs:.0f}", *(f"{seconds / 60:.1f}" for seconds in times)]
         for rule, jobs, *times in rows
     )
-    size = config["datasets"]["photographs"]["size"]
+    titles = ["rule", "jobs", "estimated, minutes of one core", "taken"]
     return (
-        f"It takes {costs['took'].sum() / 60:.0f} minutes of one core, where the tool estimated "
-        f"{costs['core_seconds'].sum() / 60:.0f} before it began. Median r with the network at "
-        f"{size} x {size} pixels, of {seeds} seeds: {agreement}.\n\n"
-        + markdown(["rule", "jobs", "estimated, minutes of a core", "took"], cells)
+        f"The run took {costs['took'].sum() / 60:.0f} minutes of one core, where the estimate "
+        f"before it said {costs['core_seconds'].sum() / 60:.0f}:\n\n{markdown(titles, cells)}"
+        f"\n\n{machines_table(numbers.table('photographs'))}"
     )
 
 
@@ -1025,7 +1029,8 @@ BLOCKS = (
     Block("docs/own_network.md", "public model", public_model),
     Block("docs/own_network.md", "photographs", photographs),
     Block("docs/method.md", "largest scales", largest_scales),
-    Block("docs/workflow.md", "memory", memory),
+    Block("docs/workflow.md", "cost", cost),
+    Block("README.md", "cost", cost),
     Block("docs/workflow.md", "rule graph", rule_graph),
     Block("benchmarks/README.md", "performance", performance),
     Block("benchmarks/README.md", "kernel limit", kernel_limit),

@@ -140,7 +140,8 @@ class Total:
         large = [row for row in self.rows if row.core_seconds >= SMALL * self.core_seconds]
         small = self.rows[len(large) :]
         shown = [*large, _together(f"{len(small)} others", small)] if small else large
-        cells = [("rule", "jobs", "core seconds", "longest job, s", "its memory, MiB", "took")]
+        titles = ("rule", "jobs", "core seconds", "longest job, s", "its memory, MiB", "took")
+        cells: list[tuple[str, ...]] = [titles]
         for r in [*shown, _together("all", self.rows)]:
             numbers = (r.core_seconds, r.longest, r.bytes / 2**20, r.took or 0)
             cells.append((r.rule, f"{r.jobs}", *(f"{number:,.0f}" for number in numbers)))

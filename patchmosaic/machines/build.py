@@ -5,9 +5,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import torch
 from torch import Tensor
 
+from patchmosaic.datasets.images import Images, to_float
 from patchmosaic.engines.base import TOLERANCE
 from patchmosaic.machines.base import CandidateMachine, Machine
 from patchmosaic.machines.registry import MACHINES
@@ -52,6 +55,27 @@ def build_machine(
     given = {"boundary": boundary, "filters": filters}
     needed = {need: value for need, value in given.items() if need in row.needs}
     return kind(images, labels, **needed, **row.settings)
+
+
+def machine_of_bank(name: str, bank: Images, settings: Any, threads: int) -> Any:
+    """The machine of a name, of a bank, as a job of the workflow has it; its class is the name's.
+
+    Args:
+        name: of the registry.
+        bank: with labels where the network has them.
+        settings: conditional (whether labels are used), boundary, candidates and engine, as
+            attributes.
+        threads: of the job.
+    """
+    return build_machine(
+        name,
+        to_float(bank),
+        torch.from_numpy(bank.labels) if settings.conditional else None,
+        boundary=settings.boundary,
+        candidates=settings.candidates,
+        engine=settings.engine,
+        threads=threads,
+    )
 
 
 def settings_of(machine: Machine) -> dict[str, object]:

@@ -23,7 +23,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
 from patchmosaic.system.files import sha256_of, written_whole
-from patchmosaic.system.processor import processor_name
+from patchmosaic.system.processor import instructions, processor_name
 
 NAME = "manifest.json"
 FORMAT = 2
@@ -128,12 +128,13 @@ def _own_version() -> str:
 
 
 def hardware() -> dict[str, object]:
-    """The kind of machine this is: processor, number of cores, GPU where there is one."""
+    """What this machine is: processor, its instructions, how many cores, a GPU if there is one."""
     import torch  # here, because nothing else about manifests needs it
 
     found: dict[str, object] = {
         "architecture": platform.machine(),
         "cpu": processor_name(),
+        "instructions": instructions(),
         "cores": os.cpu_count(),
     }
     if torch.cuda.is_available():

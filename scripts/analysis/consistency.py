@@ -7,8 +7,8 @@ import torch
 
 from patchmosaic.analysis.consistency import consistency_over_time
 from patchmosaic.datasets.banks import part_of_bank
-from patchmosaic.datasets.images import load_images, to_float
-from patchmosaic.machines.build import build_machine
+from patchmosaic.datasets.images import load_images
+from patchmosaic.machines.build import machine_of_bank
 from patchmosaic.sampling.sampler import machine_x0
 from patchmosaic.sampling.samples import load_samples
 from patchmosaic.sampling.scales import read_scales
@@ -25,26 +25,15 @@ if __name__ == "__main__":
         labels = torch.from_numpy(noise.labels) if by_class else None
         bank = part_of_bank(load_images(given.bank), settings.images, by_class)
 
-        def machine_of(name):
-            return build_machine(
-                name,
-                to_float(bank),
-                torch.from_numpy(bank.labels) if by_class else None,
-                boundary=settings.boundary,
-                candidates=settings.candidates,
-                engine=settings.engine,
-                threads=snakemake.threads,
-            )
-
         # Machines anew, of the same few images as the patches that their images are compared with.
         followed = {"network": trajectories["network"]}
         for name in settings.machines:
-            machine = machine_of(name)
+            machine = machine_of_bank(name, bank, settings, snakemake.threads)
             predict = machine_x0(machine, labels, scales if machine.needs_scales else None)
             followed[name] = follow(
                 predict, torch.from_numpy(noise.images), followed["network"].times
             )
-        judge = machine_of("els")
+        judge = machine_of_bank("els", bank, settings, snakemake.threads)
         tables = []
         for name, trajectory in followed.items():
             table = consistency_over_time(

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import torch
 
-from patchmosaic.datasets.images import load_images, to_float
-from patchmosaic.machines.local import EquivariantLocalScoreMachine
+from patchmosaic.datasets.images import load_images
+from patchmosaic.machines.build import machine_of_bank
 from patchmosaic.networks.checkpoints import load_checkpoint
 from patchmosaic.sampling.calibration import choose_scales, cosine_similarities
 from patchmosaic.sampling.samples import load_samples
@@ -19,14 +19,7 @@ if __name__ == "__main__":
         network, training = load_checkpoint(*map(Path, snakemake.input.network))
         bank, noise = load_images(snakemake.input.bank), load_samples(Path(snakemake.input.noise))
         conditional = settings.conditional
-        machine = EquivariantLocalScoreMachine(
-            to_float(bank),
-            torch.from_numpy(bank.labels) if conditional else None,
-            boundary=settings.boundary,
-            candidates=settings.candidates,
-            engine=settings.engine,
-            threads=snakemake.threads,
-        )
+        machine = machine_of_bank("els", bank, settings, snakemake.threads)
         cosines = cosine_similarities(
             network,
             machine,

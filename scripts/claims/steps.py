@@ -8,7 +8,7 @@ import torch
 from patchmosaic.analysis.agreement import pearson_r
 from patchmosaic.analysis.single_steps import chosen_images, hybrids, noised, single_steps
 from patchmosaic.datasets.images import load_images, to_float
-from patchmosaic.machines.build import build_machine
+from patchmosaic.machines.build import machine_of_bank
 from patchmosaic.networks.checkpoints import load_checkpoint
 from patchmosaic.sampling.sampler import machine_x0, network_x0
 from patchmosaic.sampling.samples import load_samples
@@ -35,15 +35,7 @@ if __name__ == "__main__":
         }
         predict, tables = {"network": network_x0(network, labels)}, []
         for name in settings.machines:
-            machine = build_machine(
-                name,
-                to_float(bank),
-                torch.from_numpy(bank.labels) if settings.conditional else None,
-                boundary=settings.boundary,
-                candidates=settings.candidates,
-                engine=settings.engine,
-                threads=snakemake.threads,
-            )
+            machine = machine_of_bank(name, bank, settings, snakemake.threads)
             needed = scales if machine.needs_scales else None
             predict[name] = machine_x0(machine, labels, needed)
             for kind, of_kind in states.items():

@@ -6,8 +6,8 @@ import pandas as pd
 import torch
 
 from patchmosaic.analysis.agreement import pearson_r
-from patchmosaic.datasets.images import load_images, to_float
-from patchmosaic.machines.build import build_machine
+from patchmosaic.datasets.images import load_images
+from patchmosaic.machines.build import machine_of_bank
 from patchmosaic.networks.checkpoints import load_checkpoint
 from patchmosaic.sampling.calibration import choose_scales, cosine_similarities, scales_of
 from patchmosaic.sampling.sampler import machine_x0, network_x0, sample
@@ -22,16 +22,7 @@ if __name__ == "__main__":
         conditional, path = settings.conditional, Path(given.network)
 
         def machine_of(bank):
-            images = load_images(bank)
-            return build_machine(
-                "els",
-                to_float(images),
-                torch.from_numpy(images.labels) if conditional else None,
-                boundary=settings.boundary,
-                candidates=settings.candidates,
-                engine=settings.engine,
-                threads=snakemake.threads,
-            )
+            return machine_of_bank("els", load_images(bank), settings, snakemake.threads)
 
         def images_and_labels(samples):
             labels = torch.from_numpy(samples.labels) if conditional else None

@@ -1,8 +1,10 @@
 """Trainings of one network from several seeds go through the chain and are compared."""
 
+import shutil
+
 import pandas as pd
 import pytest
-from projects import TINY, project_with_pictures, snakemake
+from projects import TINY, snakemake
 
 from patchmosaic.analysis.intervals import training_spread
 
@@ -11,14 +13,14 @@ NAMES = ["tiny-resnet-circular", "again"]
 
 
 @pytest.mark.workflow
-def test_trainings_from_two_seeds_are_compared(tmp_path):
-    folder = project_with_pictures(tmp_path)
+def test_trainings_from_two_seeds_are_compared(own_run, tmp_path):
+    """The first of them, its scales and samples are those of a run that is there."""
+    folder = shutil.copytree(own_run.folder, tmp_path / "copy")
     again = f"evaluate: [{', '.join(NAMES)}]\nmachines: [is, els]\n"
-    again += "seeds: {evaluation: {shard_size: 3}}\n"
     again += f"networks:\n  again:\n{NETWORK.rstrip()}, training_seed: 7}}\n"
     (folder / "again.yaml").write_text(again)
     figure = "own results/figures/training_seeds.png"
-    snakemake(folder, figure, "--configfile", "tiny.yaml", "again.yaml")
+    snakemake(folder, figure, "--configfile", *own_run.configs, "again.yaml")
     assert (folder / figure).stat().st_size > 1000
     agreement = pd.read_csv(folder / "own results/tables/agreement.csv")
     table = pd.read_csv(folder / "own results/tables/training_seeds.csv")

@@ -87,12 +87,15 @@ def test_what_runs_found_is_kept(tmp_path):
     }
     pd.DataFrame(curve).assign(network="n", images_seen=5).to_csv(results / "learning/n.csv")
     for job, most in (("a", "100"), ("b", "-")):
-        (results / f"benchmarks/{job}.tsv").write_text(f"s\tmax_rss\n1\t{most}\n")
+        (results / f"benchmarks/{job}.tsv").write_text(f"max_rss\tcpu_time\n{most}\t2.5\n")
+    (results / "manifest.json").write_text('{"hardware": {"instructions": "avx2"}}')
     DOCS.keep_tables(results, kept)
     assert (kept / "headline.csv").read_text() == "a\n1\n"
     row = pd.read_csv(kept / "learning.csv").iloc[0]
     assert (row["network"], row["images_seen"], row["pearson_r"]) == ("n", 5, 0.2)
-    assert pd.read_csv(kept / "memory.csv")["max_rss_mib"].tolist() == [100]
+    assert pd.read_csv(kept / "cost.csv").to_dict("records") == [
+        {"max_rss_mib": 100, "core_seconds": 5, "instructions": "avx2"}
+    ]
 
 
 def paths(arrows):
