@@ -329,7 +329,7 @@ def found_against(numbers: Numbers) -> str:
             f"{span(changes.loc['other_bank', 'pearson_r'])}, another seed's image "
             f"{span(changes.loc['shuffled_seeds', 'pearson_r'])}.",
             "Our networks are narrower, trained for less, and average their weights, as the "
-            f"paper's do not; without averages r of two ResNets is {span(raw, 3)} lower.",
+            f"paper's do not; without averaging, r of two ResNets is {span(raw, 3)} lower.",
             f"There is one training per row; {spread['networks'].iloc[0]} trainings of the MNIST "
             f"ResNet have, in 20 steps, medians of {span((least, greatest), 3)}.",
             circular_mnist(numbers),
@@ -348,8 +348,8 @@ def own_layers(numbers: Numbers) -> str:
         for network, group in els.groupby("network")
     ]
     return (
-        "The paper's own layers, narrower and trained for less than the paper's, agree far less so "
-        f"far: {listed(rows)} ([more](docs/results.md#the-papers-layers))."
+        "Networks of the paper's own layers, narrower and trained for less than the paper's, agree "
+        f"with ELS far less: {listed(rows)} ([more](docs/results.md#the-papers-layers))."
     )
 
 
@@ -428,7 +428,7 @@ def level_with_the_paper(numbers: Numbers) -> str:
     margin = load_protocol(NUMBERS / "protocol.yaml").margin
     return (
         f"{els['level']} of {els['compared']} medians of ELS are level with the paper's, within "
-        f"{margin} by two one-sided tests that count the errors of both sides; of the others "
+        f"{margin} by two one-sided tests that count the errors of both sides; the others are "
         f"{_verdicts_in_words(els.drop('level'))}."
     )
 
@@ -1030,7 +1030,7 @@ BLOCKS = (
     Block("docs/own_network.md", "photographs", photographs),
     Block("docs/method.md", "largest scales", largest_scales),
     Block("docs/workflow.md", "cost", cost),
-    Block("README.md", "cost", cost),
+    Block("README.md", "reproduce cost", cost),
     Block("docs/workflow.md", "rule graph", rule_graph),
     Block("benchmarks/README.md", "performance", performance),
     Block("benchmarks/README.md", "kernel limit", kernel_limit),

@@ -48,8 +48,7 @@ COLUMNS = [
     "network",
     "fraction_low",
     "fraction_high",
-    "cosine",
-    "rmse",
+    *MEASURES[3:],
     "undefined",
     *(f"{value}_{end}" for value in MEASURES[1:] for end in ("low", "high")),
 ]
