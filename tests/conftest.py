@@ -8,6 +8,9 @@ from typing import NamedTuple
 # Waiting threads sleep, for tests run side by side; torch reads it, here and in jobs.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+# A copy of the project is compiled once, not by each of its jobs.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 import pytest
 import torch
 from filelock import FileLock

@@ -30,6 +30,7 @@ from workflow.estimate import (  # noqa: E402
     KEPT,
     Estimate,
     PlannedJob,
+    Row,
     Total,
     keep_costs,
     kept_costs,
@@ -104,9 +105,14 @@ if __name__ == "__main__":
     parser.add_argument("--cores", type=int, default=limits.cores())
     parser.add_argument("--forceall", action="store_true", help="also what has been made")
     parser.add_argument("--again", action="store_true", help="measure anew what costs are kept of")
-    parser.add_argument("--took", action="store_true", help="beside it what a finished run took")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write the table there, too")
+    parser.add_argument("--took", action="store_true", help="beside it what a finished run took")
+    parser.add_argument(
+        "--earlier", type=Path, metavar="FILE", help="with --took: a table of --csv, of before"
+    )
     chosen = parser.parse_args()
+    if chosen.earlier and not chosen.took:
+        parser.error("--earlier takes --took")
     try:
         total = estimate(
             chosen.configfile,
@@ -116,10 +122,16 @@ if __name__ == "__main__":
             chosen.again,
             chosen.took,
         )
+        if chosen.earlier:
+            rows = pd.read_csv(chosen.earlier).to_dict("records")
+            total = total.beside([Row(**row) for row in rows])
         if chosen.csv:
-            pd.DataFrame(total.rows).drop(columns="bytes").round(2).to_csv(chosen.csv, index=False)
-    except (WorkflowError, RuntimeError, OSError) as error:
-        sys.exit(f"error: {error}")
+            pd.DataFrame(total.rows).round(2).to_csv(chosen.csv, index=False)
+    except (WorkflowError, RuntimeError, OSError, ValueError, TypeError) as error:
+        sys.exit(f"error: {f'{chosen.earlier}: ' if chosen.earlier else ''}{error}")
+    if chosen.took:
+        print(total.table)
+        sys.exit()
     print(total.table, total.line, sep="\n\n")
     if reason := total.too_large(limits.total_memory()):
         print(reason)

@@ -112,6 +112,17 @@ class Total:
     rows: tuple[Row, ...]
     unknown: tuple[str, ...]
 
+    def beside(self, earlier: Sequence[Row]) -> Total:
+        """What jobs took as this has it, beside an earlier estimate of the same plan.
+
+        Raises:
+            ValueError: it is of other rules, or of other numbers of jobs.
+        """
+        if {(row.rule, row.jobs) for row in earlier} != {(row.rule, row.jobs) for row in self.rows}:
+            raise ValueError("the earlier estimate is of other jobs")
+        took = {row.rule: row.took for row in self.rows}
+        return replace(self, rows=tuple(replace(row, took=took[row.rule]) for row in earlier))
+
     @property
     def line(self) -> str:
         """The whole in one line."""

@@ -14,6 +14,7 @@ from typing import Any
 from patchmosaic.publish.names import NAMES
 from workflow.experiment import UNCHANGED, Experiment
 
+DRAWN_SEEDS = 10  # seeds that stand side by side, at most
 ANIMATED_SEEDS = 3  # seeds that the animations show, at most
 
 Inputs = Mapping[str, Path | str | Sequence[Path | str]]
@@ -84,10 +85,15 @@ def _runs_with_garments(e: Experiment) -> list[dict]:
     return [run for run in e.runs if fits(run["network"])]
 
 
+def _first_shards(e: Experiment, name: str, kind: str) -> list[Path]:
+    """Those in which the seeds that are drawn lie."""
+    return e.samples(name, kind)[: -(-DRAWN_SEEDS // e.seeds["shard_size"])]
+
+
 def _pair(e: Experiment, w: Any) -> Inputs:
-    samples = {machine: e.samples(w.network, machine)[0] for machine in e.machines}
+    samples = {machine: _first_shards(e, w.network, machine) for machine in e.machines}
     return samples | {
-        "network": e.samples(w.network, f"network-{w.steps}")[0],
+        "network": _first_shards(e, w.network, f"network-{w.steps}"),
         "agreement": e.results / f"agreement/{w.network}-{w.steps}.csv",
         "bank": e.bank(w.network),
     }
@@ -109,7 +115,11 @@ def _architectures(e: Experiment, w: Any) -> Inputs:
     """First shards of a dataset's ResNet and UNet, and of the local machines of each."""
     kinds = [f"network-{w.steps}", *e.local_machines]
     names = dict(zip(("resnet", "unet"), e.side_by_side[w.dataset], strict=True))
-    return {a: [e.samples(name, kind)[0] for kind in kinds] for a, name in names.items()}
+    return {
+        f"{architecture}_{kind.split('-')[0]}": _first_shards(e, name, kind)
+        for architecture, name in names.items()
+        for kind in kinds
+    }
 
 
 def _all_shards(e: Experiment, w: Any) -> Inputs:
@@ -179,7 +189,7 @@ FIGURES: dict[str, Figure] = {
         NAMES["pairs"],
         _pair,
         each=lambda e: e.runs,
-        settings=lambda e, w: {"title": w.network, "steps": w.steps},
+        settings=lambda e, w: {"title": w.network, "steps": w.steps, "seeds": DRAWN_SEEDS},
         wildcards=("network", "steps"),
     ),
     "worst": Figure(
@@ -187,7 +197,7 @@ FIGURES: dict[str, Figure] = {
         NAMES["pairs"],
         _worst,
         each=_runs_that_fall,
-        settings=lambda e, w: {"title": w.network, "steps": w.steps},
+        settings=lambda e, w: {"title": w.network, "steps": w.steps, "seeds": DRAWN_SEEDS},
         wildcards=("network", "steps"),
     ),
     "architectures": Figure(  # the paper's figure 7
@@ -198,6 +208,7 @@ FIGURES: dict[str, Figure] = {
         settings=lambda e, w: {
             "machines": e.local_machines,
             "title": f"{w.dataset}, {w.steps} network steps",
+            "seeds": DRAWN_SEEDS,
         },
         wildcards=("dataset", "steps"),
     ),

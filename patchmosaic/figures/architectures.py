@@ -8,21 +8,24 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from patchmosaic.analysis.agreement import pearson_r
-from patchmosaic.figures.pairs import MOST_COLUMNS, pairs
+from patchmosaic.figures.pairs import pairs
 from patchmosaic.machines.registry import label
-from patchmosaic.sampling.samples import load_samples
+from patchmosaic.sampling.samples import Samples, join_shards
 
 
-def draw(
-    *, resnet: Sequence[str], unet: Sequence[str], machines: Sequence[str], title: str
-) -> Figure:
-    """The figure from the files of samples: of each network first, then of its machines."""
+def draw(*, machines: Sequence[str], title: str, seeds: int, **samples: Sequence[str]) -> Figure:
+    """The figure from the files of samples, such as resnet_network and unet_els."""
+
+    def first(architecture: str, kind: str) -> Samples:
+        paths = samples[f"{architecture.lower()}_{kind}"]
+        return join_shards([Path(path) for path in paths]).part(0, seeds)
+
     rows, correlations = {}, {}
-    for architecture, paths in (("ResNet", resnet), ("UNet", unet)):
-        network, *others = (load_samples(Path(path)).part(0, MOST_COLUMNS) for path in paths)
+    for architecture in ("ResNet", "UNet"):
+        network = first(architecture, "network")
         rows[architecture] = network.images
-        for name, samples in zip(machines, others, strict=True):
-            row = f"{label(name)} of {architecture}"
-            rows[row] = samples.images
-            correlations[row] = pearson_r(samples.images, network.images)
+        for name in machines:
+            row, images = f"{label(name)} of {architecture}", first(architecture, name).images
+            rows[row] = images
+            correlations[row] = pearson_r(images, network.images)
     return pairs(rows, network.seeds.tolist(), title, correlations=correlations)

@@ -14,9 +14,7 @@ from numpy.typing import ArrayLike
 from patchmosaic.datasets.images import load_images
 from patchmosaic.figures.style import PAGE_INCHES, picture, style
 from patchmosaic.machines.registry import label
-from patchmosaic.sampling.samples import Samples, load_samples
-
-MOST_COLUMNS = 10  # seeds that are drawn
+from patchmosaic.sampling.samples import Samples, join_shards
 
 
 @style()
@@ -119,16 +117,23 @@ def drawn_pairs(
 
 
 def draw(
-    *, network: str, agreement: str, bank: str, title: str, steps: str, **machines: str
+    *,
+    network: Sequence[str],
+    agreement: str,
+    bank: str,
+    title: str,
+    steps: str,
+    seeds: int,
+    **machines: Sequence[str],
 ) -> Figure:
     """The figure of a network and the machines, from the files of their samples and agreement."""
 
-    def first(path: str) -> Samples:
-        return load_samples(Path(path)).part(0, MOST_COLUMNS)
+    def first(paths: Sequence[str]) -> Samples:
+        return join_shards([Path(path) for path in paths]).part(0, seeds)
 
     return drawn_pairs(
         first(network),
-        {name: first(path).images for name, path in machines.items()},
+        {name: first(paths).images for name, paths in machines.items()},
         pd.read_csv(agreement),
         load_images(bank).class_names,
         title,

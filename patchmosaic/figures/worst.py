@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from patchmosaic.analysis.intervals import with_undefined_as_zero
 from patchmosaic.datasets.images import load_images
-from patchmosaic.figures.pairs import MOST_COLUMNS, drawn_pairs
+from patchmosaic.figures.pairs import drawn_pairs
 from patchmosaic.sampling.samples import Samples, join_shards
 
 
@@ -21,12 +21,13 @@ def draw(
     bank: str,
     title: str,
     steps: str,
+    seeds: int,
     **machines: Sequence[str],
 ) -> Figure:
     """The figure of a network and the machines, from the files of their samples and agreement."""
     table = pd.read_csv(agreement)
     r = with_undefined_as_zero(table[table["machine"] == "els"].set_index("seed")["pearson_r"])
-    worst = r.sort_values(kind="stable").index[:MOST_COLUMNS]
+    worst = r.sort_values(kind="stable").index[:seeds]
 
     def of_worst(paths: Sequence[str]) -> Samples:
         return join_shards([Path(path) for path in paths]).of_seeds(worst)

@@ -45,7 +45,7 @@ class NetworkConfig:
         row = ARCHITECTURES[self.architecture]
         if self.size % row.multiple_of:
             raise ValueError(
-                f"size is {self.size}: a {row.title} of three scales needs a multiple of "
+                f"size is {self.size}: a {row.title}, which halves images, needs a multiple of "
                 f"{row.multiple_of}"
             )
         if row.groups and self.channels not in range(

@@ -6,11 +6,11 @@ import pytest
 from legibility import assert_legible, texts
 
 from patchmosaic.datasets.images import Images, save_images
-from patchmosaic.figures.pairs import MOST_COLUMNS
+from patchmosaic.figures.pairs import draw as draw_pairs
 from patchmosaic.figures.worst import draw
 from patchmosaic.sampling.samples import Samples, save_samples
 
-SEEDS, SHARD = 14, 8
+SEEDS, SHARD, SHOWN = 14, 8, 10
 
 
 @pytest.fixture
@@ -40,20 +40,30 @@ def files(tmp_path):
 
 
 def test_the_lowest_come_first_with_their_labels_and_numbers(files):
-    figure = draw(**files, title="a network", steps="20")
+    figure = draw(**files, title="a network", steps="20", seeds=SHOWN)
     shown = texts(figure)
-    worst = [3, *range(SEEDS - 1, SEEDS - MOST_COLUMNS, -1)]
+    worst = [3, *range(SEEDS - 1, SEEDS - SHOWN, -1)]
     heads = [text.split("\n") for text in shown if text.startswith("seed ")]
     assert heads == [[f"seed {seed}", ("cat", "dog")[seed % 2]] for seed in worst]
     assert "r undefined" in shown
     assert f"r = {0.9 - 0.01 * 13:.2f}" in shown
     images = [image.get_array() for image in figure.axes[0].images]
-    assert len(images) == 3 * MOST_COLUMNS
+    assert len(images) == 3 * SHOWN
     assert_legible(figure)
 
 
 def test_images_are_those_of_their_seeds(files):
-    first = draw(**files, title="a network", steps="20").axes[0].images
+    first = draw(**files, title="a network", steps="20", seeds=SHOWN).axes[0].images
     with np.load(files["network"][1]) as shard:
         of_13 = (shard["images"][13 - SHARD, 0] + 1) / 2
     np.testing.assert_allclose(first[3].get_array()[..., 0], of_13, atol=1e-6)
+
+
+def test_pairs_are_of_the_first_seeds_whatever_shards_they_lie_in(files):
+    figure = draw_pairs(**files, title="a network", steps="20", seeds=SHOWN)
+    heads = [text.split("\n")[0] for text in texts(figure) if text.startswith("seed ")]
+    assert heads == [f"seed {seed}" for seed in range(SHOWN)]
+    with np.load(files["network"][1]) as shard:
+        of_9 = (shard["images"][9 - SHARD, 0] + 1) / 2
+    drawn = figure.axes[0].images[3 * 9].get_array()  # of three rows, column by column
+    np.testing.assert_allclose(drawn[..., 0], of_9, atol=1e-6)

@@ -340,4 +340,4 @@ def test_moved_numbers_fail_with_a_table(finished):
         path.write_text(original)
     assert "the headline numbers are not the committed ones" in output
     assert f"{row['pearson_r']:.3f}" in output
-    snakemake(folder, "--configfile", "config/ci.yaml")
+    snakemake(folder, target, "--configfile", "config/ci.yaml")

@@ -299,6 +299,11 @@ def test_what_a_finished_run_took_stands_beside_its_estimate(tmp_path):
     table = [line.split() for line in whole.table.splitlines()]
     assert (table[0][-1], table[-1][-1]) == ("took", "8")
     assert "took" not in found.total(answers, 2).table
+    earlier = [Row("tables", 1, 5.0, 5.0, 9), Row("report", 2, 8.0, 4.0, 9)]
+    both = [(row.rule, row.core_seconds, row.took) for row in whole.beside(earlier).rows]
+    assert both == [("tables", 5.0, 0), ("report", 8.0, 7.5)]
+    with pytest.raises(ValueError, match="of other jobs"):
+        whole.beside(earlier[:1])
     (tmp_path / "a-2.tsv").unlink()
     with pytest.raises(RuntimeError, match=r"a-2\.tsv is missing: rule report has not run yet"):
         found.took()
