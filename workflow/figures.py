@@ -85,7 +85,7 @@ def _runs_with_garments(e: Experiment) -> list[dict]:
     return [run for run in e.runs if fits(run["network"])]
 
 
-def _first_shards(e: Experiment, name: str, kind: str) -> list[Path]:
+def _first_shards(e: Experiment, name: str, kind: str) -> list[str]:
     """Those in which the seeds that are drawn lie."""
     return e.samples(name, kind)[: -(-DRAWN_SEEDS // e.seeds["shard_size"])]
 
