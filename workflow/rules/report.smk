@@ -117,7 +117,11 @@ rule manifest:
             E.results / "checks/headline.txt",
             E.results / "figures/rulegraph.mmd",
             *E.pages.values(),
-            *[path for figure in DRAWINGS for path in (figure["path"], *figure["vectors"])],
+            *[
+                path
+                for figure in DRAWINGS
+                for path in (figure["path"], *figure["vectors"])
+            ],
         ],
         snakefile=E.project / "Snakefile",
     output:
