@@ -75,6 +75,19 @@ def test_pages_are_six_to_ten(made):
     assert 6 - 2 * (made.kind is bare) <= len(opened(made.pdf)) <= 10
 
 
+def test_tables_stand_in_the_order_of_their_numbers(made):
+    found = []
+    for number, page in enumerate(opened(made.pdf)):
+        text = page.get_textpage()
+        for caption in re.finditer(r"^Table (\d+)\.", text.get_text_range(), re.M):
+            top = text.get_charbox(caption.start())[3]
+            found.append((number, -top, int(caption[1])))
+    assert [n for *_, n in sorted(found)] == list(range(1, 1 + len(found)))
+    template = (ROOT / "patchmosaic/publish" / article.TEMPLATE).read_text()
+    shown = set(re.findall(r'#tab\("([\w.]+)"', template)) & set(made.content["tables"])
+    assert len(found) == len(shown) > 3
+
+
 def test_the_whole_paper_has_ten_pages(tmp_path):
     """With all its rows, and drawings of as many networks."""
     figures = full(tmp_path, override=WHOLE)
