@@ -566,9 +566,9 @@ def cost(numbers: Numbers) -> str:
     """The time of the default experiment, and the most memory that a job of it took."""
     (row,) = numbers.table("cost").itertuples()
     return (
-        f"The default experiment takes {row.core_seconds / 60:.0f} minutes of one core that has "
-        f"{row.instructions}, so about half of that on two, and no job of it more than "
-        f"{row.max_rss_mib / 1024:.1f} GiB of memory."
+        f"The jobs of the default experiment take {row.core_seconds / 60:.0f} minutes of a "
+        f"processor that has {listed(row.instructions.split())}, so about half of that on two "
+        f"cores, and none takes more than {row.max_rss_mib / 1024:.1f} GiB of memory."
     )
 
 
