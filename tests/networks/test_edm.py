@@ -466,7 +466,7 @@ def sampled(own_run, tmp_path_factory):
     written(folder / "edm.safetensors", header_of(labels=2))
     network = {"dataset": "tiny", "padding": "circular", "conditional": True, "checkpoint": "edm"}
     network |= {"weights": "edm.safetensors", "flips": True}
-    override = {"evaluate": ["edm"], "networks": {"edm": network}}
+    override = {"evaluate": ["edm"], "networks": {"edm": network}, "machines": ["is", "els"]}
     (folder / "edm.yaml").write_text(yaml.safe_dump(override))
     targets = [f"own results/samples/edm/{kind}/000.npz" for kind in ("network-4", "is", "els")]
     targets += ["own results/novelty/edm.csv", "own results/nearest_patches/edm.csv"]
