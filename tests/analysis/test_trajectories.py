@@ -124,6 +124,7 @@ def test_agreement_is_drawn_from_noise_to_image(both):
     assert_legible(figure)
 
 
+@pytest.mark.slow
 def test_bands_of_many_networks_and_sizes_are_legible(both):
     table = band_agreement_over_time(both["els"], both["network"], [7, 8, 9])
     larger = torch.zeros(6, 3, 1, 28, 28).normal_(generator=torch.Generator().manual_seed(0))

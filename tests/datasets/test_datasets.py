@@ -256,6 +256,7 @@ FAULTS = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.usefixtures("small")
+@pytest.mark.slow
 def test_a_faulty_source_is_left_for_the_next(fault, server, good, contents, tmp_path):
     answer, tries, said = FAULTS[fault]
     content = contents[IMAGES]

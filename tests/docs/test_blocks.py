@@ -106,6 +106,7 @@ def paths(arrows):
     return found
 
 
+@pytest.mark.slow
 def test_rule_graph_is_today_s():
     command = [sys.executable, "-m", "snakemake", "--rulegraph", "mermaid-js"]
     graph = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout

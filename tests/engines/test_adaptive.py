@@ -70,6 +70,7 @@ def rms(a, b):
 
 @pytest.mark.parametrize("as_bytes", [True, False], ids=["bytes", "float"])
 @pytest.mark.parametrize(("channels", "patch_size"), [(1, 3), (1, 9), (3, 5), (3, 17)])
+@pytest.mark.slow
 def test_index_that_draws_everything_is_exact(channels, patch_size, as_bytes):
     """Probabilities are 1: what is left is the arithmetic of the kernel."""
     images = discs(150, channels, side=20)
@@ -99,6 +100,7 @@ def test_index_that_draws_everything_is_exact(channels, patch_size, as_bytes):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.slow
 def test_index_of_every_instruction_set_is_alike(channels, monkeypatch):
     """Leaves hold the same patches, but for ties (by which one more may be empty); all drawn, the
     sums agree within rounding."""
@@ -130,6 +132,7 @@ def test_index_of_every_instruction_set_is_alike(channels, monkeypatch):
 
 
 @pytest.mark.parametrize(("patch_size", "components", "draws"), [(5, 16, 400), (9, 32, 1600)])
+@pytest.mark.slow
 def test_draws_are_unbiased_and_know_their_error(patch_size, components, draws):
     """The mean of 300 independent estimates, against the exact sums and the estimated error.
 
@@ -191,6 +194,7 @@ def test_added_draws_are_the_average_by_how_many():
     ("mode", "channels", "patch_size"),
     [("zeros", 1, 3), ("zeros", 1, 9), ("zeros", 3, 5), ("wrapped", 1, 5), ("interior", 3, 3)],
 )
+@pytest.mark.slow
 def test_error_is_within_the_tolerance(mode, channels, patch_size, t):
     images = discs(4500, channels)
     x = noisy(discs(3, channels, seed=7), t)
@@ -239,6 +243,7 @@ def test_sums_are_of_the_whole_bank(t, patch_size, way, monkeypatch):
 
 
 @pytest.mark.parametrize(("t", "patch_size"), [(1.0, 5), (0.3, 5), (0.05, 15)])
+@pytest.mark.slow
 def test_threads_do_not_change_a_bit(t, patch_size, monkeypatch):
     if patch_size == 5:
         monkeypatch.setattr(adaptive, "PAIR", 1.0)  # as if exactness were dear
@@ -428,6 +433,7 @@ SQUARES = {  # how squared errors of rows may be drawn, and how far above the tr
 
 
 @pytest.mark.parametrize("kind", SQUARES)
+@pytest.mark.slow
 def test_interval_covers_what_it_says_and_is_not_far_above(kind):
     draw, most = SQUARES[kind]
     random = np.random.default_rng(0)
@@ -461,6 +467,7 @@ MADE = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks/adaptive_error
 
 
 @pytest.mark.parametrize("name", MADE["BANKS"])
+@pytest.mark.slow
 def test_banks_made_to_fool_it(name, monkeypatch):
     """Beyond twice the tolerance is no image, whatever the way; the benchmark has larger banks."""
     monkeypatch.setattr(adaptive, "FEWEST_INDEXED", 1)

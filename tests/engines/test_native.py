@@ -159,6 +159,7 @@ FULL_SIZE += [(size, 0.3) for size in (5, 7, 9, 11, 13, 15, 21, 25)]
 
 @pytest.mark.parametrize(("size", "t"), FULL_SIZE)
 @pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.slow
 def test_error_at_full_size(channels, size, t):
     """200 images of 32 x 32, discs on a flat ground, against float64 at a few pixels."""
     generator = np.random.default_rng(0)
@@ -342,6 +343,7 @@ def test_library_of_another_source_is_refused(elsewhere):
 
 
 @pytest.mark.parametrize("says", [True, False], ids=["compiled now", "without a digest"])
+@pytest.mark.slow
 def test_library_must_say_what_it_was_compiled_from(elsewhere, says):
     """One compiled now is taken; one of an earlier build, which holds no digest, is not."""
     stand_in = '__attribute__((visibility("default"))) int native_accumulate(void) { return 0; }\n'

@@ -285,6 +285,7 @@ OF_A_USER = {
 
 
 @pytest.mark.parametrize("suffix", [".pdf", ".png"])
+@pytest.mark.slow
 def test_figures_do_not_depend_on_a_user_s_settings(tmp_path, suffix):
     """Nor do they change them."""
 

@@ -48,6 +48,7 @@ def noisy(images, t, count=2, seed=1):
 @pytest.mark.parametrize(("boundary", "candidates"), BOUNDARIES)
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("patch_size", [1, 3, 5, 7, 9, 13])
+@pytest.mark.slow
 def test_els_is_brute_force(engine, boundary, candidates, channels, patch_size):
     images = made_images(4, channels, 6)
     if candidates == "interior" and patch_size > 6:

@@ -400,6 +400,7 @@ def bank():
         ("score", math.sqrt, "predicts: noise, time: declared, squared"),
     ],
 )
+@pytest.mark.slow
 def test_a_wrong_declaration_is_found_and_a_right_one_is_not(predicts, time, named, bank):
     network = ExternalNetwork(PosteriorMean(bank), time, predicts, Path("mine.py"))
     with warnings.catch_warnings():

@@ -88,6 +88,7 @@ def test_tables_stand_in_the_order_of_their_numbers(made):
     assert len(found) == len(shown) > 3
 
 
+@pytest.mark.slow
 def test_the_whole_paper_has_ten_pages(tmp_path):
     """With all its rows, and drawings of as many networks."""
     figures = full(tmp_path, override=WHOLE)
@@ -283,6 +284,7 @@ def test_typed_numbers_are_found(text, found):
     assert article.typed_numbers(text) == found
 
 
+@pytest.mark.slow
 def test_file_that_is_not_what_the_manifest_says_stops_it(tmp_path):
     figures = full(tmp_path)
     path = tmp_path / "tables/headline.csv"

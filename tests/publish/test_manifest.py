@@ -453,6 +453,7 @@ def test_crate_holds_what_the_manifest_says(results, capsys):
     assert crate.description
 
 
+@pytest.mark.slow
 def test_article_is_packed_where_it_is_of_these_results(results):
     folder = results / "article"
     folder.mkdir()

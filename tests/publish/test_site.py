@@ -90,6 +90,7 @@ def test_pages_open_with_the_same_statement(site):
         assert (statement.summary in text) == ("explorer" not in page)
 
 
+@pytest.mark.slow
 def test_page_that_is_not_there_is_no_part(tmp_path):
     folder = tmp_path / "results"
     folder.mkdir()
@@ -101,6 +102,7 @@ def test_page_that_is_not_there_is_no_part(tmp_path):
         assert NAMES[page] not in text
 
 
+@pytest.mark.slow
 def test_link_that_leads_nowhere_stops_it(tmp_path):
     folder = tmp_path / "results"
     folder.mkdir()
@@ -169,6 +171,7 @@ def test_pages_are_seen_whole_in_a_browser(site, page, width):
 
 @pytest.mark.parametrize("width", [1200, 400])
 @pytest.mark.parametrize("page", CHECKED)
+@pytest.mark.slow
 def test_accessibility_checker_finds_nothing(site, page, width):
     with chromium.opened(site / page, width) as found:
         found.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
@@ -191,6 +194,7 @@ def test_accessibility_checker_finds_nothing(site, page, width):
         ("html-has-lang", "report", "document.documentElement.removeAttribute('lang')"),
     ],
 )
+@pytest.mark.slow
 def test_accessibility_checker_finds_what_is_broken(site, rule, page, change):
     with chromium.opened(site / "results" / PAGES[page], 400) as found:
         found.evaluate(change)

@@ -145,6 +145,7 @@ def test_the_tally_counts_verdicts_and_directions():
     assert counts.loc["is", [BELOW, "upward"]].tolist() == [1, 0]
 
 
+@pytest.mark.slow
 def test_intervals_cover_and_equivalence_is_rarely_claimed_at_the_margin():
     """Both sides drawn anew, with a difference at the margin: LEVEL is wrong, in 5% or less."""
     random, claimed, runs = np.random.default_rng(0), 0, 300

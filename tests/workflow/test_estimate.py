@@ -338,6 +338,7 @@ def asked(*questions):
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_costs_are_measured(tmp_path):
     shape = [1, 16, 16]
     about = {"images": str(tmp_path / "none.npz"), "shape": shape, "boundary": "zeros"}

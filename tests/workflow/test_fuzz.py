@@ -369,6 +369,7 @@ def cifar_archives(draw):
     return tar([regular(draw(st.sampled_from([BATCH, BATCH[1:]])), batch)], "w:gz")
 
 
+@pytest.mark.slow
 def test_broken_cifar10_archives_end_in_a_clear_error(monkeypatch):
     """Only an archive with the very file is taken; of any other nothing is left."""
     outcomes = Counter()
@@ -507,6 +508,7 @@ def collect(outcomes, where, path):
     return images
 
 
+@pytest.mark.slow
 def test_broken_images_end_in_a_clear_error():
     outcomes = Counter()
 
@@ -627,6 +629,7 @@ def picture_bomb():
     ],
     ids=["image", "images", "beside", "header", "zip image", "zip images", "picture"],
 )
+@pytest.mark.slow
 def test_decompression_bombs_are_refused(made):
     outcomes = Counter()
     with folder() as where:
