@@ -98,6 +98,14 @@ def estimate(
     return found.total(answers, cores, found.took() if took else ())
 
 
+def earlier_rows(path: Path) -> list[Row]:
+    """The rows of a table that --csv wrote; ValueError names a file that is none."""
+    try:
+        return [Row(**row) for row in pd.read_csv(path).to_dict("records")]
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: expected a table of --csv, found something else") from error
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("targets", nargs="*", help="files or rules; by default all results")
@@ -123,12 +131,11 @@ if __name__ == "__main__":
             chosen.took,
         )
         if chosen.earlier:
-            rows = pd.read_csv(chosen.earlier).to_dict("records")
-            total = total.beside([Row(**row) for row in rows])
+            total = total.beside(earlier_rows(chosen.earlier))
         if chosen.csv:
             pd.DataFrame(total.rows).round(2).to_csv(chosen.csv, index=False)
-    except (WorkflowError, RuntimeError, OSError, ValueError, TypeError) as error:
-        sys.exit(f"error: {f'{chosen.earlier}: ' if chosen.earlier else ''}{error}")
+    except (WorkflowError, RuntimeError, OSError, ValueError) as error:
+        sys.exit(f"error: {error}")
     if chosen.took:
         print(total.table)
         sys.exit()

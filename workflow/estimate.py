@@ -119,7 +119,9 @@ class Total:
             ValueError: it is of other rules, or of other numbers of jobs.
         """
         if {(row.rule, row.jobs) for row in earlier} != {(row.rule, row.jobs) for row in self.rows}:
-            raise ValueError("the earlier estimate is of other jobs")
+            raise ValueError(
+                "the earlier estimate is of other jobs: make it with the same config files"
+            )
         took = {row.rule: row.took for row in self.rows}
         return replace(self, rows=tuple(replace(row, took=took[row.rule]) for row in earlier))
 

@@ -309,6 +309,20 @@ def test_what_a_finished_run_took_stands_beside_its_estimate(tmp_path):
         found.took()
 
 
+def test_an_earlier_table_is_read_and_another_file_named(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "tools")
+    from estimate import earlier_rows
+
+    path = tmp_path / "before.csv"
+    path.write_text("rule,jobs,core_seconds,longest,bytes,took\nreport,2,8.0,4.0,9,\n")
+    (row,) = earlier_rows(path)
+    assert (row.rule, row.jobs, row.core_seconds) == ("report", 2, 8.0)
+    for other in ("a,b\n1,2\n", ""):
+        path.write_text(other)
+        with pytest.raises(ValueError, match=r"before\.csv: expected a table of --csv"):
+            earlier_rows(path)
+
+
 def test_numbers_of_a_row_are_evenly_spread():
     assert evenly(20, 7) == [0, 3, 6, 10, 13, 16, 19]
     assert evenly(3, 7) == [0, 1, 2]
