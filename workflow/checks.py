@@ -27,7 +27,7 @@ from patchmosaic.machines.registry import (
     SEES,
     seen_by_need,
 )
-from patchmosaic.networks.config import NetworkConfig
+from patchmosaic.networks.config import NetworkConfig, complete_recipe
 from patchmosaic.networks.edm_header import check_images, read_header
 from patchmosaic.networks.model_files import find_files
 from patchmosaic.networks.registry import (
@@ -579,10 +579,11 @@ def _check_checkpoint(
         differences = expected.differences(found)
         if record["dataset"] != network["dataset"]:
             differences.append(f"dataset: {record['dataset']!r} instead of {network['dataset']!r}")
+        recipe = complete_recipe(record["training"])
         differences += [
-            f"recipe's {key}: {record['training'].get(key)!r} instead of {value!r}"
+            f"recipe's {key}: {recipe.get(key)!r} instead of {value!r}"
             for key, value in recipe_of(config, network).items()
-            if record["training"].get(key) != value
+            if recipe.get(key) != value
         ]
     except RecordError as error:
         raise ConfigError(f"{where}.checkpoint: packaged, but {error}") from None

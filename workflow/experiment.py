@@ -18,7 +18,7 @@ from patchmosaic.datasets.image_files import collection_stamp
 from patchmosaic.datasets.registry import find_dataset
 from patchmosaic.machines.registry import FILTERS, MACHINES, SOURCES, label, ordered, seen_by_need
 from patchmosaic.networks.authors import Published, load_published
-from patchmosaic.networks.config import NetworkConfig, row_of_paper
+from patchmosaic.networks.config import NetworkConfig, complete_recipe, row_of_paper
 from patchmosaic.networks.model_files import find_files
 from patchmosaic.networks.records import snapshots_path
 from patchmosaic.publish.names import PAGES
@@ -827,7 +827,7 @@ def plain_dataset(config: Mapping, name: str) -> str | None:
 
 def recipe_of(config: Mapping, network: Mapping) -> dict:
     """The recipe that a network of the config is trained by, with its own seed if it has one."""
-    recipe = config["recipes"][network["recipe"]]
+    recipe = complete_recipe(config["recipes"][network["recipe"]])
     return recipe | {"seed": network.get("training_seed", recipe["seed"])}
 
 

@@ -13,6 +13,11 @@ Padding = Literal["zeros", "circular"]
 PADDINGS = BOUNDARIES  # what a network is padded with is the boundary of its machines
 
 
+def complete_recipe(recipe: Mapping) -> dict:
+    """A recipe of the config, or of the record of a training, with what it need not say."""
+    return {"warmup_steps": 0} | dict(recipe)
+
+
 @dataclass(frozen=True)
 class NetworkConfig:
     """What fixes a network's function space. The paper's values are the defaults.

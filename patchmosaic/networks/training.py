@@ -65,6 +65,8 @@ class TrainingRecipe:
         batch_size: images a step; the last step of an epoch takes those that are left.
         learning_rate: of Adam, at the first step.
         learning_rate_decay: factor on the learning rate at each step.
+        warmup_steps: over which the learning rate rises to that, evenly; 0 for none, as in the
+            paper. Without, a high rate leaves units of the paper's ResNet at zero for good.
         ema_decay: decay of the moving average of the weights, warmed up as (1 + k) / (10 + k);
             0 for none: the last weights, as in the paper.
         precision: "float32", "bfloat16" (autocast; weights and optimiser stay float32), or "auto":
@@ -81,6 +83,7 @@ class TrainingRecipe:
     precision: str = "float32"
     seed: int = 0
     snapshots: tuple[int, ...] = ()
+    warmup_steps: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "snapshots", tuple(self.snapshots))
@@ -88,6 +91,11 @@ class TrainingRecipe:
             raise ValueError(
                 f"precision is {self.precision!r}: choose one of {', '.join(TRAINING_PRECISIONS)}"
             )
+
+    def rate(self, step: int) -> float:
+        """The learning rate at a step, the first of which is 0."""
+        risen = min(1.0, (step + 1) / self.warmup_steps) if self.warmup_steps else 1.0
+        return self.learning_rate * risen * self.learning_rate_decay**step
 
 
 def run_identity(
@@ -307,7 +315,7 @@ def train(
                 chosen, times, noise = _batch(images, recipe, step)
                 x_0, t, noise = images[chosen].to(device), times.to(device), noise.to(device)
                 condition = None if labels is None else labels[chosen].to(device)
-                rate = recipe.learning_rate * recipe.learning_rate_decay**step
+                rate = recipe.rate(step)
                 optimiser.param_groups[0]["lr"] = rate
                 optimiser.zero_grad(set_to_none=True)
                 losses.append(_accumulate(network, x_0, condition, t, noise, precision["used"]))

@@ -210,6 +210,27 @@ def test_last_images_of_an_epoch_are_not_left_out():
     assert [training._seen(steps, 43, recipe) for steps in (0, 5, 6, 7, 12)] == [0, 40, 43, 51, 86]
 
 
+def test_learning_rate_rises_then_falls():
+    recipe = TrainingRecipe(learning_rate=1e-3, learning_rate_decay=0.5)
+    assert [recipe.rate(step) for step in range(3)] == pytest.approx([1e-3, 5e-4, 2.5e-4])
+    recipe = replace(recipe, warmup_steps=4, learning_rate_decay=1.0)
+    rates = [recipe.rate(step) for step in range(6)]
+    assert rates == pytest.approx([2.5e-4, 5e-4, 7.5e-4, 1e-3, 1e-3, 1e-3])
+
+
+def test_first_step_of_a_warm_up_is_small(tmp_path):
+    images, labels = made_data()
+    torch.manual_seed(RECIPE.seed)
+    start = build_network(NETWORK).state_dict()
+    moved = {}
+    for warmup_steps in (0, 100):
+        recipe = replace(RECIPE, epochs=1, batch_size=40, warmup_steps=warmup_steps, ema_decay=0)
+        weights = train(NETWORK, recipe, images, labels, "d", tmp_path)[0]
+        moved[warmup_steps] = max(float((weights[k] - start[k]).abs().max()) for k in start)
+    assert moved[0] == pytest.approx(1e-3, rel=0.01)  # Adam's first step is the rate
+    assert moved[100] == pytest.approx(1e-5, rel=0.01)
+
+
 @pytest.mark.parametrize("part", [3, 64])
 def test_gradient_of_a_batch_in_parts_is_that_of_the_whole(part, monkeypatch):
     monkeypatch.setattr(training, "CPU_IMAGES", part)

@@ -11,6 +11,7 @@ import yaml
 from configs import DEFAULT, OWN, ROOT, merged, read
 
 from patchmosaic.networks.records import snapshots_path, verify_checkpoint, verify_snapshots
+from patchmosaic.networks.config import complete_recipe
 from patchmosaic.networks.training import TrainingRecipe
 from patchmosaic.sampling.scales import verify_scales
 from patchmosaic.system.records import RECORD_DIGEST, load_record, save_record
@@ -62,7 +63,7 @@ def test_packaged_networks_are_what_their_config_says(name):
         assert network["checkpoint"] == "packaged"
         assert len(given) >= 5
         assert trained.items() >= given.items()
-        assert record["training"] == recipe_of(config, network)
+        assert complete_recipe(record["training"]) == recipe_of(config, network)
 
 
 def test_images_that_no_evaluated_network_needs_may_be_missing():
@@ -223,6 +224,10 @@ def test_recipes_have_the_settings_of_a_training():
         (
             {"networks": {"mnist-resnet-zeros": {"recipe": "paper"}}},
             "recipe's epochs: 5 instead of 300",
+        ),
+        (
+            {"recipes": {"resnet_two_cores": {"warmup_steps": 100}}},
+            "recipe's warmup_steps: 0 instead of 100",
         ),
         (
             {"networks": {"mnist-resnet-zeros": {"scales_of": "nobody"}}},
