@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 from patchmosaic.datasets.registry import find_dataset
 from patchmosaic.machines.registry import FILTERS, MACHINES
+from patchmosaic.sampling.climbing import near
 from patchmosaic.sampling.scales import read_scales, shifted_scales
 from patchmosaic.system.files import written_whole
 from patchmosaic.system.processor import instructions, processor_name
@@ -674,10 +675,13 @@ class _Work:
     def calibrate(self, job: PlannedJob, machine: str = "els") -> Iterator[Term]:
         name, p = job.wildcards["network"], job.params
         queries, steps = self.e.config["seeds"]["calibration"]["count"], p["steps"]
-        times = [i / steps for i in range(steps, 0, -1)]
+        sizes, usual = p["patch_sizes"], self.steps(name, steps, "full")
         call = self.own_call(name, self.e.calibration_images(name))
-        asked = [(t, size, queries) for t in times for size in p["patch_sizes"]]
-        yield self.network(name, queries * steps * (1 + len(p["patch_sizes"])) / 2)
+        asked = [(usual[0][0], size, queries) for size in sizes]
+        for t, best in usual[1:]:
+            place = min(range(len(sizes)), key=lambda i, best=best: abs(sizes[i] - best))
+            asked += [(t, sizes[i], queries) for i in near([place], len(sizes))]
+        yield self.network(name, 2 * queries * steps)  # on the way, and at each of its steps
         yield self.machine(name, machine, p["engine"], call, asked, p["candidates"])
 
     def distill(self, job: PlannedJob) -> Iterator[Term]:

@@ -3,6 +3,9 @@
 The paper's procedure: follow the network's own reverse trajectory; at each step, compare the noise
 that the machine predicts at every candidate P with the noise the network predicts, by cosine
 similarity; keep the best P; take the median over trajectories.
+
+P changes little from step to step, so candidates far from the best of the step before are left out:
+see :mod:`patchmosaic.sampling.climbing`.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from patchmosaic.machines.local import LocalScoreMachine
+from patchmosaic.sampling.climbing import best_places, climb
 from patchmosaic.sampling.sampler import network_noise, network_x0
 from patchmosaic.sampling.scales import best_sizes
 from patchmosaic.sampling.schedule import alpha_bar, ddim, noise_from_x0, reverse_times
@@ -29,7 +33,10 @@ def cosine_similarities(
     steps: int,
     patch_sizes: list[int],
 ) -> pd.DataFrame:
-    """Cosine similarity of machine and network at every step, candidate P and trajectory.
+    """Cosine similarity of machine and network at every step, P that is tried and trajectory.
+
+    At the first step, of most noise, every candidate is tried; at the others those around the best
+    of the step before, as :func:`patchmosaic.sampling.climbing.climb` goes on.
 
     Args:
         network: noise predictor.
@@ -42,25 +49,30 @@ def cosine_similarities(
         patch_sizes: odd candidates P in pixels.
 
     Returns:
-        One row a step, candidate and trajectory: t, patch_size, trajectory, cosine.
+        One row a step, P that was tried and trajectory: t, patch_size, trajectory, cosine.
     """
     visited: list[tuple[float, Tensor]] = []
     times = reverse_times(steps)
     ddim(network_x0(network, labels), noise, times, lambda t, x, _: visited.append((t, x)))
-    rows = []
-    total = len(visited) * len(patch_sizes)
-    with tqdm(total=total, unit="scale", mininterval=2, desc="calibration") as bar:
-        for t, x_t in visited:
-            predicted = network_noise(network, x_t, t, labels).flatten(1).double()
-            for patch_size in patch_sizes:
-                mean = machine.posterior_mean(x_t, alpha_bar(t), patch_size, labels)
-                expected = noise_from_x0(x_t, mean, alpha_bar(t)).flatten(1).double()
-                cosines = torch.cosine_similarity(predicted, expected, dim=1)
-                rows += [
-                    {"t": t, "patch_size": patch_size, "trajectory": i, "cosine": float(cosine)}
-                    for i, cosine in enumerate(cosines)
-                ]
-                bar.update()
+    rows: list[dict[str, float]] = []
+    starts: list[int] = []
+    for t, x_t in tqdm(visited, unit="step", mininterval=2, desc="calibration"):
+        predicted = network_noise(network, x_t, t, labels).flatten(1).double()
+
+        def cosines(
+            place: int, x_t: Tensor = x_t, t: float = t, predicted: Tensor = predicted
+        ) -> list[float]:
+            mean = machine.posterior_mean(x_t, alpha_bar(t), patch_sizes[place], labels)
+            expected = noise_from_x0(x_t, mean, alpha_bar(t)).flatten(1).double()
+            return torch.cosine_similarity(predicted, expected, dim=1).tolist()
+
+        found = climb(cosines, len(patch_sizes), starts)
+        starts = best_places(found)
+        rows += [
+            {"t": t, "patch_size": patch_sizes[place], "trajectory": i, "cosine": cosine}
+            for place, values in found.items()
+            for i, cosine in enumerate(values)
+        ]
     return pd.DataFrame(rows)
 
 
