@@ -51,7 +51,7 @@ PROVENANCE = Provenance(
             }
         ]
     ),
-    seeds=pd.DataFrame([{"first": 0, "last": 20, "seeds": 21}]),
+    seeds=pd.DataFrame([{"first": 0, "last": 20, "seeds": 21, "standing": "made"}]),
     versions=pd.DataFrame([{"package": "torch", "version": "2"}]),
 )
 

@@ -157,19 +157,36 @@ def git_state(root: Path) -> dict[str, object] | None:
 
     None where ``root`` is not the root of a git repository with a commit, or git is not there.
     """
+    commit = _git(root, "rev-parse", "HEAD")
+    if commit is None:
+        return None
+    modified = _git(root, "status", "--porcelain", "--untracked-files=no")
+    return {"commit": commit, "modified": bool(modified)}
 
-    def git(*arguments: str) -> str:
-        command = ["git", "--no-optional-locks", "-C", str(root), *arguments]
-        done = subprocess.run(command, check=True, capture_output=True, encoding="utf-8")
+
+def last_commit(root: Path, path: str) -> str:
+    """When a file of the repository whose root is ``root`` was last changed: commit and date.
+
+    "" where that is not known, as in :func:`git_state`, or the file has changed since.
+    """
+    if _git(root, "status", "--porcelain", "--", path) != "":
+        return ""
+    return _git(root, "log", "-1", "--format=%h of %cs", "--", path) or ""
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    command = ["git", "--no-optional-locks", "-C", str(root)]
+
+    def said(arguments: Sequence[str]) -> str:
+        done = subprocess.run(
+            [*command, *arguments], check=True, capture_output=True, encoding="utf-8"
+        )
         return done.stdout.strip()
 
     try:
-        if Path(git("rev-parse", "--show-toplevel")).resolve() != root.resolve():
+        if Path(said(["rev-parse", "--show-toplevel"])).resolve() != root.resolve():
             return None
-        return {
-            "commit": git("rev-parse", "HEAD"),
-            "modified": bool(git("status", "--porcelain", "--untracked-files=no")),
-        }
+        return said(arguments)
     except (OSError, subprocess.CalledProcessError):
         return None
 

@@ -69,8 +69,8 @@ class Provenance:
     datasets: dataset, images (in the bank), sha256 (of the prepared images), source, licence.
     checkpoints: network, sha256 (of the weights), images_seen, source (trained, packaged or
     external). scales: network, trajectories, source. machines: machine, network, engine,
-    audited_error (of the posterior mean, in words). seeds: first, last, seeds. versions: package,
-    version.
+    audited_error (of the posterior mean, in words). seeds: first, last, seeds, standing (by the
+    protocol, in words). versions: package, version.
     """
 
     datasets: pd.DataFrame
@@ -92,7 +92,7 @@ _PROVENANCE_COLUMNS = {
     "checkpoints": ("network", "sha256", "images_seen", "source"),
     "scales": ("network", "trajectories", "source"),
     "machines": ("machine", "network", "engine", "audited_error"),
-    "seeds": ("first", "last", "seeds"),
+    "seeds": ("first", "last", "seeds", "standing"),
     "versions": ("package", "version"),
 }
 
@@ -112,6 +112,7 @@ def render_report(
     paper_source: str,
     leaderboard: pd.DataFrame | None = None,
     pages: Collection[str] = (),
+    protocol_commit: str = "",
 ) -> str:
     """The report as HTML.
 
@@ -129,6 +130,7 @@ def render_report(
         paper_source: where the paper's numbers stand.
         leaderboard: as :func:`patchmosaic.tables.leaderboard.leaderboard` makes it.
         pages: of the results folder, keys of :data:`patchmosaic.publish.names.PAGES`.
+        protocol_commit: of numbers/protocol.yaml, with its date; "" where it is not known.
     """
     categories: dict[str, list[ReportFigure]] = {}
     for figure in figures:
@@ -170,6 +172,7 @@ def render_report(
         },
         tables=tables,
         paper_source=paper_source,
+        protocol_commit=protocol_commit,
         leaderboard=[] if leaderboard is None else blocks(leaderboard),
         titles=TITLES,
         describe=describe_network,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 REACH = 2
-"""Candidates on each side of the best that are tried. On the whole tables of cosines of the packaged
-networks one finds another scale at some steps of a third of them, two at none."""
+"""Candidates on each side of the best that are tried. On the whole tables of cosines of the
+packaged networks, 1 finds another scale in a third of them, 2 in none."""
 
 
 def climb(

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from patchmosaic.tables.rows import Field, check_fields, content_of, number
+from patchmosaic.tables.rows import Field, check_fields, content_of, integer, number
 
 _SECTIONS: dict[str, dict[str, Field]] = {
+    "evaluation": {"first": integer(0), "count": integer(1), "looked_at": integer(0)},
     "equivalence": {
         "margin": number(0, 1, above=True),
         "significance": number(0, 0.5, above=True),
@@ -24,13 +25,26 @@ _FILE: dict[str, Field] = {
 class Protocol:
     """The content of numbers/protocol.yaml.
 
-    margin: medians of Pearson's r that differ by less are equivalent. significance: of each of the
-    two one-sided tests of that. low: r of a seed below that counts as low.
+    first, count: seeds of the evaluation that no choice has seen. looked_at: how many from 0 on
+    choices have seen. margin: medians of Pearson's r that differ by less are equivalent.
+    significance: of each of the two one-sided tests of that. low: r of a seed below that counts as
+    low.
     """
 
+    first: int
+    count: int
+    looked_at: int
     margin: float
     significance: float
     low: float
+
+    def standing(self, first: int, last: int) -> str:
+        """What the seeds from ``first`` to ``last`` are evidence of, in words."""
+        if self.first <= first <= last < self.first + self.count:
+            return "of the protocol: no choice has seen them"
+        if first < self.looked_at:
+            return "choices have seen some of them"
+        return "not of the protocol"
 
 
 def load_protocol(path: str | Path) -> Protocol:
@@ -43,4 +57,5 @@ def load_protocol(path: str | Path) -> Protocol:
         check_fields("the file", content, _FILE)
         for name, keys in _SECTIONS.items():
             check_fields(name, content[name], keys)
-        return Protocol(**content["equivalence"], **content["tails"])
+        values = {key: value for name in _SECTIONS for key, value in content[name].items()}
+        return Protocol(**values)

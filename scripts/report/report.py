@@ -8,12 +8,13 @@ import pandas as pd
 
 from patchmosaic.datasets.images import load_images
 from patchmosaic.datasets.preparation import layout_lines, picture_lines
-from patchmosaic.publish.manifest import library_versions
+from patchmosaic.publish.manifest import last_commit, library_versions
 from patchmosaic.publish.report import Provenance, ReportFigure, render_report
 from patchmosaic.sampling.samples import load_samples
 from patchmosaic.system.console import logged
 from patchmosaic.tables.committed import compare, load_committed
 from patchmosaic.tables.paper import load_paper
+from patchmosaic.tables.protocol import load_protocol
 
 
 def report_figure(figure):
@@ -66,6 +67,7 @@ if __name__ == "__main__":
         noise = [load_samples(Path(path)) for path in given.noise]
         records = [json.loads(Path(path).read_text()) for path in given.records]
         cosines = [pd.read_csv(path) for path in given.cosines]
+        protocol, project = load_protocol(given.protocol), Path(given.protocol).parent.parent
         provenance = Provenance(
             datasets=pd.DataFrame([described(load_images(path)) for path in given.banks]),
             checkpoints=pd.DataFrame(
@@ -94,6 +96,7 @@ if __name__ == "__main__":
                     "first": s.seeds.min(),
                     "last": s.seeds.max(),
                     "seeds": len(s.seeds),
+                    "standing": protocol.standing(s.seeds.min(), s.seeds.max()),
                 }
                 for s in noise
             ),
@@ -127,5 +130,6 @@ if __name__ == "__main__":
             paper_source=load_paper(given.paper).source,
             leaderboard=pd.read_csv(given.leaderboard[0]) if given.leaderboard else None,
             pages=settings.pages,
+            protocol_commit=last_commit(project, "numbers/protocol.yaml"),
         )
         Path(snakemake.output[0]).write_text(html, encoding="utf-8")

@@ -27,6 +27,7 @@ from patchmosaic.publish.manifest import (
     format_differences,
     git_state,
     hardware,
+    last_commit,
     library_versions,
     portable_config,
     read_manifest,
@@ -397,7 +398,10 @@ def test_commit_is_that_of_the_project_itself(tmp_path):
     (tmp_path / "untracked").write_text("")
     assert git_state(tmp_path) == {"commit": git("rev-parse", "HEAD"), "modified": False}
     assert git_state(tmp_path / "part") is None  # the repository is somebody else's
+    assert re.fullmatch(r"[0-9a-f]{7,} of \d{4}-\d\d-\d\d", last_commit(tmp_path, "part/file"))
+    assert last_commit(tmp_path / "part", "file") == last_commit(tmp_path, "nothing") == ""
     (tmp_path / "part/file").write_text("two")
+    assert last_commit(tmp_path, "part/file") == ""
     assert git_state(tmp_path)["modified"] is True
 
 

@@ -63,4 +63,4 @@ def test_trajectories_climb_by_themselves():
     found = climb(lambda i: [first[i], second[i]], 9, [7, 2])
     assert list(found) == [0, 1, 2, 3, 4, 5, 6, 7, 8]
     assert best_places(found) == [8, 1]
-    assert best_places(climb(lambda i: [1, 1], 4, [1, 2])) == [0, 0]  # of equal ones the first
+    assert best_places(climb(lambda _: [1, 1], 4, [1, 2])) == [0, 0]  # of equal ones the first

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from configs import DEFAULT, merged, read
 
 from patchmosaic.tables.equivalence import (
     ABOVE,
@@ -20,7 +21,7 @@ from patchmosaic.tables.protocol import Protocol, load_protocol
 
 NUMBERS = Path(__file__).parents[2] / "numbers"
 PAPER = load_paper(NUMBERS / "paper.yaml")
-RULE = Protocol(margin=0.05, significance=0.05, low=0.8)
+RULE = load_protocol(NUMBERS / "protocol.yaml")
 PAPER_ELS, PAPER_LS, PAPER_IS = 0.94, 0.82, 0.61  # of the MNIST ResNet in 150 steps
 
 
@@ -157,25 +158,45 @@ def test_intervals_cover_and_equivalence_is_rarely_claimed_at_the_margin():
     assert 0.01 * runs < claimed < 0.08 * runs
 
 
+SEEDS, EQUIVALENCE = "{first: 1, count: 1, looked_at: 0}", "{margin: 0.05, significance: 0.05}"
+
+
 @pytest.mark.parametrize(
-    ("text", "named"),
+    ("sections", "named"),
     [
-        ("equivalence: {margin: 0, significance: 0.05}\ntails: {low: 0.8}", "margin is 0"),
-        ("equivalence: {margin: 0.05}\ntails: {low: 0.8}", "'significance' is missing"),
-        ("equivalence: {margin: 0.05, significance: 0.6}\ntails: {low: 1}", "significance is 0.6"),
-        ("equivalence: {margin: 0.05, significance: 0.05}\ntails: {low: 2}", "low is 2"),
-        ("equivalence: {margin: 0.05, significance: 0.05}", "'tails' is missing"),
-        ("margin: 0.05", "unknown key 'margin'"),
-        ("equivalence: 0.05\ntails: {low: 0.8}", "equivalence is 0.05"),
+        ({"equivalence": "{margin: 0, significance: 0.05}"}, "margin is 0"),
+        ({"equivalence": "{margin: 0.05}"}, "'significance' is missing"),
+        ({"equivalence": "{margin: 0.05, significance: 0.6}"}, "significance is 0.6"),
+        ({"tails": "{low: 2}"}, "low is 2"),
+        ({"tails": None}, "'tails' is missing"),
+        ({"margin": "0.05"}, "unknown key 'margin'"),
+        ({"equivalence": "0.05"}, "equivalence is 0.05"),
+        ({"evaluation": None}, "'evaluation' is missing"),
+        ({"evaluation": "{first: 100, count: 0, looked_at: 1}"}, "count is 0: .* integer from 1"),
     ],
 )
-def test_a_protocol_that_is_none_is_named(tmp_path, text, named):
+def test_a_protocol_that_is_none_is_named(tmp_path, sections, named):
+    sections = {"evaluation": SEEDS, "equivalence": EQUIVALENCE, "tails": "{low: 0.8}"} | sections
     path = tmp_path / "protocol.yaml"
-    path.write_text(text)
+    path.write_text("\n".join(f"{k}: {v}" for k, v in sections.items() if v is not None))
     with pytest.raises(ValueError, match=named) as error:
         load_protocol(path)
     assert str(path) in str(error.value)
 
 
 def test_the_protocol_of_the_project():
-    assert load_protocol(NUMBERS / "protocol.yaml") == RULE
+    """Its seeds are those of the config whose rows it is about, and none is of a calibration."""
+    assert load_protocol(NUMBERS / "protocol.yaml") == Protocol(100, 100, 100, 0.05, 0.05, 0.8)
+    seeds = merged(DEFAULT, read("config/paper_networks.yaml"))["seeds"]
+    assert (seeds["evaluation"]["first"], seeds["evaluation"]["count"]) == (RULE.first, RULE.count)
+    assert seeds["calibration"]["first"] >= RULE.first + RULE.count
+
+
+def test_what_seeds_are_evidence_of():
+    assert (
+        RULE.standing(100, 199)
+        == RULE.standing(150, 150)
+        == ("of the protocol: no choice has seen them")
+    )
+    assert RULE.standing(0, 19) == RULE.standing(50, 149) == "choices have seen some of them"
+    assert RULE.standing(150, 200) == RULE.standing(1000, 1001) == "not of the protocol"

@@ -10,8 +10,8 @@ import pytest
 import yaml
 from configs import DEFAULT, OWN, ROOT, merged, read
 
-from patchmosaic.networks.records import snapshots_path, verify_checkpoint, verify_snapshots
 from patchmosaic.networks.config import complete_recipe
+from patchmosaic.networks.records import snapshots_path, verify_checkpoint, verify_snapshots
 from patchmosaic.networks.training import TrainingRecipe
 from patchmosaic.sampling.scales import verify_scales
 from patchmosaic.system.records import RECORD_DIGEST, load_record, save_record

@@ -71,6 +71,7 @@ rule report:
         tables=E.results / "tables/paper.html",
         leaderboard=[E.results / "tables/leaderboard.csv"] if E.has_leaderboard else [],
         paper=E.paper,
+        protocol=E.protocol,
         committed=E.committed,
         banks=sorted({E.bank(name) for name in E.networks}),
         records=expand(E.results / "networks/{network}.json", network=E.networks),
