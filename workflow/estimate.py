@@ -679,8 +679,8 @@ class _Work:
         call = self.own_call(name, self.e.calibration_images(name))
         asked = [(usual[0][0], size, queries) for size in sizes]
         for t, best in usual[1:]:
-            place = min(range(len(sizes)), key=lambda i, best=best: abs(sizes[i] - best))
-            asked += [(t, sizes[i], queries) for i in near([place], len(sizes))]
+            off = [abs(size - best) for size in sizes]
+            asked += [(t, sizes[i], queries) for i in near([off.index(min(off))], len(sizes))]
         yield self.network(name, 2 * queries * steps)  # on the way, and at each of its steps
         yield self.machine(name, machine, p["engine"], call, asked, p["candidates"])
 

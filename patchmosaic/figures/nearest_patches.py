@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 
 from patchmosaic.analysis.intervals import median_intervals
 from patchmosaic.figures.style import (
-    HELD_OUT,
     NETWORK_LOOK,
     machine_looks,
     panels,
@@ -19,6 +18,7 @@ from patchmosaic.figures.style import (
     style,
 )
 from patchmosaic.machines.registry import label
+from patchmosaic.publish.names import HELD_OUT
 
 
 @style()

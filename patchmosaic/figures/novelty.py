@@ -9,13 +9,13 @@ from matplotlib.figure import Figure
 
 from patchmosaic.figures.style import (
     COLUMN_INCHES,
-    HELD_OUT,
     VERMILLION,
     machine_looks,
     panels,
     style,
 )
 from patchmosaic.machines.registry import label
+from patchmosaic.publish.names import HELD_OUT
 
 
 @style()

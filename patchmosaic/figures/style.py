@@ -182,9 +182,6 @@ def legend(figure: Figure, machines: Iterable[str], more: Sequence[Line2D]) -> N
         box.remove()
 
 
-HELD_OUT = "held-out images"  # the yardstick of novelty
-
-
 CURVE_COLOURS = (BLUE, VERMILLION, GREEN, BLACK, ORANGE, PURPLE, SKY)
 
 

@@ -24,6 +24,9 @@ NAMES = {
 }
 """By key; the keys of sections are their places in the report."""
 
+HELD_OUT = "held-out images"
+"""A source in tables of novelty, the yardstick of the others."""
+
 PAGES = {
     "report": "report/index.html",
     "leaderboard": "tables/leaderboard.html",

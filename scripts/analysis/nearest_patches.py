@@ -9,8 +9,8 @@ import torch
 from patchmosaic.analysis.nearest_patches import patch_distances
 from patchmosaic.datasets.banks import part_of_bank
 from patchmosaic.datasets.images import load_images, to_float
-from patchmosaic.figures.style import HELD_OUT
 from patchmosaic.machines.local import EquivariantLocalScoreMachine
+from patchmosaic.publish.names import HELD_OUT
 from patchmosaic.sampling.samples import join_shards
 from patchmosaic.system.console import logged
 

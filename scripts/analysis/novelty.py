@@ -8,7 +8,7 @@ import torch
 from patchmosaic.analysis.novelty import novelty
 from patchmosaic.datasets.banks import with_flips
 from patchmosaic.datasets.images import load_images, to_float
-from patchmosaic.figures.style import HELD_OUT
+from patchmosaic.publish.names import HELD_OUT
 from patchmosaic.sampling.samples import join_shards
 from patchmosaic.system.console import logged
 

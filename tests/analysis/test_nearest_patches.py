@@ -12,9 +12,9 @@ from patchmosaic.analysis.nearest_patches import nearest_patches, patch_distance
 from patchmosaic.engines import native
 from patchmosaic.figures.consistency import consistency_along_trajectories
 from patchmosaic.figures.nearest_patches import nearest_patches as nearest_patches_figure
-from patchmosaic.figures.style import HELD_OUT
 from patchmosaic.machines.brute_force import allowed_positions, patch
 from patchmosaic.machines.local import EquivariantLocalScoreMachine, LocalScoreMachine
+from patchmosaic.publish.names import HELD_OUT
 from patchmosaic.sampling.trajectories import Trajectory
 
 RNG = np.random.default_rng(0)

@@ -13,7 +13,7 @@ from patchmosaic.analysis.novelty import two_nearest
 from patchmosaic.figures.bands import bands
 from patchmosaic.figures.measures import measures
 from patchmosaic.figures.novelty import novelty
-from patchmosaic.figures.style import HELD_OUT
+from patchmosaic.publish.names import HELD_OUT
 
 RNG = np.random.default_rng(0)
 
