@@ -684,6 +684,9 @@ class _Work:
         yield self.network(name, 2 * queries * steps)  # on the way, and at each of its steps
         yield self.machine(name, machine, p["engine"], call, asked, p["candidates"])
 
+    def calibrate_machine(self, job: PlannedJob) -> Iterator[Term]:
+        yield from self.calibrate(job, job.wildcards["machine"])
+
     def distill(self, job: PlannedJob) -> Iterator[Term]:
         name, p = job.wildcards["network"], job.params
         times = [t for t, _ in self.steps(name, p["steps"], p["start"])]

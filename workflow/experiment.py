@@ -412,9 +412,14 @@ class Experiment:
 
     @property
     def local_machines(self) -> list[str]:
-        """The machines of the registry with locality scales, in the order of the tables."""
+        """The registry's machines that use a network's locality scales, in the order of tables."""
         known = [machine for machine in ordered(self.machines) if machine in MACHINES]
-        return [machine for machine in known if "scales" in self.needs(machine)]
+        local = [machine for machine in known if "scales" in self.needs(machine)]
+        return [machine for machine in local if not self.calibrated_alone(machine)]
+
+    def calibrated_alone(self, machine: str) -> bool:
+        """Whether a machine has locality scales of its own, not those of the network."""
+        return machine in MACHINES and MACHINES[machine].calibrated_as != "els"
 
     def followed_shards(self, name: str, machine: str) -> list[Path]:
         """The trajectories of a machine of a network, in those shards that have some."""
@@ -438,7 +443,12 @@ class Experiment:
 
     def needed_scales(self, name: str, machine: str) -> Path | list:
         """The locality scales that one machine of a network needs, or [] for none."""
-        return self.scales(name) if "scales" in self.needs(machine) else []
+        if "scales" not in self.needs(machine):
+            return []
+        if self.calibrated_alone(machine):
+            kind, network = MACHINES[machine].calibrated_as, self.scales_of(name)
+            return self.results / f"calibration/{kind}/{network}.scales.csv"
+        return self.scales(name)
 
     def filters(self, name: str) -> Path:
         """The filters that are fitted to a network."""
@@ -450,8 +460,9 @@ class Experiment:
 
     @property
     def of_any_bank(self) -> list[str]:
-        """The machines of the registry that another bank can be given to."""
-        return [m for m in self.machines if m in MACHINES and FILTERS not in self.needs(m)]
+        """The machines of the registry that another bank and a network's scales can be given to."""
+        known = [m for m in self.machines if m in MACHINES and FILTERS not in self.needs(m)]
+        return [m for m in known if not self.calibrated_alone(m)]
 
     @property
     def calibrates(self) -> bool:

@@ -53,6 +53,7 @@ class MachineRow:
             size; one that does not need the boundary is the same for networks of either padding.
         is_reported: whether the paper's tables have it.
         label: how figures call it; None: its name in capitals.
+        calibrated_as: the machine that its locality scales are calibrated with, if it needs some.
         matrices: so many of n x n values in float64 it works with, for images of n values.
         settings: keywords that it is made with; a machine keeps each under its name.
     """
@@ -64,6 +65,7 @@ class MachineRow:
     needs: tuple[str, ...] = ()
     is_reported: bool = False
     label: str | None = None
+    calibrated_as: str = "els"
     matrices: int = 0
     settings: Mapping[str, object] = field(default_factory=dict)
 
@@ -97,6 +99,15 @@ MACHINES = {
         "kamb",
         needs=("scales", "boundary"),
         is_reported=True,
+    ),
+    "ls_own": MachineRow(
+        "local score machine with locality scales of its own",
+        "patchmosaic.machines.local:LocalScoreMachine",
+        ("orange", "D"),
+        "here",
+        needs=("scales", "boundary"),
+        label="LS, own scales",
+        calibrated_as="ls",
     ),
     "es": MachineRow(
         "equivariant score machine",

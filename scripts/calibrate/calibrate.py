@@ -19,7 +19,7 @@ if __name__ == "__main__":
         network, training = load_checkpoint(*map(Path, snakemake.input.network))
         bank, noise = load_images(snakemake.input.bank), load_samples(Path(snakemake.input.noise))
         conditional = settings.conditional
-        machine = machine_of_bank("els", bank, settings, snakemake.threads)
+        machine = machine_of_bank(settings.machine, bank, settings, snakemake.threads)
         cosines = cosine_similarities(
             network,
             machine,
@@ -32,6 +32,7 @@ if __name__ == "__main__":
         choose_scales(cosines).to_csv(snakemake.output.scales, index=False)
         record = {
             "network": snakemake.wildcards.network,
+            "machine": settings.machine,
             "weights_sha256": training["weights_sha256"],
             "boundary": settings.boundary,
             "candidates": settings.candidates,

@@ -237,7 +237,7 @@ def test_shipped_leaderboard_has_every_machine_but_one():
     assert fast.has_leaderboard
     assert not e.calibrates
     assert "distilled" not in e.of_any_bank
-    assert set(e.of_any_bank) == set(e.machines) - {"distilled"}
+    assert set(e.of_any_bank) == set(e.machines) - {"distilled", "ls_own"}
     assert e.networks == experiment().networks
 
 
@@ -371,3 +371,14 @@ def test_jobs_share_cores_and_memory(jobs, cores, memory_gb, threads):
 )
 def test_jobs_ask_for_the_memory_of_their_images(dataset, channels, mem_mb):
     assert memory_for(4000, find_dataset(dataset).train_images, channels, 32) == mem_mb
+
+
+@pytest.mark.parametrize("source", ["computed", "packaged"])
+def test_scales_of_its_own_are_computed_for_the_machine_alone(source):
+    config = {"machines": ["is", "els", "ls", "ls_own"], "calibration": {"source": source}}
+    e, name = experiment(config), "mnist-unet-zeros"
+    usual = e.results / f"calibration/{name}.scales.csv"
+    assert e.needed_scales(name, "els") == e.needed_scales(name, "ls") == usual
+    assert e.needed_scales(name, "ls_own") == e.results / f"calibration/ls/{name}.scales.csv"
+    assert e.local_machines == ["els", "ls"]
+    assert e.sees("ls_own") == "P(t)"

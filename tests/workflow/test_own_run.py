@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -141,6 +142,27 @@ def test_published_protocol_is_sampled_and_followed(own_run, tmp_path):
         assert np.abs(samples.images).max() <= 1
     assert pd.read_csv(folder / tables[0])["protocol"].tolist() == ["golddiff"] * 2
     assert pd.read_csv(folder / tables[1])["t"].nunique() == 11
+
+
+def test_a_machine_has_locality_scales_of_its_own(own_run, tmp_path):
+    """LS on scales that are calibrated with LS, beside it on those of ELS."""
+    folder, name = shutil.copytree(own_run.folder, tmp_path / "copy"), "tiny-resnet-circular"
+    (folder / "scaled.yaml").write_text("machines: [is, els, ls, ls_own]\n")
+    table = f"own results/agreement/{name}-4.csv"
+    arguments = (table, "--configfile", *own_run.configs, "scaled.yaml")
+    made = {"calibrate_machine": 1, "sample_machine": 2, "agreement": 1}
+    assert planned(snakemake(folder, "-n", *arguments)) == made
+    snakemake(folder, *arguments)
+    calibration = folder / "own results/calibration"
+    both = [calibration / f"{of}{name}" for of in ("", "ls/")]
+    of_els, of_ls = (json.loads(Path(f"{path}.scales.json").read_text()) for path in both)
+    assert (of_els["machine"], of_ls["machine"]) == ("els", "ls")
+    assert of_els["weights_sha256"] == of_ls["weights_sha256"]
+    cosines = [pd.read_csv(f"{path}.cosines.csv") for path in both]
+    at = ["t", "patch_size", "trajectory"]
+    assert cosines[0][at].equals(cosines[1][at])
+    assert not np.allclose(cosines[0]["cosine"], cosines[1]["cosine"])
+    assert set(pd.read_csv(folder / table)["machine"]) == {"is", "els", "ls", "ls_own"}
 
 
 def test_finished_network_is_packaged_with_its_scales(own_results):

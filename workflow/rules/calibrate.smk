@@ -28,6 +28,7 @@ rule calibrate:
         mem_mb=lambda w: E.calibration_mb(w.network),
         runtime=240,
     params:
+        machine="els",
         boundary=lambda w: E.network(w.network)["padding"],
         conditional=lambda w: E.network(w.network)["conditional"],
         patch_sizes=config["calibration"]["patch_sizes"],
@@ -39,6 +40,25 @@ rule calibrate:
         "Calibrating the locality scales of {wildcards.network}"
     script:
         "../../scripts/calibrate/calibrate.py"
+
+
+use rule calibrate as calibrate_machine with:
+    output:
+        scales=E.results / "calibration/{machine}/{network}.scales.csv",
+        cosines=E.results / "calibration/{machine}/{network}.cosines.csv",
+        record=E.results / "calibration/{machine}/{network}.scales.json",
+    log:
+        E.results / "logs/calibrate-{machine}-{network}.log",
+    benchmark:
+        E.results / "benchmarks/calibrate-{machine}-{network}.tsv"
+    wildcard_constraints:
+        network=any_of(E.calibrated),
+        machine="ls",
+    params:
+        machine=lambda w: w.machine,
+        code=code("calibrate/calibrate.py"),
+    message:
+        "Calibrating locality scales of {wildcards.network} for {wildcards.machine} alone"
 
 
 rule packaged_scales:
