@@ -43,6 +43,7 @@ from patchmosaic.sampling.scales import read_scales
 from patchmosaic.system.devices import DEVICES
 from patchmosaic.system.records import RecordError, load_record
 from workflow.experiment import (
+    MACHINE_CHANGES,
     RUNNING_KEYS,
     UNCHANGED,
     channels_of,
@@ -426,9 +427,19 @@ def _check_variants(config: dict, checkpoints: Path) -> None:
             raise ConfigError(
                 f"{where}.patch_size: {size} is even; patch sizes are odd, like {size + 1}"
             )
-        given = [key for key in ("patch_size", "scales", "scales_shift") if key in changes]
-        if len(given) > 1:
-            raise ConfigError(f"{where}: {' and '.join(given)} exclude each other")
+        for keys in (
+            ("patch_size", "scales", "scales_shift"),
+            ("bank_dataset", "bank_split"),
+            ("noise_change", "shuffled"),
+        ):
+            given = [key for key in keys if key in changes]
+            if len(given) > 1:
+                raise ConfigError(f"{where}: {' and '.join(given)} exclude each other")
+        if "noise_change" in changes and (more := sorted(MACHINE_CHANGES & set(changes))):
+            raise ConfigError(
+                f"{where}: noise_change compares the network with itself; leave out "
+                f"{', '.join(more)}"
+            )
         for dataset, other in changes.get("bank_dataset", {}).items():
             _check_bank(f"{where}.bank_dataset", dataset, other, config)
         if changes.get("candidates", config["bank"]["candidates"]) == "interior":

@@ -25,9 +25,9 @@ from patchmosaic.publish.names import PAGES
 from patchmosaic.sampling.registry import PUBLISHED_STEPS
 
 # Keys of a variant that change the samples of the machine, and of the network.
-MACHINE_CHANGES = {"bank_dataset", "bank_images", "candidates", "machine_start", "patch_size"}
-MACHINE_CHANGES |= {"scales", "scales_shift"}
-NETWORK_CHANGES = {"network_start", "weights"}
+MACHINE_CHANGES = {"bank_dataset", "bank_images", "bank_split", "candidates", "machine_start"}
+MACHINE_CHANGES |= {"patch_size", "scales", "scales_shift"}
+NETWORK_CHANGES = {"network_start", "noise_change", "weights"}
 RUNNING_KEYS = ("device", "precision", "batch")  # of external networks
 UNCHANGED = "unchanged"  # name of the chain as it is, among variants
 
@@ -269,15 +269,17 @@ class Experiment:
                     return f"{key}: {images:,}, and {self._there(name)}: at most so many, or all"
         return None
 
-    def bank(self, name: str, images: int | str | None = None) -> Path:
+    def bank(self, name: str, images: int | str | None = None, split: str = "train") -> Path:
         """The bank of a network, of bank.images unless said: with labels where it is told them,
         with mirror images where it was trained on them."""
         kind = "classes" if self.network(name)["conditional"] else "pooled"
-        return self._bank(self.dataset(name), kind, images, self.flips(name))
+        return self._bank(self.dataset(name), kind, images, self.flips(name), split)
 
-    def _bank(self, dataset: str, kind: str, images: int | str | None, flips: bool) -> Path:
+    def _bank(
+        self, dataset: str, kind: str, images: int | str | None, flips: bool, split: str = "train"
+    ) -> Path:
         images = self.config["bank"]["images"] if images is None else images
-        kind += "-flips" if flips else ""
+        kind += ("-held_out" if split == "test" else "") + ("-flips" if flips else "")
         return self.results / f"banks/{dataset}-{kind}-{images}.npz"
 
     def calibration_bank(self, name: str) -> Path:
@@ -492,7 +494,7 @@ class Experiment:
         return (
             self._bank(other, "pooled", images, self.flips(name))
             if other
-            else self.bank(name, images)
+            else self.bank(name, images, self.changed(variant, "bank_split", "train"))
         )
 
     def variant_conditional(self, name: str, variant: str) -> bool:
@@ -509,9 +511,14 @@ class Experiment:
             folder = self.results / f"variants/{name}/{variant}/{kind}"
             return [str(folder / f"{shard}.npz") for shard in self.shards]
 
+        def other_side(variant: str) -> list[str]:
+            if "noise_change" in self.variants[name].get(variant, ()):
+                return self.samples(name, f"network-{steps}")
+            return shards(variant, "els", MACHINE_CHANGES)
+
         return {
             variant: {
-                "machine": shards(variant, "els", MACHINE_CHANGES),
+                "machine": other_side(variant),
                 "network": shards(variant, f"network-{steps}", NETWORK_CHANGES),
             }
             for variant in (UNCHANGED, *self.variants[name])
@@ -871,8 +878,9 @@ def repeats_of(config: Mapping) -> list[list[str]]:
 def variants_of(config: Mapping, name: str) -> dict[str, dict]:
     """The variants that apply to a network, by name.
 
-    One applies unless it is for other networks, its bank is for other datasets, or it is about the
-    candidates of a circular boundary and the network's is not.
+    One applies unless it is for other networks, its bank is for other datasets or of test images
+    that the dataset does not have, or it is about the candidates of a circular boundary or about
+    classes and the network has neither.
     """
     network, found = config["networks"][name], {}
     for variant, changes in config["variants"].items():
@@ -881,6 +889,11 @@ def variants_of(config: Mapping, name: str) -> dict[str, dict]:
         if network["dataset"] not in changes.get("bank_dataset", [network["dataset"]]):
             continue
         if "candidates" in changes and network["padding"] != "circular":
+            continue
+        source = config["datasets"][network["dataset"]]["source"]
+        if "bank_split" in changes and find_dataset(source).is_own:
+            continue
+        if changes.get("shuffled") == "class" and not network["conditional"]:
             continue
         if "scales" in changes and published_row(config, name) not in published_networks():
             continue

@@ -15,7 +15,7 @@ from patchmosaic.sampling.samples import Samples, require_same_noise
 
 
 def variant_agreement(
-    machine: Samples, network: Samples, clamped: bool = False, shuffled: bool = False
+    machine: Samples, network: Samples, clamped: bool = False, shuffled: bool | str = False
 ) -> pd.DataFrame:
     """Pearson's r of two sets of samples, a row a seed: seed, pearson_r.
 
@@ -23,13 +23,30 @@ def variant_agreement(
         machine, network: samples of the same seeds.
         clamped: compare images clamped to [-1, 1].
         shuffled: compare each of the machine's images with the network's of the next seed (the last
-            with the first), which agree only in what all images have in common.
+            with the first), which agree only in what all images have in common; "class": of the
+            next seed of its class, without classes of a single seed.
     """
     require_same_noise({"machine": machine, "network": network})
     images = [each.clip(-1, 1) if clamped else each for each in (machine.images, network.images)]
-    if shuffled:
-        images[1] = np.roll(images[1], -1, axis=0)
-    return pd.DataFrame({"seed": machine.seeds, "pearson_r": pearson_r(*images)})
+    every = np.arange(len(machine.seeds))
+    partner = every
+    if shuffled == "class":
+        assert network.labels is not None
+        partner = next_of_class(network.labels)
+    elif shuffled:
+        partner = np.roll(every, -1)
+    kept = every if not shuffled else every[partner != every]
+    r = pearson_r(images[0][kept], images[1][partner[kept]])
+    return pd.DataFrame({"seed": machine.seeds[kept], "pearson_r": r})
+
+
+def next_of_class(labels: np.ndarray) -> np.ndarray:
+    """For each of labels (B,) the place of the next of its class, after the last the first."""
+    places = np.arange(len(labels))
+    for label in np.unique(labels):
+        of_class = np.flatnonzero(labels == label)
+        places[of_class] = np.roll(of_class, -1)
+    return places
 
 
 def variants_table(agreement: pd.DataFrame, unchanged: str) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -12,19 +13,32 @@ from tqdm.auto import tqdm
 from patchmosaic.machines.base import Machine
 from patchmosaic.sampling.protocols import cosine_time
 from patchmosaic.sampling.protocols import protocol as named
+from patchmosaic.sampling.samples import Samples
 from patchmosaic.sampling.scales import scale_at
 from patchmosaic.sampling.schedule import alpha_bar, ddim, reverse_times, x0_from_noise
 
 # Random streams of a seed, apart from each other. Noise that the evaluation or the calibration
 # starts from is never part of a training, whose noise is torch's; the classes of seeds share their
 # stream with the order of the images in a training of seed 1, which tells it nothing.
-LABEL_STREAM, NOISE_STREAM = 1, 0x6E6F697365
+LABEL_STREAM, NOISE_STREAM, CHANGE_STREAM = 1, 0x6E6F697365, 0x6368616E6765
 
 
-def seed_noise(seeds: list[int], shape: Sequence[int]) -> Tensor:
+def seed_noise(seeds: list[int], shape: Sequence[int], stream: int = NOISE_STREAM) -> Tensor:
     """Standard normal noise, float32 (len(seeds), C, H, W); an image depends on its seed alone."""
-    draws = (np.random.default_rng([NOISE_STREAM, seed]) for seed in seeds)
+    draws = (np.random.default_rng([stream, seed]) for seed in seeds)
     return torch.stack([torch.from_numpy(d.standard_normal(shape, np.float32)) for d in draws])
+
+
+def changed_noise(noise: Samples, share: float) -> Tensor:
+    """Noise (B, C, H, W) of which a share of the root mean square is drawn anew; 0: as it is.
+
+    It stays standard normal, and depends on seed and share alone.
+    """
+    images = torch.from_numpy(noise.images)
+    if not share:
+        return images
+    new = seed_noise(noise.seeds.tolist(), images.shape[1:], CHANGE_STREAM)
+    return math.sqrt(1 - share**2) * images + share * new
 
 
 def seed_labels(seeds: list[int], classes: int) -> Tensor:

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from patchmosaic.networks.checkpoints import load_checkpoint
-from patchmosaic.sampling.sampler import network_x0, sample
+from patchmosaic.sampling.sampler import changed_noise, network_x0, sample
 from patchmosaic.sampling.samples import Samples, load_samples, save_samples
 from patchmosaic.system.console import logged
 from patchmosaic.system.devices import choose_device
@@ -24,7 +24,7 @@ if __name__ == "__main__":
         labels = noise.labels if settings.conditional else None
         images = sample(
             network_x0(network, None if labels is None else torch.from_numpy(labels).to(device)),
-            torch.from_numpy(noise.images).to(device),
+            changed_noise(noise, settings.noise_change).to(device),
             steps,
             settings.start,
             description=f"{snakemake.wildcards.network} {steps} steps",
@@ -38,6 +38,7 @@ if __name__ == "__main__":
             "protocol": settings.protocol,
             "weights_sha256": training["weights_sha256"],
             "weights": settings.weights or "averaged",
+            "noise_change": settings.noise_change,
             "noise_sha256": noise.record["sha256"],
         }
         result = Samples(images.cpu().numpy(), noise.seeds, labels, record)

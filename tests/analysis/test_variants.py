@@ -1,21 +1,25 @@
 """Controls and ablations: each changes what it says, alone, and its numbers are of that change."""
 
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from configs import DEFAULT, ROOT, merged, read
 from legibility import assert_legible, texts
 from projects import planned, project_with_pictures, snakemake
 
 from patchmosaic.analysis.agreement import pearson_r
-from patchmosaic.analysis.variants import variant_agreement, variants_table
+from patchmosaic.analysis.variants import next_of_class, variant_agreement, variants_table
 from patchmosaic.figures.learning import learning_curves
 from patchmosaic.figures.sharpness import sharpness
 from patchmosaic.figures.variants import variants
+from patchmosaic.sampling.sampler import changed_noise, seed_noise
 from patchmosaic.sampling.samples import Samples, SamplesError, load_samples
 from patchmosaic.sampling.scales import shifted_scales
 from workflow.checks import ConfigError, validate_config
-from workflow.experiment import UNCHANGED, variants_of
+from workflow.experiment import UNCHANGED, Experiment, variants_of
 
 NAME = "tiny-resnet-circular"
 VARIANTS = """
@@ -34,6 +38,8 @@ variants:
   early: {kind: ablation, scales_shift: 1}
   clamped: {kind: ablation, clamped: true}
   shuffled: {kind: control, shuffled: true}
+  same_class: {kind: control, shuffled: class}
+  noise: {kind: control, noise_change: 0.5}
 """
 
 
@@ -60,6 +66,30 @@ def test_agreement_of_clamped_and_of_shuffled_images():
     np.testing.assert_allclose(found, pearson_r(a, b[[1, 2, 0]]))
     with pytest.raises(SamplesError, match="differ in their seeds"):
         variant_agreement(samples(a), samples(b, (4, 6, 5)))
+
+
+def test_shuffled_within_classes_leaves_out_those_of_one_seed():
+    assert next_of_class(np.array([2, 0, 2, 1, 2, 0])).tolist() == [2, 5, 4, 3, 0, 1]
+    a, b = np.random.default_rng(0).uniform(-2, 2, (2, 4, 1, 4, 4)).astype(np.float32)
+    a, b = (Samples(each, np.arange(4, 8), np.array([1, 0, 1, 1]), {}) for each in (a, b))
+    found = variant_agreement(a, b, shuffled="class")
+    assert found["seed"].tolist() == [4, 6, 7]
+    expected = pearson_r(a.images[[0, 2, 3]], b.images[[2, 3, 0]])
+    np.testing.assert_allclose(found["pearson_r"], expected)
+
+
+def test_changed_noise_is_standard_normal_and_of_its_seed_alone():
+    images = seed_noise([3, 4], (1, 64, 64))
+    noise = Samples(images.numpy(), np.array([3, 4]), None, {})
+    assert torch.equal(changed_noise(noise, 0), images)
+    for share in (0.01, 0.5, 1):
+        found = changed_noise(noise, share)
+        assert float((found - images).square().mean().sqrt()) == pytest.approx(
+            math.sqrt(2 - 2 * math.sqrt(1 - share**2)), rel=0.05
+        )
+        assert float(found.std()) == pytest.approx(1, abs=0.03)
+        alone = changed_noise(Samples(images[1:].numpy(), np.array([4]), None, {}), share)
+        assert torch.equal(alone, found[1:])
 
 
 def made_agreement():
@@ -151,7 +181,7 @@ def test_every_variant_changes_what_it_says(finished):
     usual = per_seed[per_seed["variant"] == UNCHANGED].set_index("seed")["pearson_r"]
     for name in changed.index:
         r = per_seed[per_seed["variant"] == name].set_index("seed")["pearson_r"]
-        assert not np.allclose(r, usual, equal_nan=True), name
+        assert not np.allclose(r, usual.loc[r.index], equal_nan=True), name
 
     def shard(*parts):
         return load_samples(finished.joinpath(*parts, "000.npz"))
@@ -162,7 +192,13 @@ def test_every_variant_changes_what_it_says(finished):
     assert bank.record["bank_images"] == 3
     assert bank.record["bank_sha256"] != shard("samples", NAME, "els").record["bank_sha256"]
     assert shard("variants", NAME, "raw", "network-4").record["weights"] == "raw"
+    again = shard("variants", NAME, "noise", "network-4")
+    usual_network = shard("samples", NAME, "network-4")
+    assert (usual_network.record["noise_change"], again.record["noise_change"]) == (0, 0.5)
+    r = per_seed[per_seed["variant"] == "noise"].set_index("seed")["pearson_r"]
+    np.testing.assert_allclose(r, pearson_r(usual_network.images, again.images), atol=1e-6)
     folder = finished / f"variants/{NAME}"
+    assert not (folder / "noise/els").exists()
     assert not (folder / "raw/els").exists()  # the machine's samples are the usual ones
     assert not (folder / "p_3/network-4").exists()
     assert not (folder / "shuffled").exists()
@@ -190,7 +226,8 @@ def test_shipped_ablations_are_planned(tmp_path_factory):
     folder = project_with_pictures(tmp_path_factory.mktemp("plan"))
     jobs = planned(snakemake(folder, "-n", "--configfile", "config/ablations.yaml"))
     changed = read("config/ablations.yaml")["variants"].values()
-    machine = {"bank_dataset", "bank_images", "machine_start", "patch_size", "scales_shift"}
+    machine = {"bank_dataset", "bank_images", "bank_split", "machine_start", "patch_size"}
+    machine |= {"scales_shift"}
     assert jobs["sample_variant_machine"] == 2 * sum(bool(machine & set(c)) for c in changed)
     assert jobs["learning_curve"] == jobs["packaged_snapshots"] == 2
     assert jobs["figure_variants"] == jobs["variants_table"] == 1
@@ -208,6 +245,12 @@ def test_variants_apply_where_they_fit():
     found = variants_of(config, "fashion_mnist-resnet-zeros")
     assert set(config["variants"]) - set(found) == {"inside", "of_one", "of_mnist"}
     assert "inside" in variants_of(config, "mnist-resnet-circular")
+    assert "same_class" not in variants_of(config, "mnist-resnet-zeros")
+    e = Experiment(config, ROOT)
+    bank = e.variant_bank("fashion_mnist-resnet-zeros", "held_out_bank")
+    assert bank.name == "fashion_mnist-classes-held_out-all.npz"
+    own = {"datasets": {"fashion_mnist": {"source": "image_folder", "local": "mine"}}}
+    assert "held_out_bank" not in variants_of(merged(config, own), "fashion_mnist-resnet-zeros")
 
 
 @pytest.mark.parametrize(
@@ -235,6 +278,16 @@ def test_variants_apply_where_they_fit():
             {"a": {"kind": "ablation", "weights": "raw", "networks": ["mnist-unet-zeros"]}},
             "variants.a.weights: raw, but mnist-unet-zeros is packaged without snapshots",
         ),
+        (
+            {"a": {"kind": "control", "bank_split": "test", "bank_dataset": {"mnist": "mnist"}}},
+            "variants.a: bank_dataset and bank_split exclude each other",
+        ),
+        (
+            {"a": {"kind": "control", "noise_change": 0.1, "patch_size": 3}},
+            "noise_change compares the network with itself; leave out patch_size",
+        ),
+        ({"a": {"kind": "control", "noise_change": 2}}, "noise_change: 2 is greater than .* 1"),
+        ({"a": {"kind": "control", "shuffled": False}}, "shuffled: .*False"),
         ({"a": {"kind": "ablation"}}, "variants.a"),
         ({"a": {"kind": "test", "clamped": True}}, "variants.a.kind: 'test' is not allowed"),
     ],

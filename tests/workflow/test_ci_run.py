@@ -20,6 +20,7 @@ import yaml
 from configs import read
 from projects import ROOT, copy_project, planned, snakemake
 
+from patchmosaic.datasets.images import load_images
 from patchmosaic.publish.names import PAGES
 from patchmosaic.publish.site import write_site
 from patchmosaic.sampling.samples import join_shards, load_samples, save_samples
@@ -125,6 +126,18 @@ def test_downloading_again_keeps_where_the_files_came_from(finished, tmp_path):
     provenance.write_text(json.dumps(record))
     snakemake(folder, "--force", "data/raw/mnist/provenance.json")
     assert json.loads(provenance.read_text()) == record
+
+
+def test_a_bank_of_held_out_images_is_of_no_training_image(finished, tmp_path):
+    folder = shutil.copytree(finished[0], tmp_path / "copy", ignore=shutil.ignore_patterns("raw"))
+    path = "results/ci/banks/fashion_mnist-classes-held_out-20.npz"
+    assert planned(snakemake(folder, "-n", path, "--configfile", "config/ci.yaml")) == {"bank": 1}
+    snakemake(folder, path, "--configfile", "config/ci.yaml")
+    bank = load_images(folder / path)
+    seen = load_images(folder / "data/prepared/fashion_mnist-32-train.npz")
+    assert np.bincount(bank.labels).tolist() == [20] * 10
+    known = {image.tobytes() for image in seen.images}
+    assert sum(image.tobytes() in known for image in bank.images) < 5  # some images occur twice
 
 
 def test_every_job_leaves_a_log_and_a_benchmark(finished):

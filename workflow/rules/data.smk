@@ -79,10 +79,10 @@ use rule prepare as prepare_held_out with:
 rule bank:
     """Choose the training images whose patches the machines compare with."""
     input:
-        lambda w: E.prepared(w.dataset),
+        lambda w: E.prepared(w.dataset, "test" if "held_out" in w.kind else "train"),
     output:
         E.results
-        / "banks/{dataset}-{kind,(classes|pooled)(-flips)?}-{images,all|\\d+}.npz",
+        / "banks/{dataset}-{kind,(classes|pooled)(-held_out)?(-flips)?}-{images,all|\\d+}.npz",
     log:
         E.results / "logs/bank-{dataset}-{kind}-{images}.log",
     benchmark:

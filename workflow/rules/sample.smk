@@ -135,6 +135,7 @@ rule sample_network:
         start=config["sampling"]["network_start"],
         protocol=config["sampling"]["protocol"],
         weights="",
+        noise_change=0,
         code=code("sample/sample_network.py"),
     message:
         "Sampling {wildcards.network} in {wildcards.steps} steps, shard {wildcards.shard}"

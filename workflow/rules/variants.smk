@@ -64,6 +64,7 @@ use rule sample_network as sample_variant_network with:
         ),
         protocol="ours",
         weights=lambda w: E.changed(w.variant, "weights", ""),
+        noise_change=lambda w: E.changed(w.variant, "noise_change", 0),
         code=code("sample/sample_network.py"),
     message:
         "Sampling {wildcards.network} in {wildcards.steps} steps, {wildcards.variant}, shard {wildcards.shard}"
