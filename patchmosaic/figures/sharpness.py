@@ -20,7 +20,7 @@ def sharpness(
     *,
     moments: tuple[float, ...] = (0.1, 0.3, 0.5, 0.7, 0.9, 1.0),
 ) -> Figure:
-    """How much worse the patch sizes that were tried predict a network than the best, at some times.
+    """How much worse the patch sizes that were tried predict a network than the best, over time.
 
     Drawn is 1 - cosine of the ELS machine's and the network's predicted noise, the median over
     trajectories, a curve for each time and a panel for each network. A large marker is the
