@@ -40,7 +40,9 @@ PROVENANCE = Provenance(
     checkpoints=pd.DataFrame(
         [{"network": "n", "sha256": "cd" * 32, "images_seen": 9, "source": "packaged"}]
     ),
-    scales=pd.DataFrame([{"network": "n", "trajectories": 10, "source": "computed"}]),
+    scales=pd.DataFrame(
+        [{"network": "n", "machines": "all", "trajectories": 10, "source": "computed"}]
+    ),
     machines=pd.DataFrame(
         [
             {

@@ -44,6 +44,7 @@ from patchmosaic.system.devices import DEVICES
 from patchmosaic.system.records import RecordError, load_record
 from workflow.experiment import (
     MACHINE_CHANGES,
+    NETWORK_CHANGES,
     RUNNING_KEYS,
     UNCHANGED,
     channels_of,
@@ -435,11 +436,23 @@ def _check_variants(config: dict, checkpoints: Path) -> None:
             given = [key for key in keys if key in changes]
             if len(given) > 1:
                 raise ConfigError(f"{where}: {' and '.join(given)} exclude each other")
-        if "noise_change" in changes and (more := sorted(MACHINE_CHANGES & set(changes))):
+        others = MACHINE_CHANGES | NETWORK_CHANGES - {"noise_change"}
+        if "noise_change" in changes and (more := sorted(others & set(changes))):
             raise ConfigError(
                 f"{where}: noise_change compares the network with itself; leave out "
                 f"{', '.join(more)}"
             )
+        if ("noise_change" in changes) != (changes["kind"] == "yardstick"):
+            raise ConfigError(
+                f"{where}.kind: {changes['kind']}, but a variant is a yardstick just where it has "
+                "noise_change, so that els is not part of it"
+            )
+        for name in changes.get("networks", []):
+            if variant not in variants_of(config, name):
+                raise ConfigError(
+                    f"{where}.networks: it does not fit {name}, whose dataset, padding or classes "
+                    "are not those that it is about"
+                )
         for dataset, other in changes.get("bank_dataset", {}).items():
             _check_bank(f"{where}.bank_dataset", dataset, other, config)
         if changes.get("candidates", config["bank"]["candidates"]) == "interior":

@@ -607,6 +607,9 @@ class _Work:
         if variant := job.wildcards.get("variant"):
             images = self.e.changed(variant, "bank_images", images)
             dataset = self.e.changed(variant, "bank_dataset", {}).get(dataset, dataset)
+            if self.e.changed(variant, "bank_split") and images == "all" and not p["conditional"]:
+                source = self.e.config["datasets"][dataset]["source"]
+                images = find_dataset(source).test_images
         call = self.call(name, images, p["conditional"], dataset)
         queries = self.queries(job.wildcards["shard"])
         steps = self.steps(name, p["steps"], p["start"], p["patch_size"], p["scales_shift"])

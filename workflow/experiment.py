@@ -192,10 +192,10 @@ class Experiment:
         return self.data / f"prepared/{dataset}-{size}-{split}.npz"
 
     def held_out(self, name: str) -> list[Path]:
-        """The prepared test images for a network; the user's own need not have any."""
+        """The prepared test images for a network, where its dataset has some."""
         dataset = self.dataset(name)
-        source = self.config["datasets"][dataset]["source"]
-        return [] if find_dataset(source).is_own else [self.prepared(dataset, "test")]
+        source = find_dataset(self.config["datasets"][dataset]["source"])
+        return [self.prepared(dataset, "test")] if source.test_images else []
 
     def local_content(self, dataset: str) -> str | None:
         """What changes when images that are read from a local folder or archive do, else None.
@@ -261,8 +261,16 @@ class Experiment:
             asked |= {
                 f"variants.{variant}.bank_images": changes["bank_images"]
                 for variant, changes in self.variants[name].items()
-                if "bank_images" in changes and "bank_dataset" not in changes
+                if "bank_images" in changes and not {"bank_dataset", "bank_split"} & set(changes)
             }
+            held_out = find_dataset(self.config["datasets"][dataset]["source"]).test_images
+            for variant, changes in self.variants[name].items():
+                images = self.changed(variant, "bank_images", self.config["bank"]["images"])
+                if "bank_split" in changes and isinstance(images, int) and images > held_out:
+                    return (
+                        f"variants.{variant}.bank_split: test, with a bank of {images:,}, and "
+                        f"{dataset} has {held_out:,} test images: at most so many, or all"
+                    )
             most = self.most_images(name)
             for key, images in asked.items():
                 if isinstance(images, int) and most is not None and images > most:
@@ -417,11 +425,33 @@ class Experiment:
         """The registry's machines that use a network's locality scales, in the order of tables."""
         known = [machine for machine in ordered(self.machines) if machine in MACHINES]
         local = [machine for machine in known if "scales" in self.needs(machine)]
-        return [machine for machine in local if not self.calibrated_alone(machine)]
+        return [machine for machine in local if not self.has_own_scales(machine)]
 
-    def calibrated_alone(self, machine: str) -> bool:
+    def has_own_scales(self, machine: str) -> bool:
         """Whether a machine has locality scales of its own, not those of the network."""
         return machine in MACHINES and MACHINES[machine].calibrated_as != "els"
+
+    @property
+    def calibrated_alone(self) -> list[str]:
+        """The machines beside ELS that locality scales are calibrated with."""
+        own = filter(self.has_own_scales, self.machines)
+        return sorted({MACHINES[machine].calibrated_as for machine in own})
+
+    @property
+    def calibrations(self) -> list[dict[str, str]]:
+        """The calibrations whose scales are used: network, machines ("all", or the one that they
+        are for), source (computed or packaged) and the file of their cosines."""
+        source = self.config["calibration"]["source"]
+        return [
+            {
+                "network": name,
+                "machines": machine or "all",
+                "source": "computed" if machine else source,
+                "cosines": str(self.results / "calibration" / machine / f"{name}.cosines.csv"),
+            }
+            for machine in ("", *self.calibrated_alone)
+            for name in self.calibrated
+        ]
 
     def followed_shards(self, name: str, machine: str) -> list[Path]:
         """The trajectories of a machine of a network, in those shards that have some."""
@@ -447,7 +477,7 @@ class Experiment:
         """The locality scales that one machine of a network needs, or [] for none."""
         if "scales" not in self.needs(machine):
             return []
-        if self.calibrated_alone(machine):
+        if self.has_own_scales(machine):
             kind, network = MACHINES[machine].calibrated_as, self.scales_of(name)
             return self.results / f"calibration/{kind}/{network}.scales.csv"
         return self.scales(name)
@@ -464,7 +494,7 @@ class Experiment:
     def of_any_bank(self) -> list[str]:
         """The machines of the registry that another bank and a network's scales can be given to."""
         known = [m for m in self.machines if m in MACHINES and FILTERS not in self.needs(m)]
-        return [m for m in known if not self.calibrated_alone(m)]
+        return [m for m in known if not self.has_own_scales(m)]
 
     @property
     def calibrates(self) -> bool:
@@ -891,7 +921,7 @@ def variants_of(config: Mapping, name: str) -> dict[str, dict]:
         if "candidates" in changes and network["padding"] != "circular":
             continue
         source = config["datasets"][network["dataset"]]["source"]
-        if "bank_split" in changes and find_dataset(source).is_own:
+        if "bank_split" in changes and not find_dataset(source).test_images:
             continue
         if changes.get("shuffled") == "class" and not network["conditional"]:
             continue

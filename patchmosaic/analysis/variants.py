@@ -36,6 +36,8 @@ def variant_agreement(
     elif shuffled:
         partner = np.roll(every, -1)
     kept = every if not shuffled else every[partner != every]
+    if not len(kept):
+        return pd.DataFrame({"seed": machine.seeds[kept], "pearson_r": np.empty(0)})
     r = pearson_r(images[0][kept], images[1][partner[kept]])
     return pd.DataFrame({"seed": machine.seeds[kept], "pearson_r": r})
 
@@ -59,7 +61,8 @@ def variants_table(agreement: pd.DataFrame, unchanged: str) -> pd.DataFrame:
     Returns:
         One row a network, number of steps and variant, in the given order: network, network_steps,
         variant, kind, seeds, pearson_r, low, high (95% bootstrap), difference, difference_low,
-        difference_high, p_value (exact sign test); no difference for the unchanged chain itself.
+        difference_high, p_value (exact sign test); no difference for the unchanged chain itself and
+        for yardsticks, which are not of ELS. Variants without any pair of seeds have no row.
     """
     rows = []
     for (network, steps), run in agreement.groupby(["network", "network_steps"], sort=False):
@@ -73,7 +76,7 @@ def variants_table(agreement: pd.DataFrame, unchanged: str) -> pd.DataFrame:
             row = {"network": network, "network_steps": steps, "variant": name}
             row |= {"kind": kinds[name], "seeds": len(r)}
             row |= dict(zip(("pearson_r", "low", "high"), bootstrap_median(r), strict=True))
-            if name != unchanged:
+            if name != unchanged and kinds[name] != "yardstick":
                 paired = paired_difference(r, usual.loc[r.index])
                 row |= {"difference": paired.estimate, "difference_low": paired.low}
                 row |= {"difference_high": paired.high, "p_value": paired.p_value}

@@ -40,7 +40,7 @@ def choose_bank(images: Images, count: int | None, by_class: bool, flips: bool =
         None if labels is None else labels[chosen],
         images.ids[chosen],
         images.class_names,
-        {"flips": False, **images.record, "training_set_sha256": images.digest},
+        {"flips": False, **images.record, "prepared_sha256": images.digest},
     )
     bank = with_flips(bank) if flips else bank
     return replace(bank, record={**bank.record, "bank_images": len(bank)})

@@ -26,7 +26,8 @@ class Dataset:
     """A dataset that can be fetched and prepared.
 
     channels: of the prepared images unless asked otherwise. train_images: how many there are to
-    train with, None where only the user's folder tells. remark: how its preparation stands to
+    train with, None where only the user's folder tells. test_images: how many it holds out, 0 for
+    none. remark: how its preparation stands to
     the paper's. copy_of: the dataset of the paper of which these are altered copies, so that
     numbers stand beside the paper's for that one. licence: under which its owners give it, in
     words. files: the raw files with SHA-256 and size of their decompressed content. Where there are
@@ -41,6 +42,7 @@ class Dataset:
     reader: Reader
     licence: str
     train_images: int | None = None
+    test_images: int = 0
     remark: str = ""
     copy_of: str = ""
     files: tuple[RawFile, ...] = ()
@@ -107,6 +109,7 @@ REGISTRY: dict[str, Dataset] = {
             reader=idx_reader(MNIST_CLASSES),
             licence="CC BY-SA 3.0",
             train_images=60_000,
+            test_images=10_000,
             remark=RESIZED_AS_IN_PAPER,
             files=_idx_files(
                 "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
@@ -126,6 +129,7 @@ REGISTRY: dict[str, Dataset] = {
             reader=idx_reader(FASHION_MNIST_CLASSES),
             licence="MIT",
             train_images=60_000,
+            test_images=10_000,
             remark=RESIZED_AS_IN_PAPER,
             files=_idx_files(
                 "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
@@ -145,6 +149,7 @@ REGISTRY: dict[str, Dataset] = {
             channels=3,
             reader=read_cifar10,
             train_images=50_000,
+            test_images=10_000,
             licence=CIFAR10_LICENCE,
             files=tuple(
                 RawFile(name, sha256, 10_000 * CIFAR10_RECORD_BYTES)
@@ -169,6 +174,7 @@ REGISTRY: dict[str, Dataset] = {
             channels=3,
             reader=read_cifar10_jpeg,
             train_images=50_000,
+            test_images=10_000,
             remark="recompressed as JPEG, which alters the pixels",
             copy_of="cifar10",
             licence=CIFAR10_LICENCE,
@@ -189,6 +195,7 @@ REGISTRY: dict[str, Dataset] = {
             channels=3,
             reader=read_celeba,
             train_images=162_770,
+            test_images=19_962,
             remark="the paper gives only the size; crop and filter are our choice",
             licence=CELEBA_LICENCE,
         ),

@@ -6,9 +6,22 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from patchmosaic.figures.style import BLACK, BLUE, COLUMN_INCHES, VERMILLION, key, panels, style
+from patchmosaic.figures.style import (
+    BLACK,
+    BLUE,
+    COLUMN_INCHES,
+    GREEN,
+    VERMILLION,
+    key,
+    panels,
+    style,
+)
 
-KIND_LOOKS = {"control": (VERMILLION, "s"), "ablation": (BLUE, "o")}
+KIND_LOOKS = {
+    "control": (VERMILLION, "s"),
+    "ablation": (BLUE, "o"),
+    "yardstick": (GREEN, "^"),
+}
 
 
 @style()
@@ -51,7 +64,8 @@ def variants(table: pd.DataFrame, *, unchanged: str) -> Figure:
         yticklabels=[name.replace("_", " ") for name in names],
     )
     figure.supxlabel("median Pearson r of ELS and network, 95% interval", fontsize=7)
-    keys = [key(colour, marker, kind) for kind, (colour, marker) in KIND_LOOKS.items()]
+    kinds = set(table["kind"])
+    keys = [key(*look, kind) for kind, look in KIND_LOOKS.items() if kind in kinds]
     keys = [key(BLACK, "D", unchanged), *keys]
     if len(steps) > 1:
         faces = ["white", *["0.3"] * (len(steps) - 1)]

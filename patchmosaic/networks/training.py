@@ -65,7 +65,7 @@ class TrainingRecipe:
         batch_size: images a step; the last step of an epoch takes those that are left.
         learning_rate: of Adam, at the first step.
         learning_rate_decay: factor on the learning rate at each step.
-        warmup_steps: over which the learning rate rises to that, evenly; 0 for none, as in the
+        warmup_steps: over which a further factor rises evenly from 0 to 1; 0 for none, as in the
             paper. Without, a high rate leaves units of the paper's ResNet at zero for good.
         ema_decay: decay of the moving average of the weights, warmed up as (1 + k) / (10 + k);
             0 for none: the last weights, as in the paper.

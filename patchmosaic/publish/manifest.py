@@ -167,8 +167,11 @@ def git_state(root: Path) -> dict[str, object] | None:
 def last_commit(root: Path, path: str) -> str:
     """When a file of the repository whose root is ``root`` was last changed: commit and date.
 
-    "" where that is not known, as in :func:`git_state`, or the file has changed since.
+    "" where that is not known, as in :func:`git_state` or a shallow clone, or the file has changed
+    since.
     """
+    if _git(root, "rev-parse", "--is-shallow-repository") != "false":
+        return ""
     if _git(root, "status", "--porcelain", "--", path) != "":
         return ""
     return _git(root, "log", "-1", "--format=%h of %cs", "--", path) or ""

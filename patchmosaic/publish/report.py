@@ -68,9 +68,9 @@ class Provenance:
 
     datasets: dataset, images (in the bank), sha256 (of the prepared images), source, licence.
     checkpoints: network, sha256 (of the weights), images_seen, source (trained, packaged or
-    external). scales: network, trajectories, source. machines: machine, network, engine,
-    audited_error (of the posterior mean, in words). seeds: first, last, seeds, standing (by the
-    protocol, in words). versions: package, version.
+    external). scales: network, machines (all, or the one that they are for), trajectories, source.
+    machines: machine, network, engine, audited_error (of the posterior mean, in words). seeds:
+    first, last, seeds, standing (by the protocol, in words). versions: package, version.
     """
 
     datasets: pd.DataFrame
@@ -90,7 +90,7 @@ class Provenance:
 _PROVENANCE_COLUMNS = {
     "datasets": ("dataset", "images", "sha256", "source", "licence"),
     "checkpoints": ("network", "sha256", "images_seen", "source"),
-    "scales": ("network", "trajectories", "source"),
+    "scales": ("network", "machines", "trajectories", "source"),
     "machines": ("machine", "network", "engine", "audited_error"),
     "seeds": ("first", "last", "seeds", "standing"),
     "versions": ("package", "version"),

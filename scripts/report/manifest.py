@@ -75,8 +75,10 @@ if __name__ == "__main__":
 
         noise = [load_samples(path) for path in made_by("noise")]
         scales = {
-            path.name.removesuffix(".scales.json"): load_record(path)
-            for path in made_by("calibrate", "packaged_scales", suffix=".json")
+            path.relative_to(results / "calibration").as_posix().removesuffix(".scales.json"): (
+                load_record(path)
+            )
+            for path in made_by("calibrate", "packaged_scales", "calibrate_machine", suffix=".json")
         }
         images = {
             path.stem: load_images(path).record for path in made_by("prepare", "prepare_held_out")

@@ -66,7 +66,6 @@ if __name__ == "__main__":
         headline, agreement = pd.read_csv(given.headline), pd.read_csv(given.agreement)
         noise = [load_samples(Path(path)) for path in given.noise]
         records = [json.loads(Path(path).read_text()) for path in given.records]
-        cosines = [pd.read_csv(path) for path in given.cosines]
         protocol, project = load_protocol(given.protocol), Path(given.protocol).parent.parent
         provenance = Provenance(
             datasets=pd.DataFrame([described(load_images(path)) for path in given.banks]),
@@ -81,11 +80,12 @@ if __name__ == "__main__":
             ),
             scales=pd.DataFrame(
                 {
-                    "network": name,
-                    "trajectories": table["trajectory"].nunique(),
-                    "source": settings.scales,
+                    "network": found["network"],
+                    "machines": found["machines"],
+                    "trajectories": pd.read_csv(path)["trajectory"].nunique(),
+                    "source": found["source"],
                 }
-                for name, table in zip(settings.calibrated, cosines, strict=True)
+                for found, path in zip(settings.calibrations, given.cosines, strict=True)
             ),
             machines=agreement[["machine", "network", "engine"]]
             .assign(audited_error=agreement.apply(audited_error, axis=1))

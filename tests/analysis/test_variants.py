@@ -39,7 +39,7 @@ variants:
   clamped: {kind: ablation, clamped: true}
   shuffled: {kind: control, shuffled: true}
   same_class: {kind: control, shuffled: class}
-  noise: {kind: control, noise_change: 0.5}
+  noise: {kind: yardstick, noise_change: 0.5}
 """
 
 
@@ -76,6 +76,8 @@ def test_shuffled_within_classes_leaves_out_those_of_one_seed():
     assert found["seed"].tolist() == [4, 6, 7]
     expected = pearson_r(a.images[[0, 2, 3]], b.images[[2, 3, 0]])
     np.testing.assert_allclose(found["pearson_r"], expected)
+    alone = [Samples(each.images[:2], each.seeds[:2], each.labels[:2], {}) for each in (a, b)]
+    assert variant_agreement(*alone, shuffled="class").empty
 
 
 def test_changed_noise_is_standard_normal_and_of_its_seed_alone():
@@ -176,6 +178,8 @@ def test_every_variant_changes_what_it_says(finished):
     els = agreement[agreement["machine"] == "els"]
     assert table.loc[UNCHANGED, "pearson_r"] == pytest.approx(els["pearson_r"].median())
     assert table.loc["the_same", "difference"] == 0
+    assert table["difference"].isna().sum() == 2  # of itself, and of what is not of ELS
+    assert np.isnan(table.loc["noise", "difference"])
     changed = table.drop([UNCHANGED, "the_same"])
     per_seed = pd.read_csv(finished / f"variants/{NAME}-4.csv")
     usual = per_seed[per_seed["variant"] == UNCHANGED].set_index("seed")["pearson_r"]
@@ -283,10 +287,16 @@ def test_variants_apply_where_they_fit():
             "variants.a: bank_dataset and bank_split exclude each other",
         ),
         (
-            {"a": {"kind": "control", "noise_change": 0.1, "patch_size": 3}},
-            "noise_change compares the network with itself; leave out patch_size",
+            {"a": {"kind": "yardstick", "noise_change": 0.1, "patch_size": 3, "weights": "raw"}},
+            "noise_change compares the network with itself; leave out patch_size, weights",
         ),
-        ({"a": {"kind": "control", "noise_change": 2}}, "noise_change: 2 is greater than .* 1"),
+        ({"a": {"kind": "control", "noise_change": 0.1}}, "kind: control, but a .* is a yardstick"),
+        ({"a": {"kind": "yardstick", "clamped": True}}, "kind: yardstick, but .* has noise_change"),
+        ({"a": {"kind": "yardstick", "noise_change": 2}}, "noise_change: 2 is greater than .* 1"),
+        (
+            {"a": {"kind": "control", "shuffled": "class", "networks": ["mnist-resnet-zeros"]}},
+            "variants.a.networks: it does not fit mnist-resnet-zeros",
+        ),
         ({"a": {"kind": "control", "shuffled": False}}, "shuffled: .*False"),
         ({"a": {"kind": "ablation"}}, "variants.a"),
         ({"a": {"kind": "test", "clamped": True}}, "variants.a.kind: 'test' is not allowed"),

@@ -400,6 +400,10 @@ def test_commit_is_that_of_the_project_itself(tmp_path):
     assert git_state(tmp_path / "part") is None  # the repository is somebody else's
     assert re.fullmatch(r"[0-9a-f]{7,} of \d{4}-\d\d-\d\d", last_commit(tmp_path, "part/file"))
     assert last_commit(tmp_path / "part", "file") == last_commit(tmp_path, "nothing") == ""
+    shallow = tmp_path / "shallow"
+    git("clone", "--depth", "1", f"file://{tmp_path}", str(shallow))
+    assert git_state(shallow)["commit"] == git("rev-parse", "HEAD")
+    assert last_commit(shallow, "part/file") == ""  # its history begins with what it has
     (tmp_path / "part/file").write_text("two")
     assert last_commit(tmp_path, "part/file") == ""
     assert git_state(tmp_path)["modified"] is True

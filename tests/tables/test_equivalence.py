@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from configs import DEFAULT, merged, read
+from configs import DEFAULT, ROOT, merged, read
 
 from patchmosaic.tables.equivalence import (
     ABOVE,
@@ -185,18 +185,27 @@ def test_a_protocol_that_is_none_is_named(tmp_path, sections, named):
 
 
 def test_the_protocol_of_the_project():
-    """Its seeds are those of the config whose rows it is about, and none is of a calibration."""
-    assert load_protocol(NUMBERS / "protocol.yaml") == Protocol(100, 100, 100, 0.05, 0.05, 0.8)
-    seeds = merged(DEFAULT, read("config/paper_networks.yaml"))["seeds"]
-    assert (seeds["evaluation"]["first"], seeds["evaluation"]["count"]) == (RULE.first, RULE.count)
-    assert seeds["calibration"]["first"] >= RULE.first + RULE.count
+    """Its seeds are those of the config whose rows it is about, and no other config draws them."""
+    assert load_protocol(NUMBERS / "protocol.yaml") == Protocol(200, 100, 200, 0.05, 0.05, 0.8)
+    new = range(RULE.first, RULE.first + RULE.count)
+    for path in sorted((ROOT / "config").glob("*.yaml")):
+        for seeds in merged(DEFAULT, read(f"config/{path.name}"))["seeds"].values():
+            drawn = range(seeds["first"], seeds["first"] + seeds["count"])
+            if path.name == "paper_networks.yaml" and drawn == new:
+                continue
+            assert not set(drawn) & set(new), path.name
+    evaluated = merged(DEFAULT, read("config/paper_networks.yaml"))["seeds"]["evaluation"]
+    assert (evaluated["first"], evaluated["count"]) == (RULE.first, RULE.count)
+
+
+def test_kept_numbers_are_of_seeds_that_were_looked_at_or_of_the_protocol():
+    for path in sorted((NUMBERS / "agreement").rglob("*.csv")):
+        seeds = pd.read_csv(path)["seed"]
+        assert RULE.standing(seeds.min(), seeds.max()) != "not of the protocol", path
 
 
 def test_what_seeds_are_evidence_of():
-    assert (
-        RULE.standing(100, 199)
-        == RULE.standing(150, 150)
-        == ("of the protocol: no choice has seen them")
-    )
-    assert RULE.standing(0, 19) == RULE.standing(50, 149) == "choices have seen some of them"
-    assert RULE.standing(150, 200) == RULE.standing(1000, 1001) == "not of the protocol"
+    of_the_protocol = "of the protocol: no choice has seen them"
+    assert RULE.standing(200, 299) == RULE.standing(250, 250) == of_the_protocol
+    assert RULE.standing(0, 19) == RULE.standing(150, 249) == "choices have seen some of them"
+    assert RULE.standing(250, 300) == RULE.standing(1000, 1001) == "not of the protocol"

@@ -351,7 +351,7 @@ def arguments(table):
             pd.DataFrame(
                 [{"network": "a", "network_steps": 20, "machine": "els", "sd_training": 0.01}]
             ),
-            Protocol(100, 100, 100, margin=0.05, significance=0.05, low=0.8),
+            Protocol(200, 100, 200, margin=0.05, significance=0.05, low=0.8),
         ),
         "tails": tails(table, 0.8),
         "comparison": compare(medians, committed(), "default"),

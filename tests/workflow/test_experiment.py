@@ -382,3 +382,16 @@ def test_scales_of_its_own_are_computed_for_the_machine_alone(source):
     assert e.needed_scales(name, "ls_own") == e.results / f"calibration/ls/{name}.scales.csv"
     assert e.local_machines == ["els", "ls"]
     assert e.sees("ls_own") == "P(t)"
+
+
+def test_only_datasets_with_test_images_hold_some_out():
+    networks = ("mnist-unet_paper-zeros", "celeba_half_10k-unet_paper-zeros")
+    e = experiment(read("config/paper_networks.yaml"))
+    assert [len(e.held_out(name)) for name in networks] == [1, 0]
+    held = {"variants": {"held": {"kind": "ablation", "bank_split": "test"}}}
+    e = experiment(read("config/paper_networks.yaml"), held)
+    assert ["held" in e.variants[name] for name in networks] == [True, False]
+    few = {"evaluate": ["mnist-resnet-zeros"], "bank": {"images": 20_000}}
+    assert "mnist has 10,000 test images" in experiment(held, few).unfit_images
+    few["bank"]["images"] = 10_000
+    assert experiment(held, few).unfit_images is None

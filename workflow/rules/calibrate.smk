@@ -53,7 +53,7 @@ use rule calibrate as calibrate_machine with:
         E.results / "benchmarks/calibrate-{machine}-{network}.tsv"
     wildcard_constraints:
         network=any_of(E.calibrated),
-        machine="ls",
+        machine=any_of(E.calibrated_alone),
     params:
         machine=lambda w: w.machine,
         code=code("calibrate/calibrate.py"),

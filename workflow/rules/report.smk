@@ -75,9 +75,7 @@ rule report:
         committed=E.committed,
         banks=sorted({E.bank(name) for name in E.networks}),
         records=expand(E.results / "networks/{network}.json", network=E.networks),
-        cosines=expand(
-            E.results / "calibration/{network}.cosines.csv", network=E.calibrated
-        ),
+        cosines=[found["cosines"] for found in E.calibrations],
         noise=sorted({E.noise(name) for name in E.networks}),
         figures=[figure["path"] for figure in DRAWINGS],
         captions=sorted({figure["caption"] for figure in DRAWINGS}),
@@ -96,9 +94,8 @@ rule report:
     params:
         experiment=config["experiment"],
         networks=E.networks,
-        calibrated=E.calibrated,
+        calibrations=E.calibrations,
         checkpoints={name: E.network(name)["checkpoint"] for name in E.networks},
-        scales=config["calibration"]["source"],
         figures=DRAWINGS,
         tables=E.more_tables,
         pages=[*E.pages],
