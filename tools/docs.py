@@ -348,8 +348,9 @@ def own_layers(numbers: Numbers) -> str:
         for network, group in els.groupby("network")
     ]
     return (
-        "Networks of the paper's own layers, narrower and trained for less than the paper's, agree "
-        f"with ELS far less: {listed(rows)} ([more](docs/results.md#the-papers-layers))."
+        "The one network of the paper's own layers that is evaluated so far agrees with ELS far "
+        f"less: {listed(rows)}; its training is likely at fault "
+        "([why](docs/results.md#the-papers-layers))."
     )
 
 
