@@ -56,7 +56,7 @@ lint: .venv/ready
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m snakefmt --check Snakefile workflow
-	$(BIN)/python -m mypy
+	$(BIN)/pyrefly check --summary=none
 
 # Compare results with their manifest: make verify RESULTS=results/ci CONFIGFILE=elsewhere/mine.yaml
 verify: .venv/ready

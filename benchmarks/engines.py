@@ -377,10 +377,10 @@ def samples(arguments: argparse.Namespace, rows: pd.DataFrame) -> list[dict]:
     dense = rows[(rows["kind"] == "P") & (rows["engine"] == "dense")].set_index("patch_size")
     steps = pd.read_csv(arguments.scales)["patch_size"]
     scaled = dense.loc[steps, "seconds"] * arguments.bank / dense.loc[steps, "images"]
-    total = {**found[0], "engine": "dense", "batch": 1, "seconds": float(scaled.sum())}
-    total |= {"pairs": found[0]["pairs"] / arguments.batch, "peak_mib": dense["peak_mib"].max()}
-    total["slowest"] = None
-    total["pairs_per_second"] = total["pairs"] / total["seconds"]
+    pairs, seconds = found[0]["pairs"] / arguments.batch, float(scaled.sum())
+    total = {**found[0], "engine": "dense", "batch": 1, "seconds": seconds, "pairs": pairs}
+    total |= {"peak_mib": dense["peak_mib"].max(), "slowest": None}
+    total["pairs_per_second"] = pairs / seconds
     return [*found, total, *others]
 
 

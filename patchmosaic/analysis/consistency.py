@@ -71,10 +71,14 @@ def consistency_over_time(
         patch_size = scale_at(scales, t)
         _, centres = nearest_patches(machine, images, patch_size, labels)
         differences = (images - centres).abs()
-        rows = {"t": t, "seed": seeds, "patch_size": patch_size}
-        rows["rms_difference"] = differences.square().mean(dim=(1, 2, 3)).sqrt()
         wrong = (differences > tolerance).any(dim=1)
-        rows["inconsistent"] = wrong.double().mean(dim=(1, 2))
+        rows = {
+            "t": t,
+            "seed": seeds,
+            "patch_size": patch_size,
+            "rms_difference": differences.square().mean(dim=(1, 2, 3)).sqrt(),
+            "inconsistent": wrong.double().mean(dim=(1, 2)),
+        }
         tables.append(pd.DataFrame(rows))
     return pd.concat(tables, ignore_index=True)
 

@@ -18,9 +18,9 @@ def agreement_over_time(machine: Trajectory, network: Trajectory, seeds: list[in
     """
     tables = []
     for i, t in enumerate(_shared_times(machine, network)):
-        rows = {"t": t, "seed": seeds}
-        rows["mean_r"] = pearson_r(machine.means[i], network.means[i])
-        rows["state_r"] = pearson_r(machine.states[i], network.states[i])
+        mean_r = pearson_r(machine.means[i], network.means[i])
+        state_r = pearson_r(machine.states[i], network.states[i])
+        rows = {"t": t, "seed": seeds, "mean_r": mean_r, "state_r": state_r}
         tables.append(pd.DataFrame(rows))
     return pd.concat(tables, ignore_index=True)
 

@@ -14,7 +14,7 @@ from patchmosaic.datasets.content import DatasetError
 from patchmosaic.datasets.image_files import survey
 from patchmosaic.datasets.layout import understand
 from patchmosaic.datasets.registry import Dataset
-from patchmosaic.system.arrays import ArrayError, read_arrays
+from patchmosaic.system.arrays import read_arrays
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def _of_array(path: Path) -> TrainingImages:
             shape, _, _ = header(file)
             names = archive.namelist()
         labels = read_arrays(path, {"labels"})["labels"] if "labels.npy" in names else None
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, ArrayError) as error:
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise DatasetError(f"{path}: no file of arrays with images: {error}") from None
     total = shape[0] if shape else 0
     if labels is None:

@@ -18,7 +18,7 @@ import tarfile
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -179,7 +179,7 @@ def _all_entries(path: Path) -> Iterator[Entry]:
 
 
 @contextmanager
-def _named(path: Path) -> Iterator[None]:
+def _named(path: Path) -> Generator[None]:
     """Whatever a broken collection raises becomes a DatasetError that names it."""
     try:
         yield
@@ -295,7 +295,7 @@ class _Bounded:
 
 
 @contextmanager
-def open_tar(path: Path) -> Iterator[tarfile.TarFile]:
+def open_tar(path: Path) -> Generator[tarfile.TarFile]:
     """A tar archive, plain or compressed by gzip, bzip2 or xz, that is no decompression bomb.
 
     Raises DatasetError where it inflates to more than `MOST_EXPANSION` times its size.

@@ -17,7 +17,7 @@ import tempfile
 import time
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -152,7 +152,7 @@ class WebArchive:
             )
 
     @contextmanager
-    def _downloaded(self, transfer: Transfer) -> Iterator[Path]:
+    def _downloaded(self, transfer: Transfer) -> Generator[Path]:
         with tempfile.TemporaryDirectory(prefix="archive-") as scratch:
             path = Path(scratch, self.address.rsplit("/", 1)[-1])
             download(self, self.address, path, transfer)

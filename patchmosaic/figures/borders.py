@@ -10,10 +10,10 @@ from patchmosaic.figures.style import BLUE, PAGE_INCHES, VERMILLION, style
 from patchmosaic.machines.brute_force import allowed_positions
 
 
-def _square(axes: Axes, row: int, col: int, side: int, **looks) -> None:
+def _square(axes: Axes, row: int, col: int, side: int, fill: bool = False, **looks) -> None:
     """The outline of ``side`` x ``side`` pixels around a pixel."""
     corner = (col - side / 2, row - side / 2)
-    axes.add_patch(Rectangle(corner, side, side, **{"fill": False} | looks))
+    axes.add_patch(Rectangle(corner, side, side, fill=fill, **looks))
 
 
 @style()

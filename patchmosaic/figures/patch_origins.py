@@ -158,12 +158,12 @@ def draw(
     machine = EquivariantLocalScoreMachine(
         part, boundary=boundary, candidates=candidates, engine=engine, threads=1
     )
-    visited = []
+    visited: list[tuple[float, torch.Tensor, torch.Tensor]] = []
     ddim(
         machine_x0(machine, None, sizes),
         torch.from_numpy(first.images),
         reverse_times(steps, start),
-        lambda *moment: visited.append(moment),
+        lambda t, x_t, mean: visited.append((t, x_t, mean)),
     )
     shown = []
     for share in moments:

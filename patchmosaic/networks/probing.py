@@ -374,7 +374,7 @@ def _askings(network: ExternalNetwork) -> Iterator[Asking]:
         asked = _rounded(time_of) if whole else time_of
         try:
             times = [float(asked(level)) for level in levels]
-        except (ValueError, OverflowError, ZeroDivisionError, RecordError):
+        except (ValueError, OverflowError, ZeroDivisionError):
             continue
         new = [
             not np.allclose(times, other, rtol=1e-3, atol=1e-3 * (np.ptp(other) + 1e-9))

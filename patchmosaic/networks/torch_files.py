@@ -14,7 +14,7 @@ import pickletools
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -125,7 +125,7 @@ def content_of(path: Path, most: int) -> bytes:
 
 
 @contextmanager
-def refusals(path: Path, broken: str) -> Iterator[None]:
+def refusals(path: Path, broken: str) -> Generator[None]:
     """What reading a file raises, as a RecordError that names it; ``broken``: what it is not."""
     try:
         yield

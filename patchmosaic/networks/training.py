@@ -14,7 +14,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -370,7 +370,7 @@ def train(
 
 
 @contextmanager
-def _alone(lock: Path, should_stop: Callable[[], bool]) -> Iterator[None]:
+def _alone(lock: Path, should_stop: Callable[[], bool]) -> Generator[None]:
     """Hold a lock while the body runs; wait while another process does."""
     waiting = False
     while (file := locked(lock)) is None:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import Any
 
 import jinja2
 import pandas as pd
@@ -70,5 +71,6 @@ def template(name: str) -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {"names": NAMES, "colours": COLOURS}
+    shared: dict[str, Any] = {"names": NAMES, "colours": COLOURS}
+    environment.globals.update(shared)
     return environment.get_template(name)

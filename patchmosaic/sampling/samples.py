@@ -146,9 +146,10 @@ def join_shards(paths: list[Path]) -> Samples:
     seeds = np.concatenate([shard.seeds for shard in shards])
     if len(np.unique(seeds)) != len(seeds):
         raise SamplesError(f"{', '.join(map(str, paths))}: some seeds occur twice")
-    labels = None
-    if shards[0].labels is not None:
-        labels = np.concatenate([shard.labels for shard in shards])
+    labelled = [shard.labels for shard in shards if shard.labels is not None]
+    if labelled and len(labelled) < len(shards):
+        raise SamplesError(f"{', '.join(map(str, paths))}: only some have labels; {_REMOVE}")
+    labels = np.concatenate(labelled) if labelled else None
     images = np.concatenate([shard.images for shard in shards])
     engines = [shard.record.get("engine") for shard in shards for _ in shard.seeds]
     audits = [s.record.get("audit") for s in shards if s.record.get("engine") == "adaptive"]

@@ -50,7 +50,7 @@ def follow(
 ) -> Trajectory:
     """The trajectory of :func:`patchmosaic.sampling.schedule.ddim` from ``noise`` (B, C, H, W)."""
     visited: list[tuple[Tensor, Tensor]] = []
-    image = ddim(predict_x0, noise, times, lambda _, *pair: visited.append(pair))
+    image = ddim(predict_x0, noise, times, lambda _, x_t, mean: visited.append((x_t, mean)))
     return gathered(times, visited, image)
 
 

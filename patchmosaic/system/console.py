@@ -6,7 +6,7 @@ import errno
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
@@ -56,7 +56,7 @@ class _Tee:
 
 
 @contextmanager
-def logged(log_path: str | Path) -> Iterator[None]:
+def logged(log_path: str | Path) -> Generator[None]:
     """Copy standard error to a log file while the body runs.
 
     A ValueError or RuntimeError of the body (bad input, by this package's convention), an OSError
@@ -67,7 +67,9 @@ def logged(log_path: str | Path) -> Iterator[None]:
     """
     terminal, log = sys.stderr, _Log(Path(log_path))
     sys.stderr = _Tee(terminal, log)
-    warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
+    warnings.showwarning = lambda message, *_: print(  # type: ignore[assignment]
+        f"warning: {message}", file=sys.stderr
+    )
     try:
         yield
     except (ValueError, RuntimeError, OSError, MemoryError) as error:

@@ -7,7 +7,7 @@ import hashlib
 import os
 import uuid
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
@@ -20,7 +20,7 @@ def sha256_of(path: Path) -> str:
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
+def written_whole(path: Path) -> Generator[Path]:
     """Yield a temporary name that becomes `path` when the block ends without error.
 
     No other writer, on this machine or another, has the same temporary name, so that of several

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -43,7 +43,7 @@ def function_of(code: ModuleType, path: Path, name: str) -> Callable:
 
 
 @contextmanager
-def code_of(path: Path, what: str) -> Iterator[None]:
+def code_of(path: Path, what: str) -> Generator[None]:
     """Errors of somebody's own code, as one line that names the file; the cause goes along."""
     try:
         yield

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,7 @@ class _UniqueKeys(yaml.SafeLoader):
 
 
 @contextmanager
-def content_of(path: str | Path) -> Iterator[Any]:
+def content_of(path: str | Path) -> Generator[Any]:
     """What a YAML file says; a ValueError of reading it, or of the body, names the file."""
     try:
         yield yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_UniqueKeys)

@@ -132,6 +132,9 @@ def test_shards_join_in_order_and_must_not_overlap(tmp_path):
     assert record["audits"] == [{"rows": 40}]  # of those that were kept
     with pytest.raises(SamplesError, match="seeds occur twice"):
         join_shards([paths[0], paths[0]])
+    save_samples(paths[1], Samples(images[3:], np.arange(3, 4), np.zeros(1, np.int64), {}))
+    with pytest.raises(SamplesError, match=r"b\.npz: only some have labels"):
+        join_shards(paths)
     other = Samples(images[3:], np.arange(3, 4), None, {"noise_sha256": "of another stream"})
     save_samples(paths[1], other)
     with pytest.raises(SamplesError, match="of different noise"):
