@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from itertools import cycle
 from pathlib import Path
@@ -36,7 +36,7 @@ def machine_looks(sources: Iterable[str]) -> dict[str, tuple[str, str]]:
 
 
 @contextmanager
-def style() -> Iterator[None]:
+def style() -> Generator[None]:
     """The look of all figures, restored afterwards; it also decorates functions that draw.
 
     What a matplotlibrc or a notebook has set counts for nothing here.
@@ -118,8 +118,8 @@ def save_figure(figure: Figure, path: str | Path) -> None:
         figure.savefig(path, metadata=undated[suffix])
 
 
-def save_animation(frames: Iterable[Figure], path: str | Path, *, dpi: int = 300) -> None:
-    """Write frames as an animated .png (or .gif) that repeats and rests on its last frame.
+def save_animation(frames: Iterable[Figure], *paths: str | Path, dpi: int = 300) -> None:
+    """Write frames, drawn once, as animated .png or .gif that repeat and rest on their last frame.
 
     A viewer that does not animate shows the first frame, so the last one also comes first.
     """
@@ -133,7 +133,8 @@ def save_animation(frames: Iterable[Figure], path: str | Path, *, dpi: int = 300
     pictures = [pictures[-1], *pictures[:-1]]
     durations = [6 * FRAME_MS] + [FRAME_MS] * (len(pictures) - 1)
     first, *others = pictures
-    first.save(path, save_all=True, append_images=others, duration=durations, loop=0)
+    for path in paths:
+        first.save(path, save_all=True, append_images=others, duration=durations, loop=0)
 
 
 def picture(image: np.ndarray) -> np.ndarray:

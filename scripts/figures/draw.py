@@ -11,6 +11,8 @@ if __name__ == "__main__":
     with logged(snakemake.log[0]):
         module = import_module(f"patchmosaic.figures.{snakemake.params.figure}")
         drawn = module.draw(**dict(snakemake.input.items()), **snakemake.params.settings)
-        save = save_figure if isinstance(drawn, Figure) else save_animation
-        for path in snakemake.output:
-            save(drawn, path)
+        if isinstance(drawn, Figure):
+            for path in snakemake.output:
+                save_figure(drawn, path)
+        else:
+            save_animation(drawn, *snakemake.output)
