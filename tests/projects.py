@@ -1,10 +1,14 @@
 """Copies of the project in which snakemake runs, so that files of it can be changed."""
 
+import atexit
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -40,19 +44,51 @@ def copy_project(folder):
 def snakemake(
     folder, *arguments, profile="default", cores=1, check=True, python=sys.executable, **environment
 ):
-    """What snakemake printed; on one core, as tests run side by side, unless a test is of cores."""
-    chosen = ("--workflow-profile", f"profiles/{profile}", "--cores", str(cores))
-    command = [python, "-m", "snakemake", *chosen, *arguments]
+    """What snakemake printed; on one core, as tests run side by side, unless a test is of cores.
+
+    It is started by a process that has its imports, but where the test is of Python's own settings.
+    """
+    chosen = ("--workflow-profile", f"profiles/{profile}", "--cores", str(cores), *arguments)
+    cold = python != sys.executable or any(name.startswith("PYTHON") for name in environment)
+    start = cold_start if cold else warm_start
+    status, printed = start(python, chosen, folder, {**os.environ, **environment})
+    assert not check or status == 0, printed[-6000:]
+    return printed
+
+
+def cold_start(python, arguments, folder, environment):
     result = subprocess.run(
-        command,
+        [python, "-m", "snakemake", *arguments],
         cwd=folder,
-        env={**os.environ, **environment},
+        env=environment,
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
-    assert not check or result.returncode == 0, result.stdout[-6000:]
-    return result.stdout
+    return result.returncode, result.stdout
+
+
+def warm_start(python, arguments, folder, environment):
+    server = warm_server(python)
+    with tempfile.NamedTemporaryFile("r", encoding="utf-8") as output:
+        start = {
+            "arguments": [str(argument) for argument in arguments],
+            "folder": str(folder),
+            "environment": environment,
+            "output": output.name,
+        }
+        server.stdin.write(json.dumps(start) + "\n")
+        server.stdin.flush()
+        return int(server.stdout.readline()), output.read()
+
+
+@cache
+def warm_server(python):
+    program = Path(__file__).with_name("warm_snakemake.py")
+    pipe = subprocess.PIPE
+    server = subprocess.Popen([python, str(program)], text=True, stdin=pipe, stdout=pipe)
+    atexit.register(server.communicate)  # closes its standard input, so that it ends
+    return server
 
 
 def planned(output):

@@ -42,6 +42,7 @@ from patchmosaic.sampling.registry import PROTOCOLS, PUBLISHED_STEPS, STARTS
 from patchmosaic.sampling.scales import read_scales
 from patchmosaic.system.devices import DEVICES
 from patchmosaic.system.records import RecordError, load_record
+from workflow.config_files import YAML
 from workflow.experiment import (
     MACHINE_CHANGES,
     NETWORK_CHANGES,
@@ -122,7 +123,7 @@ def validate_config(config: dict, checkpoints: Path) -> None:
 
 @cache
 def _schema() -> dict:
-    schema = yaml.safe_load(SCHEMA.read_text())
+    schema = yaml.load(SCHEMA.read_text(), YAML)
     known: dict[str, Iterable[str]] = {
         "alteration": ALTERATIONS,
         "machine": MACHINES,

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import yaml
 
+YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast where it is compiled
 BASE = "config.yaml"  # of the project; every config overrides it, from whatever folder
 
 
 def completed(project: Path, *overrides: Mapping) -> tuple[dict, list[str]]:
     """The project's config with each of these over those before it, and notices of older names."""
-    config = yaml.safe_load((project / BASE).read_text(encoding="utf-8"))
+    config = yaml.load((project / BASE).read_text(encoding="utf-8"), YAML)
     notices: list[str] = []
     for override in overrides:
         today, found = renamed(override)
