@@ -14,7 +14,7 @@ import yaml
 from jsonschema import Draft202012Validator, validators
 from jsonschema.exceptions import ValidationError, best_match
 
-from patchmosaic.datasets.alterations import ALTERATIONS
+from patchmosaic.datasets.alterations import ALTERATIONS, HALVES
 from patchmosaic.datasets.content import DatasetError
 from patchmosaic.datasets.registry import REGISTRY, find_dataset
 from patchmosaic.engines.registry import CHOICES
@@ -126,6 +126,7 @@ def _schema() -> dict:
     schema = yaml.load(SCHEMA.read_text(), YAML)
     known: dict[str, Iterable[str]] = {
         "alteration": ALTERATIONS,
+        "half": HALVES,
         "machine": MACHINES,
         "need": NEEDS,
         "sees": SEES,
@@ -302,11 +303,12 @@ def _check_dataset(name: str, dataset: dict, *, is_used: bool) -> None:
             f"datasets.{name}: this name belongs to the registry's own {name!r}; images from "
             f"{dataset['source']!r} need another one"
         )
-    if name in REGISTRY and "altered" in dataset:
-        raise ConfigError(
-            f"datasets.{name}.altered: {dataset['altered']}, but this name is that of the plain "
-            f"images; take another, such as {name}_{dataset['altered']}"
-        )
+    for key in ("half", "altered"):
+        if name in REGISTRY and key in dataset:
+            raise ConfigError(
+                f"datasets.{name}.{key}: {dataset[key]}, but this name is that of the plain "
+                f"images, all of them; take another, such as {name}_{dataset[key]}"
+            )
     if not source.takes(channels_of(dataset)):
         raise ConfigError(
             f"datasets.{name}.channels: {dataset['channels']}, allowed: 1 (gray), 3 (RGB); others "

@@ -13,6 +13,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from patchmosaic.datasets.alterations import HALVES
 from patchmosaic.datasets.counting import TrainingImages, count_training
 from patchmosaic.datasets.image_files import collection_stamp
 from patchmosaic.datasets.registry import find_dataset
@@ -130,10 +131,15 @@ class Experiment:
         return {name: kind_of(self.config, name) for name in self.networks}
 
     def is_alike(self, name: str, other: str) -> bool:
-        """Whether two networks were trained for the same: dataset, flips, padding, conditioning."""
-        keys = ("dataset", "padding", "conditional")
+        """Whether two networks were trained for the same: dataset, flips, padding, conditioning.
+
+        Halves of a dataset are the same in this.
+        """
+        keys = ("padding", "conditional")
         same = all(self.network(name)[key] == self.network(other)[key] for key in keys)
-        return same and self.flips(name) == self.flips(other)
+        images = [self.config["datasets"][self.dataset(network)] for network in (name, other)]
+        whole = [{k: v for k, v in of.items() if k not in ("half", "local")} for of in images]
+        return same and whole[0] == whole[1] and self.flips(name) == self.flips(other)
 
     @cached_property
     def repeats(self) -> list[list[str]]:
@@ -165,7 +171,8 @@ class Experiment:
         for name in self.networks:
             for other in self.networks:
                 kinds = [self.architecture(each) for each in (name, other)]
-                if kinds == ["resnet", "unet"] and self.is_alike(name, other):
+                one_dataset = self.dataset(name) == self.dataset(other)
+                if kinds == ["resnet", "unet"] and one_dataset and self.is_alike(name, other):
                     found.setdefault(self.network(name)["dataset"], (name, other))
         return found
 
@@ -216,9 +223,11 @@ class Experiment:
             chosen = self.config["datasets"][dataset]
             source = find_dataset(chosen["source"])
             if source.train_images is not None:
-                self._counted[dataset] = TrainingImages(source.train_images)
+                there: TrainingImages | None = TrainingImages(source.train_images)
             else:
-                self._counted[dataset] = count_training(source, Path(chosen["local"]))
+                there = count_training(source, Path(chosen["local"]))
+            half = HALVES[chosen["half"]] if "half" in chosen else None
+            self._counted[dataset] = there if half is None or there is None else there.half(half)
         return self._counted[dataset]
 
     def most_images(self, name: str) -> int | None:

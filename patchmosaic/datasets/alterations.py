@@ -42,3 +42,6 @@ ALTERATIONS: dict[str, tuple[Callable[[Pixels], Pixels], str]] = {
     "mirrored": (mirrored, "right half the mirror image of the left half"),
 }
 """By name: what is done, and the same in words."""
+
+HALVES = {"even": 0, "odd": 1}
+"""Disjoint halves of the images, by the place in all of the first of them."""

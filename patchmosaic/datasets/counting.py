@@ -24,6 +24,11 @@ class TrainingImages:
     total: int
     rarest: int | None = None
 
+    def half(self, first: int) -> TrainingImages:
+        """Those of every other image, from ``first``, 0 or 1; of the rarest class at most so many."""
+        total = (self.total + 1 - first) // 2
+        return TrainingImages(total, None if self.rarest is None else min(self.rarest, total))
+
 
 def count_training(dataset: Dataset, local: Path) -> TrainingImages | None:
     """The training images of a user's folder, archive or array; None where counting takes long.

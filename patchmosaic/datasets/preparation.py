@@ -12,7 +12,7 @@ import PIL
 from PIL import Image, ImageColor
 from tqdm.auto import tqdm
 
-from patchmosaic.datasets.alterations import ALTERATIONS
+from patchmosaic.datasets.alterations import ALTERATIONS, HALVES
 from patchmosaic.datasets.content import DatasetError
 from patchmosaic.datasets.fetching import verified_record
 from patchmosaic.datasets.images import Images
@@ -33,6 +33,7 @@ def prepare(
     split: str = "train",
     limit: int | None = None,
     background: str = "white",
+    half: str | None = None,
     altered: str | None = None,
     progress: bool = True,
     say: Callable[[str], None] = lambda _: None,
@@ -47,6 +48,7 @@ def prepare(
     image_array has any number, and neither channels nor size are changed. limit: the first
     so many images; with class folders the order takes one image of each class in turn.
     background: the colour on which transparent pixels are composited, by name or as #rrggbb.
+    half: "even" or "odd", of the places of the images from 0; the other half is left out.
     altered: a name of ALTERATIONS, of what is then done to the prepared images. say: is called with
     each line that tells what was understood of a collection of image files: its layout before an
     image is read, the pictures after; both are in the record.
@@ -62,6 +64,8 @@ def prepare(
     for name, value in (("size", size), ("limit", limit)):
         if value is not None and (type(value) is not int or value < 1):
             raise DatasetError(f"{name} is {value!r}, expected a whole number of at least 1")
+    if half is not None and half not in HALVES:
+        raise DatasetError(f"half is {half!r}, allowed: {', '.join(HALVES)}")
     if altered is not None and altered not in ALTERATIONS:
         raise DatasetError(f"altered is {altered!r}, allowed: {', '.join(ALTERATIONS)}")
     colour = background_colour(background)
@@ -93,14 +97,17 @@ def prepare(
     else:
         pixels = _as_they_are(raw.pixels[:count], dataset_id, channels, size)
         preparation = "pixels as they are"
-    alteration = ""
+    alteration, part = "", ""
     if altered is not None:
         alter, alteration = ALTERATIONS[altered]
         pixels = alter(pixels)
+    chosen = slice(0, count)
+    if half is not None:
+        chosen, part = slice(HALVES[half], count, 2), f"every other image, the {half} ones from 0"
     images = Images(
-        pixels,
-        None if raw.labels is None else raw.labels[:count],
-        raw.ids[:count],
+        pixels[chosen],
+        None if raw.labels is None else raw.labels[chosen],
+        raw.ids[chosen],
         raw.class_names,
     )
     return replace(
@@ -110,9 +117,11 @@ def prepare(
             "split": split,
             "size": size,
             "channels": channels,
-            "count": count,
+            "count": len(images),
             "licence": dataset.licence,
-            "preparation": "; ".join(filter(None, (preparation, dataset.remark, alteration))),
+            "preparation": "; ".join(
+                filter(None, (preparation, dataset.remark, part, alteration))
+            ),
             **({"understood": raw.understood} if raw.understood else {}),
             **({"pictures": about_pictures} if raw.understood and about_pictures else {}),
             "pillow": PIL.__version__,

@@ -16,6 +16,7 @@ if __name__ == "__main__":
             channels=snakemake.params.channels,
             split=snakemake.params.split,
             background=snakemake.params.background,
+            half=snakemake.params.half,
             altered=snakemake.params.altered,
             say=lambda line: print(line, file=sys.stderr),
         )

@@ -576,6 +576,17 @@ def test_split_limit_channels_and_record(local, tmp_path):
     other = prepare("mnist", tmp_path / "raw", split="test", altered="mirrored", progress=False)
     np.testing.assert_array_equal(other.images, mirrored(whole.images))
     assert other.record["preparation"].endswith("; right half the mirror image of the left half")
+    every = prepare("mnist", tmp_path / "raw", progress=False)
+    halves = [prepare("mnist", tmp_path / "raw", half=h, progress=False) for h in ("even", "odd")]
+    for start, half in enumerate(halves):
+        for found, of_all in zip(
+            (half.images, half.labels, half.ids),
+            (every.images, every.labels, every.ids),
+            strict=True,
+        ):
+            np.testing.assert_array_equal(found, of_all[start::2])
+        assert half.record["count"] == len(half) == (4, 3)[start]
+        assert "every other image" in half.record["preparation"]
     record = dict(colour.record)
     assert "grayscale" in whole.record["preparation"]
     assert "RGB" in record["preparation"]
@@ -630,6 +641,7 @@ def test_grayscale_is_luma():
         ({"size": 32.0}, "size is 32.0"),
         ({"limit": 0}, "limit is 0"),
         ({"limit": True}, "limit is True"),
+        ({"half": "first"}, "half is 'first', allowed: even, odd"),
         ({"altered": "whitened"}, "altered is 'whitened', allowed: permuted, mirrored"),
     ],
 )

@@ -37,6 +37,7 @@ def test_shipped_configs_are_valid(tmp_path):
         "wide_mnist",
         "leaderboard",
         "claims",
+        "halves",
     ):
         validate(read(f"config/{name}.yaml"))
     for name in ("paper", "wide", "paper_networks", "authors", "leaderboard"):
@@ -183,6 +184,15 @@ def test_recipes_have_the_settings_of_a_training():
         (
             {"datasets": {"mnist": {"altered": "permuted"}}},
             "datasets.mnist.altered: permuted, but this name is that of the plain images",
+        ),
+        (
+            {"datasets": {"mnist": {"half": "odd"}}},
+            "datasets.mnist.half: odd, but this name is that of the plain images, all of them; take "
+            "another, such as mnist_odd",
+        ),
+        (
+            {"datasets": {"other": {"source": "mnist", "size": 32, "half": "evn"}}},
+            "half: 'evn' is not allowed (did you mean 'even'?)",
         ),
         (
             {"datasets": {"other": {"source": "mnist", "size": 32, "altered": "permutd"}}},

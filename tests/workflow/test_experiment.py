@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 from configs import DEFAULT, OWN, ROOT, merged, read
 
+from patchmosaic.datasets.counting import TrainingImages
 from patchmosaic.datasets.registry import find_dataset
 from patchmosaic.machines.registry import MACHINES
 from workflow.experiment import (
@@ -207,6 +208,20 @@ def test_leaderboard_is_told_of_every_predictor_and_of_siblings():
     assert sibling["samples"] == ["results/samples/mnist-resnet-zeros/network-20/000.npz"]
     alone = experiment({"evaluate": ["mnist-resnet-zeros"]})
     assert alone.sampled_sibling("mnist-resnet-zeros", 20) is None
+
+
+def test_halves_are_of_one_dataset_and_have_half_of_its_images():
+    e = experiment(read("config/halves.yaml"))
+    assert [e.training_images(name).total for name in ("mnist_even", "mnist_odd")] == [30_000] * 2
+    assert e.training_images("mnist").total == 60_000
+    odd = TrainingImages(9, rarest=7).half(1)
+    assert (odd, TrainingImages(9).half(0)) == (TrainingImages(4, 4), TrainingImages(5))
+    pairs = {(pair["a"], pair["b"]) for pair in e.siblings}
+    assert pairs == {
+        ("mnist_even-resnet", "mnist_odd-resnet"),
+        ("fashion_even-resnet", "fashion_odd-resnet"),
+    }
+    assert e.variant_bank("mnist_odd-resnet", "other_half") == e.bank("mnist_even-resnet")
 
 
 def test_claims_are_asked_of_plain_images_and_gradients_of_all():

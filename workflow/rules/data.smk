@@ -47,6 +47,7 @@ rule prepare:
         channels=lambda w: config["datasets"][w.dataset].get("channels"),
         split="train",
         background=lambda w: config["datasets"][w.dataset].get("background", "white"),
+        half=lambda w: config["datasets"][w.dataset].get("half"),
         altered=lambda w: config["datasets"][w.dataset].get("altered"),
         code=code("data/prepare.py"),
     message:
@@ -70,6 +71,7 @@ use rule prepare as prepare_held_out with:
         channels=lambda w: config["datasets"][w.dataset].get("channels"),
         split="test",
         background=lambda w: config["datasets"][w.dataset].get("background", "white"),
+        half=None,  # one of training images
         altered=lambda w: config["datasets"][w.dataset].get("altered"),
         code=code("data/prepare.py"),
     message:
