@@ -25,7 +25,7 @@ class TrainingImages:
     rarest: int | None = None
 
     def half(self, first: int) -> TrainingImages:
-        """Those of every other image, from ``first``, 0 or 1; of the rarest class at most so many."""
+        """Those of every other image, from ``first``, 0 or 1; rarest is at most so many."""
         total = (self.total + 1 - first) // 2
         return TrainingImages(total, None if self.rarest is None else min(self.rarest, total))
 

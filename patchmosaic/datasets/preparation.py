@@ -119,9 +119,7 @@ def prepare(
             "channels": channels,
             "count": len(images),
             "licence": dataset.licence,
-            "preparation": "; ".join(
-                filter(None, (preparation, dataset.remark, part, alteration))
-            ),
+            "preparation": "; ".join(filter(None, (preparation, dataset.remark, part, alteration))),
             **({"understood": raw.understood} if raw.understood else {}),
             **({"pictures": about_pictures} if raw.understood and about_pictures else {}),
             "pillow": PIL.__version__,

@@ -187,8 +187,7 @@ def test_recipes_have_the_settings_of_a_training():
         ),
         (
             {"datasets": {"mnist": {"half": "odd"}}},
-            "datasets.mnist.half: odd, but this name is that of the plain images, all of them; take "
-            "another, such as mnist_odd",
+            "datasets.mnist.half: odd, but this name is that of the plain images, all of them",
         ),
         (
             {"datasets": {"other": {"source": "mnist", "size": 32, "half": "evn"}}},
