@@ -67,7 +67,7 @@ def consistency_over_time(
     """
     tables = []
     for i in reversed(range(len(trajectory.times) - 2, -1, -every)):
-        t, images = trajectory.times[i], trajectory.means[i]
+        t, images = trajectory.times[i], torch.from_numpy(trajectory.means[i])
         patch_size = scale_at(scales, t)
         _, centres = nearest_patches(machine, images, patch_size, labels)
         differences = (images - centres).abs()

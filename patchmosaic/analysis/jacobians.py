@@ -159,7 +159,8 @@ def gradients_beside_filters(
     for wanted in times:
         i = min(range(len(trajectory.times) - 1), key=lambda i: abs(trajectory.times[i] - wanted))
         t = trajectory.times[i]
-        maps = x0_gradients(network, trajectory.states[i], t, labels, pixels).double()
+        states = torch.from_numpy(trajectory.states[i])
+        maps = x0_gradients(network, states, t, labels, pixels).double()
         rows = {"t": t, "seed": list(seeds), "far": far_shares(maps, pixels, reach)}
         told = [None] * len(maps) if labels is None else labels.tolist()
         for name, machine in filters.items():

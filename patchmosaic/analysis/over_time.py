@@ -36,7 +36,7 @@ def band_agreement_over_time(
     """
     tables = []
     for i, t in enumerate(_shared_times(machine, network)):
-        table = band_agreement(machine.means[i].numpy(), network.means[i].numpy())
+        table = band_agreement(machine.means[i], network.means[i])
         table["seed"] = np.array(seeds)[table.pop("image")]
         tables.append(table.assign(t=t))
     return pd.concat(tables, ignore_index=True)

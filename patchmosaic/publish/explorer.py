@@ -58,7 +58,7 @@ def explore(
     times, visited = visited_times(steps, start, protocol), []
     final = sample(
         machine_x0(machine, None, scales),
-        followed["network"].states[0],
+        torch.from_numpy(followed["network"].states[0]),
         steps,
         start,
         description="explorer",
@@ -69,13 +69,13 @@ def explore(
     shown = np.unique(np.linspace(0, len(times) - 2, moments).round().astype(int))
 
     def frames(trajectory: Trajectory) -> np.ndarray:
-        return torch.stack([trajectory.states[shown, 0], trajectory.means[shown, 0]], 1).numpy()
+        return np.stack([trajectory.states[shown, 0], trajectory.means[shown, 0]], 1)
 
     others = ordered(name for name in followed if name != "network")
     sizes = [scale_at(scales, times[i]) for i in shown]
     found = [
         provenance(
-            ours.states[i, 0],
+            torch.from_numpy(ours.states[i, 0]),
             machine.images,
             alpha_bar(times[i]),
             size,

@@ -127,18 +127,25 @@ def _own_version() -> str:
     return version("patchmosaic")
 
 
+def _may_have_gpu() -> bool:
+    """Whether asking torch is worth its second; Linux shows one that can be used as a device."""
+    devices = map(Path, ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd"))
+    return platform.system() != "Linux" or any(device.exists() for device in devices)
+
+
 def hardware() -> dict[str, object]:
     """What this machine is: processor, its instructions, how many cores, a GPU if there is one."""
-    import torch  # here, because nothing else about manifests needs it
-
     found: dict[str, object] = {
         "architecture": platform.machine(),
         "cpu": processor_name(),
         "instructions": instructions(),
         "cores": os.cpu_count(),
     }
-    if torch.cuda.is_available():
-        found["gpu"] = torch.cuda.get_device_name()
+    if _may_have_gpu():
+        import torch  # here, because nothing else about manifests needs it, and it takes a second
+
+        if torch.cuda.is_available():
+            found["gpu"] = torch.cuda.get_device_name()
     return found
 
 

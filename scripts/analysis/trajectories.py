@@ -32,5 +32,5 @@ if __name__ == "__main__":
         trajectories = {"network": gathered(times, visited, final)}
         for machine in settings.machines:
             paths = [Path(path) for path in given[machine]]
-            trajectories[machine] = load_joined(paths, machine, seeds, images)
+            trajectories[machine] = load_joined(paths, machine, seeds, noise.images)
         save_trajectories(Path(snakemake.output[0]), seeds, trajectories)

@@ -30,7 +30,7 @@ if __name__ == "__main__":
         chosen = to_float(bank.images[chosen_images(bank, seeds, told)])
         at = range(0, len(own.times) - 1, settings.every)
         states = {
-            "network": {own.times[i]: own.states[i] for i in at},
+            "network": {own.times[i]: torch.from_numpy(own.states[i]) for i in at},
             "noised": {own.times[i]: noised(chosen, start, own.times[i]) for i in at},
         }
         predict, tables = {"network": network_x0(network, labels)}, []

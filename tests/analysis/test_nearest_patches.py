@@ -87,7 +87,7 @@ def test_patch_distances_are_roots_of_means_over_the_image():
 def trajectory(images):
     """Three steps whose predictions are noise, noise again, and the given images."""
     noise = torch.randn((2, *images.shape), generator=torch.Generator().manual_seed(0))
-    means = torch.stack([*noise.to(images), images, images])
+    means = torch.stack([*noise.to(images), images, images]).numpy()
     return Trajectory([0.75, 0.5, 0.25, 0.0], means, means)
 
 
@@ -103,7 +103,7 @@ def test_consistency_is_perfect_for_training_images_and_not_for_noise():
     assert final["rms_difference"].max() < 1e-6
     assert (final["inconsistent"] == 0).all()
     assert (first["rms_difference"] > 0.5).all()
-    noise = trajectory(images).means[0]
+    noise = torch.from_numpy(trajectory(images).means[0])
     wrong = inconsistent_pixels(machine, noise, 7, tolerance=0.2).double().mean(dim=(1, 2))
     np.testing.assert_allclose(first["inconsistent"], wrong)
 

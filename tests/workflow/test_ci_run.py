@@ -159,7 +159,7 @@ def test_trajectories_end_in_the_samples(finished):
             assert samples.seeds.tolist() == seeds
             tolerance = 1e-4 if kind == "network" else 0
             np.testing.assert_allclose(
-                trajectory.states[-1].numpy(), samples.images, rtol=0, atol=tolerance
+                trajectory.states[-1], samples.images, rtol=0, atol=tolerance
             )
 
 
