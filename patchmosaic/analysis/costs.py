@@ -305,7 +305,7 @@ def plan(
         # Seconds of an image for one query, in a large part of the bank and in groups of a few.
         part = imagined.part.native[: _pilot_size(search)]
         each = _seconds(partial(_sums, x, part, search)) / (len(part) * len(x))
-        in_groups, ratios = each, [math.inf]
+        in_groups, ratios = each, [(math.inf, math.inf)]
         if bank >= 4 * adaptive.PILOT:  # as in the engine; below, no subset is tried
             in_groups, ratios = _pilot(x, imagined, search)
         slower = each * bank / search.exact_seconds
@@ -321,14 +321,15 @@ def plan(
         worth = bank * (draws / exact if by_index else 0.5)
         taken, rarest = adaptive.PILOT, bank // adaptive.RAREST
         total = 0.0
-        for ratio in ratios:
+        for pair in ratios:
+            ratio = max(pair)
             if ratio == math.inf:
                 here["index" if by_index else "exact"] += 1
                 total += draws if by_index else exact
                 continue
             needed = max(ratio, 2) * taken if ratio > 1 else taken
             total += in_groups * taken
-            if needed < adaptive.HOPELESS * worth:
+            if max(pair[0] / adaptive.HOPELESS, pair[1], 2) * taken < worth:
                 total += each * rarest
             doubled = taken * 2 ** math.ceil(math.log2(needed / taken))
             if needed < worth and doubled <= (bank - rarest) // 2:
@@ -380,7 +381,9 @@ class _Imagined:
         return max(float(beyond) / len(patches), 0.0)
 
 
-def _pilot(x: Tensor, bank: _Imagined, search: adaptive._Search) -> tuple[float, list[float]]:
+def _pilot(
+    x: Tensor, bank: _Imagined, search: adaptive._Search
+) -> tuple[float, list[tuple[float, float]]]:
     """Seconds of one image for one query; by how much a pilot's error is beyond what may be.
 
     The pilot is smaller than the engine's where pairs of patches are many.
@@ -402,7 +405,7 @@ def _pilot(x: Tensor, bank: _Imagined, search: adaptive._Search) -> tuple[float,
         rare = float((whole.weight * taken / others < adaptive.RARE).double().mean())
         error = bound * (1 - taken / others) / (adaptive.AIM * search.tolerance**2)
         error *= taken / adaptive.PILOT
-        ratios.append(max(error, rare / adaptive.FEW))
+        ratios.append((error, rare / adaptive.FEW))
     return seconds, ratios
 
 

@@ -65,14 +65,16 @@ SHORT_ROWS = 0.2  # of an image may have such pixels, and are computed exactly; 
 RAREST = 64  # a bank's share, 1 / RAREST, of images with the rarest blocks, which all subsets have
 SIDE_OF_BLOCK, BINS = 4, 8  # of which images are made, and of each of their features
 LEAST_TOLERANCE = 2e-4  # twice what the exact kernel's own rounding may come to
-HOPELESS = 8  # times what is worth it, by a pilot without the rarest images
+HOPELESS = 8  # times the error that is worth it, by a pilot without the rarest images
 RARE, FEW = 30, 0.02  # few pixels may rest on a sum of weights below that of so many equal patches
 FIRST_DRAWS = (8192, 512)  # from the leaves, and of these, for each pixel of the first round
 MOST_DRAWS = (1 << 20, 1 << 17)
 ROUNDS = 5
 TINY = 1e-30
 CHECKED = 8  # one pixel of so many is drawn twice where none needs it
-UNSEEN = 5.0  # nats by which patches may differ beyond the components that leaves are sorted by
+# Nats by which patches may differ beyond the components that leaves are sorted by: up to the first
+# an index estimates its errors well, up to the second it aims at half the variance.
+UNSEEN = (5.0, 8.0)
 UNSEEN_PATCHES = (256, 16)  # that it is estimated from: images, and patches in each
 FEWEST_INDEXED = 4096  # images; few queries do not repay an index of fewer
 BYTES_A_PATCH, MOST_BYTES = 38, 5 << 29  # of an index; where it would be larger, there is none
@@ -340,8 +342,12 @@ class _Search:
             and BYTES_A_PATCH * inside * len(bank) <= MOST_BYTES
             and len(bank) >= FEWEST_INDEXED
             and first_round < self.exact_seconds
-            and bank.unseen(patch_size) * alpha_bar <= UNSEEN * (1 - alpha_bar)
         )
+        self.index_aim = AIM
+        if self.indexable:
+            unseen = bank.unseen(patch_size) * alpha_bar / (1 - alpha_bar)
+            self.indexable = unseen <= UNSEEN[1]
+            self.index_aim = AIM if unseen <= UNSEEN[0] else AIM / 2
 
     @property
     def wrapped(self) -> bool:
@@ -402,9 +408,9 @@ class _Search:
         taken, todo = 0, list(rest)
         worth = len(images) * (self.index_seconds / self.exact_seconds if self.indexable else 0.5)
 
-        def needed(ratio: float) -> float:
-            """Images that a subset needs whose error is ``ratio`` times what it may be."""
-            return max(ratio, 2) * taken
+        def needed(*ratios: float) -> float:
+            """Images that a subset needs of which something is ``ratio`` times what it may be."""
+            return max(*ratios, 2) * taken
 
         while todo:
             size = PILOT if taken == 0 else taken  # images to add
@@ -420,38 +426,36 @@ class _Search:
                 before = sums.get(i, [none] * GROUPS)
                 sums[i] = [a.merge(b) for a, b in zip(before, here, strict=True)]
             if taken == PILOT:  # the rarest images cost more: not for what is far from enough
-                ratios = (self._subset(sums[i], none, taken)[2] for i in todo)
-                todo = [
-                    i for i, r in zip(todo, ratios, strict=True) if needed(r) < HOPELESS * worth
-                ]
+                ratios = {i: self._subset(sums[i], none, taken)[2:] for i in todo}
+                todo = [i for i in todo if needed(ratios[i][0] / HOPELESS, ratios[i][1]) < worth]
                 if todo:
                     found_surely = PosteriorSums(*self._exact(x[todo], bank=images[:rarest]))
                     surely = {i: found_surely[k : k + 1] for k, i in enumerate(todo)}
             again = []
             for i in todo:
-                whole, variances, ratio = self._subset(sums[i], surely[i], taken)
-                if ratio <= 1 and self._believed(x[i : i + 1], whole, begin, taken):
+                whole, variances, *ratio = self._subset(sums[i], surely[i], taken)
+                if max(ratio) <= 1 and self._believed(x[i : i + 1], whole, begin, taken):
                     found[i], self.ways[i] = whole, "subset"
                     self.risks[i] = variances.sum(1)
-                elif needed(ratio) < worth:
+                elif needed(*ratio) < worth:
                     again.append(i)
             todo = again
 
     def _subset(
         self, groups: list[PosteriorSums], surely: PosteriorSums, taken: int
-    ) -> tuple[PosteriorSums, Tensor, float]:
+    ) -> tuple[PosteriorSums, Tensor, float, float]:
         """What so many of the other images give, with the rarest ones' sums.
 
         Returns:
-            the sums; the variances of the means, (H, W); by how much what speaks against them is
-            beyond what may: the upper bound of their error, or pixels that rest on few patches.
+            the sums; the variances of the means, (H, W); how many times what it may be the upper
+            bound of their error is, and the share of pixels that rest on few patches.
         """
         others = len(self.bank.shuffled) - self.bank.rarest
         whole, variances, bound = _between_groups(groups, surely, others / taken)
         unseen = 1 - taken / others
         rare = float((whole.weight * taken / others < RARE).double().mean())
-        ratio = max(bound * unseen / (AIM * self.tolerance**2), rare / FEW)
-        return whole, variances * unseen, ratio
+        off = bound * unseen / (AIM * self.tolerance**2)
+        return whole, variances * unseen, off, rare / FEW
 
     def _believed(self, x: Tensor, whole: PosteriorSums, begin: int, taken: int) -> bool:
         """Whether noise, and the whole bank at a low resolution, agree with what a subset gave."""
@@ -555,7 +559,7 @@ class _Search:
         drawn = np.zeros((2, self.queries))
         draws = np.repeat(np.array(FIRST_DRAWS, float)[:, None], self.queries, axis=1)
         todo, pixels = np.arange(self.queries), self.bank.native.images[0, 0].numel()
-        target = AIM * self.tolerance**2 * pixels
+        target = self.index_aim * self.tolerance**2 * pixels
         costs = np.array(DRAW)[:, None]
         # Draws that differ by more than their variances say tell that these say too little.
         differences = expected = 0.0
