@@ -63,6 +63,8 @@ KEPT_TABLES = {  # file of numbers/tables: of the results
     "headline.csv": "tables/headline.csv",
     "siblings.csv": "tables/siblings.csv",
     "variants.csv": "ablations/tables/variants.csv",
+    "halves.csv": "halves/tables/variants.csv",
+    "halves_siblings.csv": "halves/tables/siblings.csv",
     "training_seeds.csv": "training_seeds/tables/training_seeds.csv",
     "own_network.csv": "own_network/tables/headline.csv",
     "public_model.csv": "public_model/tables/headline.csv",
@@ -334,6 +336,7 @@ def found_against(numbers: Numbers) -> str:
             f"ResNet have, in 20 steps, medians of {span((least, greatest), 3)}.",
             circular_mnist(numbers),
             own_layers(numbers),
+            disjoint_halves(numbers),
             simple_predictors(numbers),
         )
     )
@@ -351,6 +354,16 @@ def own_layers(numbers: Numbers) -> str:
         "The one network of the paper's own layers that is evaluated so far agrees with ELS far "
         f"less: {listed(rows)}; its training is likely at fault "
         "([why](docs/results.md#the-papers-layers))."
+    )
+
+
+def disjoint_halves(numbers: Numbers) -> str:
+    """How networks with no image in common agree with each other, and with ELS."""
+    pairs = numbers.table("halves_siblings")
+    return (
+        "Small networks of disjoint halves of the images agree with each other at "
+        f"{span(pairs['pearson_r'])}, with ELS at {span(pairs[['els_a', 'els_b']].stack())} "
+        "([halves](docs/controls.md#networks-of-disjoint-halves))."
     )
 
 
@@ -588,6 +601,22 @@ def variants_table(numbers: Numbers) -> str:
             )
             rows.append([variant.replace("_", " "), *map(_with_difference, each)])
     return markdown(["change", *(f"{network}, {steps} steps" for network, steps in runs)], rows)
+
+
+def halves_table(numbers: Numbers) -> str:
+    """Networks of disjoint halves: with ELS of either half's bank, and with each other."""
+    found = numbers.table("halves").set_index(["network", "variant"])
+    titles = ["network", "ELS, images of its own half", "of the other half (difference)"]
+    rows = [
+        [network, *(_with_difference(found.loc[network, v]) for v in ("unchanged", "other_half"))]
+        for network in dict.fromkeys(found.index.get_level_values("network"))
+    ]
+    lines = [
+        f"- {row.a} and {row.b} agree with each other at "
+        f"{format_interval(row.pearson_r, row.low, row.high, 2)}."
+        for row in numbers.table("halves_siblings").itertuples()
+    ]
+    return "\n".join([markdown(titles, rows), "", *lines])
 
 
 def _with_difference(row: pd.Series | None) -> str:
@@ -1016,6 +1045,7 @@ BLOCKS = (
     Block("docs/results.md", "headline", default_headline),
     Block("docs/results.md", "first seeds", first_seeds),
     Block("docs/controls.md", "variants", variants_table),
+    Block("docs/controls.md", "halves", halves_table),
     Block("docs/controls.md", "circular banks", circular_banks),
     Block("docs/controls.md", "learning", learning_table),
     Block("docs/controls.md", "long trainings", long_trainings),
