@@ -130,16 +130,18 @@ class Experiment:
         """What each evaluated network is and how it was trained, beside its padding."""
         return {name: kind_of(self.config, name) for name in self.networks}
 
-    def is_alike(self, name: str, other: str) -> bool:
+    def is_alike(self, name: str, other: str, halves: bool = False) -> bool:
         """Whether two networks were trained for the same: dataset, flips, padding, conditioning.
 
-        Halves of a dataset are the same in this.
+        With ``halves`` also where their datasets are halves of one.
         """
         keys = ("padding", "conditional")
         same = all(self.network(name)[key] == self.network(other)[key] for key in keys)
-        images = [self.config["datasets"][self.dataset(network)] for network in (name, other)]
-        whole = [{k: v for k, v in of.items() if k not in ("half", "local")} for of in images]
-        return same and whole[0] == whole[1] and self.flips(name) == self.flips(other)
+        datasets = self.dataset(name), self.dataset(other)
+        images = [self.config["datasets"][dataset] for dataset in datasets]
+        whole = [{k: v for k, v in of.items() if k != "half"} for of in images]
+        one = datasets[0] == datasets[1] or (halves and whole[0] == whole[1])
+        return same and one and self.flips(name) == self.flips(other)
 
     @cached_property
     def repeats(self) -> list[list[str]]:
@@ -161,7 +163,7 @@ class Experiment:
             {"a": a, "b": b, "steps": steps, "shards": [self.samples(n, kind) for n in (a, b)]}
             for a, b in combinations(self.networks, 2)
             for steps, kind in ((steps, f"network-{steps}") for steps in self.steps)
-            if self.is_alike(a, b) and "els" in self.machines
+            if self.is_alike(a, b, halves=True) and "els" in self.machines
         ]
 
     @cached_property
@@ -171,8 +173,7 @@ class Experiment:
         for name in self.networks:
             for other in self.networks:
                 kinds = [self.architecture(each) for each in (name, other)]
-                one_dataset = self.dataset(name) == self.dataset(other)
-                if kinds == ["resnet", "unet"] and one_dataset and self.is_alike(name, other):
+                if kinds == ["resnet", "unet"] and self.is_alike(name, other):
                     found.setdefault(self.network(name)["dataset"], (name, other))
         return found
 

@@ -222,6 +222,12 @@ def test_halves_are_of_one_dataset_and_have_half_of_its_images():
         ("fashion_even-resnet", "fashion_odd-resnet"),
     }
     assert e.variant_bank("mnist_odd-resnet", "other_half") == e.bank("mnist_even-resnet")
+    unet = e.config["networks"]["mnist_odd-resnet"] | {"architecture": "unet"}
+    both = {"networks": {"unet": unet}, "evaluate": [*e.networks, "unet"]}
+    e = experiment(read("config/halves.yaml"), both)
+    assert e.side_by_side == {"mnist_odd": ("mnist_odd-resnet", "unet")}  # not with the even half
+    assert e.sibling("mnist_even-resnet") is None
+    assert e.sampled_as("mnist_odd-resnet", "is") != e.sampled_as("mnist_even-resnet", "is")
 
 
 def test_claims_are_asked_of_plain_images_and_gradients_of_all():
