@@ -334,7 +334,6 @@ class _Search:
         self.border_seconds = pair * border_pairs * len(bank)
         self.exact_seconds = pair * self.pairs * len(bank)
         first_round = self.border_seconds + self.queries * (QUERY + np.dot(FIRST_DRAWS, DRAW))
-        self.index_seconds = first_round + self.queries * USUAL_ROUNDS * np.dot(FIRST_DRAWS, DRAW)
         self.indexable = (
             min(height, width) >= patch_size
             and patch_size <= LARGEST_PATCH
@@ -348,6 +347,8 @@ class _Search:
             unseen = bank.unseen(patch_size) * alpha_bar / (1 - alpha_bar)
             self.indexable = unseen <= UNSEEN[1]
             self.index_aim = AIM if unseen <= UNSEEN[0] else AIM / 2
+        further = self.queries * USUAL_ROUNDS * np.dot(FIRST_DRAWS, DRAW)
+        self.index_seconds = first_round + further * AIM / self.index_aim
 
     @property
     def wrapped(self) -> bool:

@@ -270,6 +270,40 @@ def test_an_index_holds_nothing_of_the_one_before(wrapped):
         np.testing.assert_array_equal(getattr(later, name), getattr(alone, name), name)
 
 
+@pytest.mark.usefixtures("small_banks_indexed")
+@pytest.mark.parametrize(("nats", "share"), [(4.9, 1.0), (5.1, 0.5), (7.9, 0.5), (8.1, 0.0)])
+def test_what_components_do_not_see_is_drawn_for_or_computed(nats, share, monkeypatch):
+    """Half the tolerated variance is aimed at where they miss some, none where they miss much."""
+    images, t = discs(1500), 0.3
+    bank, x = adaptive.AdaptiveBank(images), noisy(discs(3, seed=3), t)
+    unseen = nats * (1 - alpha_bar(t)) / alpha_bar(t)
+    monkeypatch.setattr(bank, "unseen", lambda _: unseen)
+    monkeypatch.setattr(adaptive, "PAIR", 1.0)  # as if exactness were dear
+    found = adaptive.posterior_sums(x, bank, alpha_bar(t), 5, tolerance=4e-4)
+    assert set(found.ways) == {"index" if share else "exact"}
+    errors = (found.mean - exact(x, images, t, 5)[2]).square().mean((1, 2, 3)).sqrt()
+    assert float(errors.max()) < 4e-4
+    least = 0.5 if share == 1 else 0  # draws are no more than it takes
+    found_share = float((found.risks.sum(1) / 256).max()) / (adaptive.AIM * 4e-4**2)
+    assert least <= found_share <= share
+
+
+@pytest.mark.parametrize(("t", "tried"), [(0.1, False), (0.8, True)])
+def test_rarest_images_are_not_for_pixels_that_rest_on_few_patches(t, tried, monkeypatch):
+    """They are few, and change nothing of that; where the weight is spread they are summed."""
+    bank = adaptive.AdaptiveBank(discs(4096))
+    monkeypatch.setattr(bank, "unseen", lambda _: math.inf)
+    sizes, plain = [], adaptive._Search._exact
+
+    def counted(search, x, bank=None, **how):
+        sizes.append(0 if bank is None else len(bank))
+        return plain(search, x, bank, **how)
+
+    monkeypatch.setattr(adaptive._Search, "_exact", counted)
+    adaptive.posterior_sums(noisy(discs(1, seed=3), t), bank, alpha_bar(t), 5)
+    assert (bank.rarest in sizes) == tried
+
+
 def test_few_images_or_large_patches_are_exact():
     images, x = discs(20), noisy(discs(1, seed=3), 0.3)
     for patch_size in (3, 17, 33):

@@ -93,6 +93,18 @@ def write(folder, origin, **changes):
     write_manifest(folder / NAME, content)
 
 
+def test_a_card_is_named_where_there_is_one(monkeypatch):
+    """Linux shows it as a device; elsewhere torch is asked."""
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda: "a card")
+    monkeypatch.setattr("platform.system", lambda: "Darwin")
+    assert hardware()["gpu"] == "a card"
+    monkeypatch.setattr("platform.system", lambda: "Linux")
+    for there in (True, False):
+        monkeypatch.setattr("pathlib.Path.exists", lambda _, there=there: there)
+        assert ("gpu" in hardware()) == there
+
+
 def run(script, *arguments):
     """Exit status of a script, None for the end of it, or the text of its error."""
     with pytest.MonkeyPatch.context() as patch:
